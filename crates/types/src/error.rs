@@ -1,0 +1,244 @@
+//! The one list of error codes and the two shapes in which an error reaches a caller.
+
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// Declares the enum, its table and the lookups from one list.
+macro_rules! error_codes {
+    ($($variant:ident $text:literal $status:literal $meaning:literal;)+) => {
+        /// A stable, machine-readable reason. Callers may branch on it; it never changes its meaning.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub enum ErrorCode {
+            $(#[doc = $meaning] $variant,)+
+        }
+
+        impl ErrorCode {
+            /// Every code, in the order of the documentation.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The code as it stands on the wire, in `snake_case`.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)+ }
+            }
+
+            /// The HTTP status that answers carry with this code.
+            #[must_use]
+            pub const fn status(self) -> u16 {
+                match self { $(Self::$variant => $status,)+ }
+            }
+
+            /// One sentence that says when the code is used.
+            #[must_use]
+            pub const fn meaning(self) -> &'static str {
+                match self { $(Self::$variant => $meaning,)+ }
+            }
+        }
+
+        impl FromStr for ErrorCode {
+            type Err = UnknownErrorCode;
+
+            fn from_str(text: &str) -> Result<Self, UnknownErrorCode> {
+                match text {
+                    $($text => Ok(Self::$variant),)+
+                    _ => Err(UnknownErrorCode(text.to_owned())),
+                }
+            }
+        }
+    };
+}
+
+error_codes! {
+    InvalidJson "invalid_json" 400 "The body is not a JSON object.";
+    InvalidInput "invalid_input" 400 "A field is missing or has a wrong value; `details` names it.";
+    InvalidKey "invalid_key" 400 "An env key does not match `[A-Z_][A-Z0-9_]*` after upper-casing.";
+    InvalidTtl "invalid_ttl" 400 "The ttl is not a positive number of seconds or a text like `30m`, `1h`, `7d`.";
+    MaskedValue "masked_value" 400 "A masked value was sent back as if it were the value itself.";
+    SystemKey "system_key" 400 "A system key cannot be removed, blanked or made too short.";
+    ConflictingFields "conflicting_fields" 400 "Two fields mean the same thing and differ.";
+    MissingCredential "missing_credential" 401 "The route needs an `Authorization: Bearer` credential and none was sent.";
+    InvalidCredential "invalid_credential" 401 "The credential is not known here: wrong key, forged or malformed token, or its city is gone.";
+    TokenExpired "token_expired" 401 "The token was valid and has reached its `exp`; ask for a new one.";
+    TokenRevoked "token_revoked" 401 "The token was withdrawn before its end; ask for a new one.";
+    InsufficientBalance "insufficient_balance" 402 "The available balance does not cover the call.";
+    Forbidden "forbidden" 403 "The credential is good but may not do this.";
+    CityMismatch "city_mismatch" 403 "The `city_id` of the request is not the city of the token.";
+    CityPaused "city_paused" 403 "The city is paused; its tokens work again after it is activated.";
+    NotFound "not_found" 404 "No such route or resource.";
+    CityNotFound "city_not_found" 404 "No city has this `city_id`.";
+    MethodNotAllowed "method_not_allowed" 405 "The route exists for other methods; `Allow` lists them.";
+    RequestTimeout "request_timeout" 408 "The request did not arrive or finish in time.";
+    Conflict "conflict" 409 "The resource is in a state that does not allow this.";
+    CityExists "city_exists" 409 "A city with this `city_id` exists already.";
+    IdempotencyMismatch "idempotency_mismatch" 409 "The idempotency key was used before with another request.";
+    PayloadTooLarge "payload_too_large" 413 "The body is larger than the server accepts.";
+    UriTooLong "uri_too_long" 414 "The path and query are longer than the server accepts.";
+    UnsupportedMediaType "unsupported_media_type" 415 "The body's content type or encoding is not accepted here.";
+    Unprocessable "unprocessable" 422 "The request is well formed but cannot be carried out.";
+    ModelNotFound "model_not_found" 422 "No model has this id, or none is available.";
+    ModelUnsupported "model_unsupported" 422 "The model does not support this kind of call.";
+    UnsupportedContent "unsupported_content" 422 "The model cannot take a part of the content, such as an image.";
+    TooManyRequests "too_many_requests" 429 "A limit of this server is reached; wait for `Retry-After` seconds.";
+    UpstreamRateLimited "upstream_rate_limited" 429 "The AI provider limits the rate; wait for `Retry-After` seconds.";
+    HeadersTooLarge "headers_too_large" 431 "The request headers are larger than the server accepts.";
+    Internal "internal" 500 "Something failed inside; the log has the cause under the `request_id`.";
+    MissingConfig "missing_config" 500 "The server lacks a required setting; an administrator sees which.";
+    UpstreamError "upstream_error" 502 "The AI provider failed or could not be reached.";
+    UpstreamInvalid "upstream_invalid" 502 "The AI provider sent an answer that cannot be read.";
+    UpstreamAuth "upstream_auth" 502 "The AI provider refused the server's own key; an administrator must replace it.";
+    Unavailable "unavailable" 503 "The server cannot take the request now; try again.";
+    CommitUnknown "commit_unknown" 503 "The connection to the database broke during a commit; repeat with the same idempotency key.";
+    ShuttingDown "shutting_down" 503 "The server is stopping and takes no new work; try again.";
+    UpstreamTimeout "upstream_timeout" 504 "The AI provider did not answer in time.";
+}
+
+impl ErrorCode {
+    /// The `type` that OpenAI clients expect for this code.
+    #[must_use]
+    pub const fn openai_type(self) -> &'static str {
+        match self.status() {
+            401 => "authentication_error",
+            402 => "insufficient_quota",
+            403 => "permission_error",
+            429 => "rate_limit_error",
+            400..=499 => "invalid_request_error",
+            _ => "server_error",
+        }
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.as_str())
+    }
+}
+
+impl Serialize for ErrorCode {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for ErrorCode {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+impl JsonSchema for ErrorCode {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ErrorCode".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let codes: Vec<&str> = Self::ALL.iter().map(|code| code.as_str()).collect();
+        json_schema!({
+            "type": "string",
+            "description": "Stable reason of an error.",
+            "enum": codes,
+        })
+    }
+}
+
+/// A text that is no code of [`ErrorCode`]; it carries the text.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unknown error code `{0}`")]
+pub struct UnknownErrorCode(
+    /// The text that was read.
+    pub String,
+);
+
+/// The body of every failed answer outside the OpenAI surface:
+/// `{"error":"<sentence>","code":"<code>","request_id":"..."}`, with `fix` and `details` where known.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ErrorBody {
+    /// A sentence that says what to do. Not stable: branch on `code`.
+    pub error: String,
+    /// The stable reason.
+    pub code: ErrorCode,
+    /// Id under which the server logged the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// The next step, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fix: Option<String>,
+    /// The fields that are wrong; absent when the error is not about fields.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub details: Vec<FieldError>,
+}
+
+impl ErrorBody {
+    /// A body of `code` and `error` alone.
+    #[must_use]
+    pub fn new(code: ErrorCode, error: impl Into<String>) -> Self {
+        Self { error: error.into(), code, request_id: None, fix: None, details: Vec::new() }
+    }
+}
+
+/// What is wrong with one field of the input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FieldError {
+    /// Path of the field, such as `messages[0].role`.
+    pub path: String,
+    /// What is wrong with it.
+    pub message: String,
+}
+
+/// The error shape of OpenAI-compatible routes: `{"error":{"message","type","param","code"}}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OpenAiError {
+    /// The error; its four keys are always present.
+    pub error: OpenAiErrorObject,
+}
+
+/// The inner object of [`OpenAiError`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct OpenAiErrorObject {
+    /// A sentence that says what to do.
+    pub message: String,
+    /// Class of the error in the terms of OpenAI clients; see [`ErrorCode::openai_type`].
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The field at fault, or `null`.
+    pub param: Option<String>,
+    /// The stable reason: one of [`ErrorCode`], or the provider's own code, or `null`.
+    pub code: Option<String>,
+}
+
+impl OpenAiError {
+    /// The OpenAI shape of an error of ours.
+    #[must_use]
+    pub fn new(code: ErrorCode, message: impl Into<String>, param: Option<String>) -> Self {
+        Self {
+            error: OpenAiErrorObject {
+                message: message.into(),
+                kind: code.openai_type().to_owned(),
+                param,
+                code: Some(code.as_str().to_owned()),
+            },
+        }
+    }
+}
+
+impl From<ErrorBody> for OpenAiError {
+    /// Keeps sentence and code; `param` is the first field at fault.
+    fn from(body: ErrorBody) -> Self {
+        let param = body.details.into_iter().next().map(|field| field.path);
+        Self::new(body.code, body.error, param)
+    }
+}
+
+/// The table of all codes as Markdown, one row per code, with a final newline.
+#[must_use]
+pub fn error_table_markdown() -> String {
+    let mut table = String::from("| Code | Status | Meaning |\n|---|---|---|\n");
+    for code in ErrorCode::ALL {
+        let row = format!("| `{}` | {} | {} |\n", code.as_str(), code.status(), code.meaning());
+        table.push_str(&row);
+    }
+    table
+}

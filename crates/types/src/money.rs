@@ -1,0 +1,107 @@
+//! Money in whole microcredits.
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, de};
+
+/// Units per price step of per-million prices.
+const PER_MILLION: i128 = 1_000_000;
+
+/// An amount of money in microcredits: 1 credit = 1,000,000 microcredits.
+///
+/// The wire form is a JSON integer. Amounts that are read must lie within ±(2^53 − 1), the integers
+/// that every JSON client keeps exact; amounts in memory use the whole `i64`. There is no operator
+/// arithmetic: each sum says whether it fits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct Microcredits(pub i64);
+
+/// Arithmetic that does not fit into an `i64` of microcredits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the amount is too large")]
+pub struct MoneyError;
+
+impl Microcredits {
+    /// Nothing.
+    pub const ZERO: Self = Self(0);
+
+    /// Microcredits in one credit.
+    pub const PER_CREDIT: i64 = 1_000_000;
+
+    /// Largest amount that is accepted on the wire: 2^53 − 1.
+    pub const MAX_WIRE: i64 = (1 << 53) - 1;
+
+    /// The amount as an integer, for the database.
+    #[must_use]
+    pub const fn get(self) -> i64 {
+        self.0
+    }
+
+    /// `self + other`.
+    ///
+    /// # Errors
+    /// [`MoneyError`] if the sum does not fit.
+    pub fn add(self, other: Self) -> Result<Self, MoneyError> {
+        self.0.checked_add(other.0).map(Self).ok_or(MoneyError)
+    }
+
+    /// `self - other`; may be negative.
+    ///
+    /// # Errors
+    /// [`MoneyError`] if the difference does not fit.
+    pub fn sub(self, other: Self) -> Result<Self, MoneyError> {
+        self.0.checked_sub(other.0).map(Self).ok_or(MoneyError)
+    }
+
+    /// The price of `quantity` pieces at `self` each.
+    ///
+    /// # Errors
+    /// [`MoneyError`] if the product does not fit.
+    pub fn times(self, quantity: u64) -> Result<Self, MoneyError> {
+        Self::narrow(i128::from(self.0) * i128::from(quantity))
+    }
+
+    /// The price of `units` at `self` per 1,000,000 units, such as tokens.
+    ///
+    /// A rest is rounded up to the next whole microcredit (towards +∞), once per call: so a positive
+    /// price never makes a used unit free.
+    ///
+    /// # Errors
+    /// [`MoneyError`] if the result does not fit.
+    pub fn per_million(self, units: u64) -> Result<Self, MoneyError> {
+        let exact = i128::from(self.0) * i128::from(units);
+        let rest = i128::from(exact.rem_euclid(PER_MILLION) != 0);
+        Self::narrow(exact.div_euclid(PER_MILLION) + rest)
+    }
+
+    fn narrow(wide: i128) -> Result<Self, MoneyError> {
+        i64::try_from(wide).map(Self).map_err(|_| MoneyError)
+    }
+}
+
+impl<'de> Deserialize<'de> for Microcredits {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let amount = i64::deserialize(deserializer)?;
+        if amount.unsigned_abs() > Self::MAX_WIRE.unsigned_abs() {
+            return Err(de::Error::custom(format_args!(
+                "an amount must lie between -{0} and {0} microcredits",
+                Self::MAX_WIRE
+            )));
+        }
+        Ok(Self(amount))
+    }
+}
+
+impl JsonSchema for Microcredits {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Microcredits".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "integer",
+            "description": "Microcredits; 1 credit = 1,000,000 microcredits.",
+            "minimum": -Self::MAX_WIRE,
+            "maximum": Self::MAX_WIRE,
+        })
+    }
+}
