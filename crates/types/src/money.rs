@@ -40,7 +40,7 @@ impl Microcredits {
     ///
     /// # Errors
     /// [`MoneyError`] if the sum does not fit.
-    pub fn add(self, other: Self) -> Result<Self, MoneyError> {
+    pub fn plus(self, other: Self) -> Result<Self, MoneyError> {
         self.0.checked_add(other.0).map(Self).ok_or(MoneyError)
     }
 
@@ -48,7 +48,7 @@ impl Microcredits {
     ///
     /// # Errors
     /// [`MoneyError`] if the difference does not fit.
-    pub fn sub(self, other: Self) -> Result<Self, MoneyError> {
+    pub fn minus(self, other: Self) -> Result<Self, MoneyError> {
         self.0.checked_sub(other.0).map(Self).ok_or(MoneyError)
     }
 

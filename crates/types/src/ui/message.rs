@@ -63,7 +63,7 @@ pub enum UiPart {
     /// `data-<name>`
     Data(DataPart),
     /// `tool-<name>` or `dynamic-tool`
-    Tool(ToolPart),
+    Tool(Box<ToolPart>),
     /// Any other type, with all its fields, `type` included.
     Unknown(Map<String, Value>),
 }
@@ -288,7 +288,7 @@ impl UiPart {
                 }
                 (_, Some(name)) if !name.is_empty() => {
                     let part: ToolPart = read(&kind, fields)?;
-                    Ok(Self::Tool(ToolPart { tool_name: name.to_owned(), ..part }))
+                    Ok(Self::Tool(Box::new(ToolPart { tool_name: name.to_owned(), ..part })))
                 }
                 _ => Ok(Self::Unknown(fields)),
             },
@@ -307,7 +307,7 @@ fn read_dynamic_tool(fields: Map<String, Value>) -> Result<UiPart, String> {
     };
     let tool_name = tool_name.clone();
     let part: ToolPart = read("dynamic-tool", fields)?;
-    Ok(UiPart::Tool(ToolPart { tool_name, dynamic: true, ..part }))
+    Ok(UiPart::Tool(Box::new(ToolPart { tool_name, dynamic: true, ..part })))
 }
 
 /// Writes `type` in front of the fields of a part.
