@@ -105,3 +105,85 @@ impl JsonSchema for Microcredits {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn per_million_rounds_up_once() {
+        let price = Microcredits(140_000);
+        assert_eq!(price.per_million(0), Ok(Microcredits(0)));
+        assert_eq!(price.per_million(1), Ok(Microcredits(1)));
+        assert_eq!(price.per_million(1_000_000), Ok(price));
+        assert_eq!(price.per_million(1_000_001), Ok(Microcredits(140_001)));
+        assert_eq!(Microcredits(-3).per_million(500_000), Ok(Microcredits(-1)));
+    }
+
+    #[test]
+    fn what_does_not_fit_is_an_error() {
+        let most = Microcredits(i64::MAX);
+        assert_eq!(most.plus(Microcredits(1)), Err(MoneyError));
+        assert_eq!(Microcredits(i64::MIN).minus(Microcredits(1)), Err(MoneyError));
+        assert_eq!(most.times(2), Err(MoneyError));
+        assert_eq!(most.per_million(u64::MAX), Err(MoneyError));
+        assert_eq!(most.per_million(1_000_000), Ok(most));
+    }
+
+    #[test]
+    fn the_wire_form_is_a_safe_integer() {
+        assert_eq!(serde_json::to_string(&Microcredits(-5)).unwrap(), "-5");
+        let read = serde_json::from_str::<Microcredits>;
+        assert_eq!(read("9007199254740991").unwrap(), Microcredits(Microcredits::MAX_WIRE));
+        for bad in [
+            "9007199254740992",
+            "-9007199254740992",
+            "-9223372036854775808",
+            "1.5",
+            "1.0",
+            "1e3",
+            "\"1\"",
+            "null",
+            "99999999999999999999",
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn sums_undo_each_other(a: i64, b: i64) {
+            let (a, b) = (Microcredits(a), Microcredits(b));
+            if let Ok(sum) = a.plus(b) {
+                prop_assert_eq!(sum.minus(b), Ok(a));
+                prop_assert_eq!(b.plus(a), Ok(sum));
+            }
+        }
+
+        #[test]
+        fn per_million_is_the_ceiling(price in 0..1_000_000_000_i64, units in 0..1_000_000_000_u64) {
+            let got = i128::from(Microcredits(price).per_million(units).unwrap().get());
+            let exact = i128::from(price) * i128::from(units);
+            prop_assert!(got * 1_000_000 >= exact);
+            prop_assert!((got - 1) * 1_000_000 < exact || got == 0);
+        }
+
+        #[test]
+        fn splitting_a_bill_never_makes_it_cheaper(
+            price in 0..1_000_000_000_i64, a in 0..1_000_000_u64, b in 0..1_000_000_u64,
+        ) {
+            let price = Microcredits(price);
+            let whole = price.per_million(a + b).unwrap();
+            let split = price.per_million(a).unwrap().plus(price.per_million(b).unwrap()).unwrap();
+            prop_assert!(split >= whole && split.get() - whole.get() <= 1);
+        }
+
+        #[test]
+        fn wire_amounts_round_trip(amount in -Microcredits::MAX_WIRE..=Microcredits::MAX_WIRE) {
+            let text = serde_json::to_string(&Microcredits(amount)).unwrap();
+            prop_assert_eq!(serde_json::from_str::<Microcredits>(&text).unwrap().get(), amount);
+        }
+    }
+}

@@ -229,3 +229,105 @@ impl From<&str> for CursorPart {
         Self::Text(text.to_owned())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn limit(value: Value) -> u32 {
+        let page: Page = serde_json::from_value(json!({ "limit": value })).unwrap();
+        page.limit(50, 200)
+    }
+
+    #[test]
+    fn a_bad_limit_is_the_default_and_a_high_one_the_cap() {
+        for bad in [
+            json!(0),
+            json!(-3),
+            json!(1.5),
+            json!(-1e30),
+            json!("0"),
+            json!("-3"),
+            json!("+3"),
+            json!("ten"),
+            json!(""),
+            json!("1.5"),
+            json!(null),
+            json!(true),
+            json!([5]),
+            json!({"a": [1, 2]}),
+            json!("٣"),
+        ] {
+            assert_eq!(limit(bad.clone()), 50, "{bad}");
+        }
+        for high in [json!(201), json!(u64::MAX), json!(1e30), json!("99999999999999999999999")] {
+            assert_eq!(limit(high.clone()), 200, "{high}");
+        }
+        for good in [json!(7), json!("7"), json!(" 7 "), json!(7.0), json!("007")] {
+            assert_eq!(limit(good.clone()), 7, "{good}");
+        }
+        assert_eq!(Page::default().limit(50, 20), 20, "the cap holds for the default too");
+    }
+
+    #[test]
+    fn cursors_are_opaque_and_typed() {
+        let cursor = Cursor::new([1_750_000_000_000.into(), "city_ü".into()]);
+        let text = cursor.encode();
+        assert!(text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_'));
+        let page: Page = serde_json::from_value(json!({ "cursor": text })).unwrap();
+        let read = page.cursor().unwrap().unwrap();
+        assert_eq!(read, cursor);
+        assert_eq!((read.int(0), read.text(1)), (Ok(1_750_000_000_000), Ok("city_ü")));
+        assert_eq!((read.int(1), read.text(0)), (Err(BadCursor), Err(BadCursor)));
+        assert_eq!((read.int(2), read.text(2)), (Err(BadCursor), Err(BadCursor)));
+    }
+
+    #[test]
+    fn foreign_cursors_are_refused_and_empty_ones_absent() {
+        for bad in ["x", "e30", "bnVsbA", "WzEuNV0", "W1tdXQ", "W10=", "a b", "用户"] {
+            assert_eq!(Cursor::decode(bad), Err(BadCursor), "{bad}");
+        }
+        assert_eq!(Cursor::decode(&"A".repeat(CURSOR_MAX_LEN + 1)), Err(BadCursor));
+        let page = |cursor: Value| serde_json::from_value::<Page>(json!({ "cursor": cursor }));
+        assert_eq!(page(json!("")).unwrap().cursor(), Ok(None));
+        assert_eq!(page(json!(null)).unwrap().cursor(), Ok(None));
+        assert!(page(json!(5)).is_err());
+    }
+
+    fn part() -> impl Strategy<Value = CursorPart> {
+        prop_oneof![
+            any::<i64>().prop_map(CursorPart::Int),
+            any::<String>().prop_map(CursorPart::Text)
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn cursors_round_trip(parts in prop::collection::vec(part(), 0..5)) {
+            let cursor = Cursor::new(parts);
+            let text = cursor.encode();
+            let read = Cursor::decode(&text);
+            prop_assert_eq!(read, if text.len() > CURSOR_MAX_LEN { Err(BadCursor) } else { Ok(cursor) });
+        }
+
+        #[test]
+        fn any_text_is_a_cursor_or_an_error(text: String, bytes: Vec<u8>) {
+            for text in [text, URL_SAFE_NO_PAD.encode(bytes)] {
+                if let Ok(cursor) = Cursor::decode(&text) {
+                    prop_assert_eq!(Cursor::decode(&cursor.encode()), Ok(cursor));
+                }
+            }
+        }
+
+        #[test]
+        fn limits_stay_within_bounds(text: String, number: f64, default in 1..100_u32, cap in 1..100_u32) {
+            for value in [json!(text), json!(number)] {
+                let page: Page = serde_json::from_value(json!({ "limit": value })).unwrap();
+                prop_assert!((1..=cap).contains(&page.limit(default, cap)));
+            }
+        }
+    }
+}

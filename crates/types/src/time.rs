@@ -27,8 +27,8 @@ impl Timestamp {
     /// 0000-01-01T00:00:00.000Z.
     pub const MIN: Self = Self(-62_167_219_200_000);
 
-    /// 9999-12-30T22:00:00.999Z, the last that every UTC offset can show.
-    pub const MAX: Self = Self(253_402_207_200_999);
+    /// 9999-12-30T22:00:00.000Z, the last that every UTC offset can show.
+    pub const MAX: Self = Self(253_402_207_200_000);
 
     /// From unix milliseconds; a value out of range becomes [`Timestamp::MIN`] or [`Timestamp::MAX`].
     #[must_use]
@@ -167,5 +167,79 @@ impl JsonSchema for Timestamp {
             "description": "RFC 3339 in UTC with milliseconds.",
             "examples": ["2026-01-02T03:04:05.678Z"],
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn the_wire_form_has_milliseconds_and_z() {
+        for (millis, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (1_767_323_045_678, "2026-01-02T03:04:05.678Z"),
+            (-1, "1969-12-31T23:59:59.999Z"),
+            (951_782_400_000, "2000-02-29T00:00:00.000Z"),
+            (i64::MIN, "0000-01-01T00:00:00.000Z"),
+            (i64::MAX, "9999-12-30T22:00:00.000Z"),
+        ] {
+            let timestamp = Timestamp::from_millis(millis);
+            assert_eq!(timestamp.to_string(), text);
+            assert_eq!(serde_json::to_string(&timestamp).unwrap(), format!("\"{text}\""));
+            assert_eq!(text.parse(), Ok(timestamp));
+        }
+    }
+
+    #[test]
+    fn offsets_and_finer_digits_are_read() {
+        let expected = Ok(Timestamp::from_millis(1_767_323_045_678));
+        for text in ["2026-01-02T03:04:05.678Z", "2026-01-02T05:04:05.6789+02:00"] {
+            assert_eq!(text.parse(), expected, "{text}");
+        }
+        let before_epoch = "1969-12-31T23:59:59.9999Z".parse::<Timestamp>();
+        assert_eq!(before_epoch.map(Timestamp::millis), Ok(-1));
+        for bad in [
+            "",
+            "now",
+            "2026-01-02",
+            "2026-13-02T03:04:05Z",
+            "2026-01-02T03:04:05",
+            "用户",
+            "-000001-01-01T00:00:00Z",
+        ] {
+            assert_eq!(bad.parse::<Timestamp>(), Err(TimestampError), "{bad}");
+        }
+        assert!(serde_json::from_str::<Timestamp>("5").is_err());
+    }
+
+    #[test]
+    fn sums_stop_at_the_ends() {
+        let day = Duration::from_hours(24);
+        assert_eq!(Timestamp::from_millis(5).saturating_add(day).millis(), 86_400_005);
+        assert_eq!(Timestamp::from_millis(5).saturating_sub(day).millis(), -86_399_995);
+        assert_eq!(Timestamp::MAX.saturating_add(Duration::MAX), Timestamp::MAX);
+        assert_eq!(Timestamp::MIN.saturating_sub(Duration::MAX), Timestamp::MIN);
+        assert_eq!(Timestamp::from_seconds(i64::MAX), Timestamp::MAX);
+        assert_eq!(Timestamp::from_millis(-1).seconds(), -1);
+    }
+
+    proptest! {
+        #[test]
+        fn every_timestamp_is_read_back(millis: i64) {
+            for millis in [millis, millis % Timestamp::MAX.millis()] {
+                let timestamp = Timestamp::from_millis(millis);
+                prop_assert_eq!(timestamp.to_string().parse(), Ok(timestamp));
+            }
+        }
+
+        #[test]
+        fn any_text_is_read_without_panic(text: String) {
+            if let Ok(timestamp) = text.parse::<Timestamp>() {
+                prop_assert!((Timestamp::MIN..=Timestamp::MAX).contains(&timestamp));
+            }
+        }
     }
 }

@@ -252,3 +252,158 @@ impl<'de> de::Visitor<'de> for ClaimsVisitor {
         draft.finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Payload texts that tokens of existing deployments carry.
+    const WITH_TTL: &str = r#"{"aud":"downcity:user","city_id":"city_demo","user_id":"user_123","metadata":{"plan":"pro","org_id":"org_001"},"iat":1750000000,"exp":1750604800}"#;
+    const NON_ASCII: &str = r#"{"aud":"downcity:user","city_id":"city_demo","user_id":"用户","metadata":{},"iat":1750000000}"#;
+
+    fn claims(user_id: &str, metadata: Value, exp: Option<i64>, jti: Option<&str>) -> Claims {
+        Claims {
+            aud: Cow::Borrowed(AUDIENCE),
+            city_id: "city_demo".to_owned(),
+            user_id: user_id.to_owned(),
+            metadata: metadata.as_object().cloned().unwrap(),
+            iat: 1_750_000_000,
+            exp,
+            jti: jti.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn payload_texts_are_exact() {
+        let metadata = json!({"plan": "pro", "org_id": "org_001"});
+        let with_ttl = claims("user_123", metadata, Some(1_750_604_800), None);
+        assert_eq!(with_ttl.to_json().unwrap(), WITH_TTL);
+        assert_eq!(claims("用户", json!({}), None, None).to_json().unwrap(), NON_ASCII);
+        let full = claims("u", json!({}), Some(2), Some("tok_1")).to_json().unwrap();
+        assert!(full.ends_with(r#""iat":1750000000,"exp":2,"jti":"tok_1"}"#), "{full}");
+    }
+
+    #[test]
+    fn reading_borrows_the_payload() {
+        let read = ClaimsRef::parse(WITH_TTL.as_bytes()).unwrap();
+        for text in [&read.aud, &read.city_id, &read.user_id] {
+            assert!(matches!(text, Cow::Borrowed(_)));
+        }
+        assert_eq!((&*read.city_id, &*read.user_id), ("city_demo", "user_123"));
+        assert_eq!(
+            (read.iat, read.exp, read.jti.as_deref()),
+            (1_750_000_000, Some(1_750_604_800), None)
+        );
+        assert_eq!(read.metadata_json(), r#"{"plan":"pro","org_id":"org_001"}"#);
+        assert_eq!(read.metadata_map().unwrap()["plan"], "pro");
+        assert_eq!(&*ClaimsRef::parse(NON_ASCII.as_bytes()).unwrap().user_id, "用户");
+    }
+
+    #[test]
+    fn escapes_and_unknown_claims_are_read() {
+        let payload = r#"{"sub":[1,{"iat":2}],"aud":"a","city_\u0069d":"\u0063","user_id":"u\n","iat":-1,"city_ID":7}"#;
+        let read = ClaimsRef::parse(payload.as_bytes()).unwrap();
+        assert_eq!((&*read.city_id, &*read.user_id, read.iat), ("c", "u\n", -1));
+        assert_eq!(read.metadata_json(), "{}");
+        assert!(read.metadata_map().unwrap().is_empty());
+    }
+
+    #[test]
+    fn tenant_names_of_older_generations_count() {
+        let read = |tenants: &str| {
+            let payload = format!(r#"{{"aud":"a",{tenants},"user_id":"u","iat":1}}"#);
+            ClaimsRef::parse(payload.as_bytes()).map(|read| read.city_id.into_owned())
+        };
+        for name in ["city_id", "town_id", "bay_id", "studio_id", "product_id"] {
+            assert_eq!(read(&format!(r#""{name}":"x""#)).unwrap(), "x", "{name}");
+        }
+        assert_eq!(read(r#""studio_id":"x","city_id":"x""#).unwrap(), "x");
+        let error = read(r#""studio_id":"x","city_id":"y""#).unwrap_err().to_string();
+        assert!(error.contains("different cities"), "{error}");
+    }
+
+    #[test]
+    fn strict_shapes() {
+        let good = r#"{"aud":"a","city_id":"c","user_id":"u","metadata":{},"iat":1,"exp":2}"#;
+        assert!(ClaimsRef::parse(good.as_bytes()).is_ok());
+        for (from, to) in [
+            (r#""iat":1"#, r#""iat":1.0"#),
+            (r#""iat":1"#, r#""iat":"1""#),
+            (r#""iat":1"#, r#""iat":1e3"#),
+            (r#""iat":1"#, r#""iat":null"#),
+            (r#""iat":1"#, r#""iat":9223372036854775808"#),
+            (r#""iat":1"#, r#""iat":1,"iat":1"#),
+            (r#""iat":1,"#, ""),
+            (r#""exp":2"#, r#""exp":null"#),
+            (r#""exp":2"#, r#""exp":"2""#),
+            (r#""exp":2"#, r#""exp":2,"exp":3"#),
+            (r#""exp":2"#, r#""exp":2,"jti":null"#),
+            (r#""aud":"a","#, ""),
+            (r#""aud":"a""#, r#""aud":["a"]"#),
+            (r#""user_id":"u""#, r#""user_id":1"#),
+            (r#""city_id":"c""#, r#""city_id":null"#),
+            (r#""city_id":"c""#, r#""city_id":"c","city_id":"c""#),
+            (r#""metadata":{}"#, r#""metadata":[]"#),
+            (r#""metadata":{}"#, r#""metadata":null"#),
+            (r#""metadata":{}"#, r#""metadata":{},"metadata":{}"#),
+            (r#""metadata":{}"#, r#""metadata":{,}"#),
+            ("}", "} x"),
+        ] {
+            let bad = good.replacen(from, to, 1);
+            assert_ne!(bad, good);
+            assert!(ClaimsRef::parse(bad.as_bytes()).is_err(), "{bad}");
+        }
+        for bad in ["", "null", "[]", "\"\"", "{", "\u{feff}{}"] {
+            assert!(ClaimsRef::parse(bad.as_bytes()).is_err(), "{bad}");
+        }
+        assert!(ClaimsRef::parse(b"{\"aud\":\"\xff\"}").is_err());
+    }
+
+    #[test]
+    fn checks_run_in_order() {
+        let payload = |aud: &str, city: &str, user: &str| {
+            format!(r#"{{"aud":"{aud}","city_id":"{city}","user_id":"{user}","iat":1,"exp":100}}"#)
+        };
+        let check = |text: String, now| ClaimsRef::parse(text.as_bytes()).unwrap().check(now);
+        assert!(check(payload(AUDIENCE, "c", "u"), 99).is_ok());
+        assert!(matches!(check(payload("other", "", ""), 100), Err(ClaimsError::Expired)));
+        assert!(matches!(check(payload("other", "", ""), 99), Err(ClaimsError::WrongAudience)));
+        assert!(matches!(check(payload(AUDIENCE, "", "u"), 99), Err(ClaimsError::EmptyId)));
+        assert!(matches!(check(payload(AUDIENCE, "c", ""), 99), Err(ClaimsError::EmptyId)));
+    }
+
+    proptest! {
+        #[test]
+        fn claims_round_trip(
+            city_id: String, user_id: String, iat: i64, exp: Option<i64>, jti: Option<String>,
+            metadata in prop::collection::btree_map(any::<String>(), any::<String>(), 0..4),
+        ) {
+            let metadata: Map<String, Value> =
+                metadata.into_iter().map(|(key, value)| (key, Value::String(value))).collect();
+            let claims = Claims { aud: AUDIENCE.into(), city_id, user_id, metadata, iat, exp, jti };
+            let text = claims.to_json().unwrap();
+            let read = ClaimsRef::parse(text.as_bytes()).unwrap();
+            prop_assert_eq!(&read.aud, &claims.aud);
+            prop_assert_eq!(&*read.city_id, &claims.city_id);
+            prop_assert_eq!(&*read.user_id, &claims.user_id);
+            prop_assert_eq!(read.metadata_map().unwrap(), claims.metadata);
+            prop_assert_eq!((read.iat, read.exp), (claims.iat, claims.exp));
+            prop_assert_eq!(read.jti.as_deref(), claims.jti.as_deref());
+        }
+
+        #[test]
+        fn any_bytes_are_read_without_panic(bytes: Vec<u8>, cut in 0..200_usize, flip: u8) {
+            prop_assert!(ClaimsRef::parse(&bytes).is_err());
+            let mut near = WITH_TTL.as_bytes().to_vec();
+            let place = cut % near.len();
+            near[place] ^= flip;
+            if let Ok(read) = ClaimsRef::parse(&near) {
+                // A changed byte may still be good JSON, but never a broken metadata object.
+                prop_assert!(read.metadata_map().is_ok());
+            }
+        }
+    }
+}

@@ -188,3 +188,120 @@ impl JsonSchema for Ttl {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+
+    fn seconds(value: Value) -> Result<Option<i64>, TtlError> {
+        Ttl::parse_json(&value).map(|ttl| ttl.map(Ttl::seconds))
+    }
+
+    #[test]
+    fn every_accepted_form() {
+        for (value, expected) in [
+            (json!("60s"), 60),
+            (json!("30m"), 1_800),
+            (json!("1h"), 3_600),
+            (json!("7d"), 604_800),
+            (json!("3600"), 3_600),
+            (json!("007"), 7),
+            (json!(1), 1),
+            (json!(60.0), 60),
+            (json!("36500d"), Ttl::MAX_SECONDS),
+            (json!(Ttl::MAX_SECONDS), Ttl::MAX_SECONDS),
+        ] {
+            assert_eq!(seconds(value.clone()), Ok(Some(expected)), "{value}");
+        }
+        assert_eq!(seconds(Value::Null), Ok(None));
+    }
+
+    #[test]
+    fn every_refused_form() {
+        use TtlError::{Fraction, Malformed, NotPositive, TooLong, WrongType};
+        for (value, expected) in [
+            (json!(0), NotPositive),
+            (json!(-1), NotPositive),
+            (json!(-0.5), NotPositive),
+            (json!(""), NotPositive),
+            (json!("0"), NotPositive),
+            (json!("0s"), NotPositive),
+            (json!("000d"), NotPositive),
+            (json!(1.5), Fraction),
+            (json!("1w"), Malformed),
+            (json!("-1h"), Malformed),
+            (json!("+1h"), Malformed),
+            (json!("1.5h"), Malformed),
+            (json!(" 1h"), Malformed),
+            (json!("1h "), Malformed),
+            (json!("1H"), Malformed),
+            (json!("1h30m"), Malformed),
+            (json!("d"), Malformed),
+            (json!("٣d"), Malformed),
+            (json!("7天"), Malformed),
+            (json!("36501d"), TooLong),
+            (json!("9223372036854775807d"), TooLong),
+            (json!("99999999999999999999"), TooLong),
+            (json!(u64::MAX), TooLong),
+            (json!(1e300), TooLong),
+            (json!(Ttl::MAX_SECONDS + 1), TooLong),
+            (json!(true), WrongType),
+            (json!([60]), WrongType),
+            (json!({"ttl": 60}), WrongType),
+        ] {
+            assert_eq!(seconds(value.clone()), Err(expected), "{value}");
+        }
+    }
+
+    #[derive(Deserialize)]
+    struct Input {
+        #[serde(default)]
+        ttl: Option<Ttl>,
+    }
+
+    #[test]
+    fn works_as_an_optional_field() {
+        let read = |text: &str| serde_json::from_str::<Input>(text).map(|input| input.ttl);
+        assert_eq!(read("{}").unwrap(), None);
+        assert_eq!(read(r#"{"ttl":null}"#).unwrap(), None);
+        assert_eq!(read(r#"{"ttl":"1h"}"#).unwrap().map(Ttl::seconds), Some(3_600));
+        let error = read(r#"{"ttl":"1w"}"#).unwrap_err().to_string();
+        assert!(error.contains("such as \"30m\""), "{error}");
+        let error = read(r#"{"ttl":[]}"#).unwrap_err().to_string();
+        assert!(error.contains("number of seconds"), "{error}");
+    }
+
+    #[test]
+    fn adding_to_a_late_time_saturates() {
+        let ttl = Ttl::from_seconds(60).unwrap();
+        assert_eq!(ttl.expires_at(1_750_000_000), 1_750_000_060);
+        assert_eq!(ttl.expires_at(i64::MAX), i64::MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn shown_ttls_are_read_back(seconds in 1..=Ttl::MAX_SECONDS) {
+            let ttl = Ttl::from_seconds(seconds).unwrap();
+            prop_assert_eq!(ttl.to_string().parse(), Ok(ttl));
+            prop_assert_eq!(Ttl::parse_json(&serde_json::to_value(ttl).unwrap()), Ok(Some(ttl)));
+        }
+
+        #[test]
+        fn any_text_is_a_bounded_ttl_or_an_error(text: String) {
+            if let Ok(ttl) = text.parse::<Ttl>() {
+                prop_assert!((1..=Ttl::MAX_SECONDS).contains(&ttl.seconds()));
+            }
+        }
+
+        #[test]
+        fn both_readers_agree(text in "([0-9]{1,20}|-?[0-9]{1,3}(\\.[0-9])?)[smhdw]?") {
+            for value in [json!(text), serde_json::from_str(&text).unwrap_or(Value::Bool(true))] {
+                let direct = Ttl::parse_json(&value).ok().flatten();
+                prop_assert_eq!(serde_json::from_value::<Ttl>(value).ok(), direct);
+            }
+        }
+    }
+}
