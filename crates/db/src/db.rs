@@ -1,0 +1,260 @@
+//! The handle of an open database.
+
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::Engine;
+use crate::error::{DbError, DbErrorKind};
+use crate::job::pack;
+use crate::migrate::{self, MigrationSet};
+use crate::options::DbOptions;
+use crate::postgres::{Lane, Postgres};
+use crate::revision::{self, Notifier};
+use crate::sqlite::Sqlite;
+use crate::tx::Tx;
+use crate::url::Target;
+
+/// An open database. Clones share it; it ends when the last one is dropped, or at [`Db::close`].
+#[derive(Clone)]
+pub struct Db {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    backend: Backend,
+    notifier: Arc<Notifier>,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+enum Backend {
+    Sqlite(Sqlite),
+    Postgres(Box<Postgres>),
+}
+
+/// A handle that does not keep the database open.
+pub(crate) struct WeakDb(Weak<Shared>);
+
+impl WeakDb {
+    pub(crate) fn upgrade(&self) -> Option<Db> {
+        self.0.upgrade().map(|shared| Db { shared })
+    }
+}
+
+impl std::fmt::Debug for Db {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Db").field("engine", &self.engine()).finish_non_exhaustive()
+    }
+}
+
+impl Db {
+    /// Opens a database and brings its schema up to date: this crate's own tables first, then
+    /// `migrations` in their order. A SQLite file is created where there is none.
+    ///
+    /// Must be called inside a tokio runtime: notices of change are followed by background tasks.
+    ///
+    /// # Errors
+    /// `Unavailable` if the database cannot be reached, `SchemaNewer` if a newer binary migrated
+    /// it, `SchemaDivergent` if an applied migration is not the one this binary knows, `Config` for
+    /// options that cannot be used, otherwise the error of the step that failed.
+    pub async fn open(options: DbOptions, migrations: &[MigrationSet]) -> Result<Self, DbError> {
+        let sets = migrate::all_sets(migrations)?;
+        let notifier = Arc::new(Notifier::new());
+        let starting = {
+            let (options, notifier) = (options.clone(), Arc::clone(&notifier));
+            tokio::task::spawn_blocking(move || match options.url.target() {
+                Target::Sqlite(path) => {
+                    migrate::sqlite::run(path, &options, &sets)?;
+                    Sqlite::start(path, &options, notifier).map(Backend::Sqlite)
+                }
+                Target::Postgres(target) => {
+                    let features = migrate::postgres::run(target, &options, &sets)?;
+                    Postgres::start(target, &options, features, notifier)
+                        .map(|postgres| Backend::Postgres(Box::new(postgres)))
+                }
+            })
+        };
+        let backend = starting.await.map_err(|_ended| {
+            DbError::new(DbErrorKind::Unavailable, "opening the database was interrupted")
+        })??;
+        let shared = Arc::new(Shared { backend, notifier, tasks: Mutex::default() });
+        let db = Self { shared };
+        db.shared.notifier.publish(db.revision().await?);
+        db.start_tasks(&options);
+        Ok(db)
+    }
+
+    /// Runs `closure` in a transaction: committed and durable when this gives `Ok`, rolled back
+    /// when the closure gives an error.
+    ///
+    /// The closure may run several times (a collision with another transaction, a lost connection),
+    /// so it must have no effect outside `tx`: ids, times and randomness are made before it. It
+    /// must not wait for anything else, as it holds one of few connections. If this future is
+    /// dropped, the transaction may still be carried out.
+    ///
+    /// # Errors
+    /// What the closure gave, or the error of the engine.
+    pub async fn write<T, E, F>(&self, closure: F) -> Result<T, E>
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        let (job, answer) = pack(closure);
+        match &self.shared.backend {
+            Backend::Sqlite(sqlite) => sqlite.submit(job)?,
+            Backend::Postgres(postgres) => postgres.submit(Lane::Write, job)?,
+        }
+        // Every queued job is answered; a missing answer means that its thread died at work.
+        answered(answer, DbErrorKind::CommitUnknown).await
+    }
+
+    /// Runs a short read: a few rows, found by index. All its statements see one state of the
+    /// database, committed data only, and the engine refuses to write.
+    ///
+    /// On SQLite it runs on the calling task, so it must be a matter of microseconds; whatever
+    /// lists or sums up belongs into [`Db::scan`].
+    pub async fn read<T, E, F>(&self, closure: F) -> Result<T, E>
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        match &self.shared.backend {
+            Backend::Sqlite(sqlite) => {
+                let _turn = sqlite.readers.read_turn().await?;
+                sqlite.readers.read(closure)
+            }
+            Backend::Postgres(postgres) => {
+                let (job, answer) = pack(closure);
+                postgres.submit(Lane::Read, job)?;
+                answered(answer, DbErrorKind::Unavailable).await
+            }
+        }
+    }
+
+    /// Runs a read that may take long, such as a list or an aggregate, on a thread of its own. As
+    /// [`Db::read`] otherwise.
+    pub async fn scan<T, E, F>(&self, closure: F) -> Result<T, E>
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        match &self.shared.backend {
+            Backend::Sqlite(sqlite) => {
+                let _turn = sqlite.readers.scan_turn().await?;
+                let readers = Arc::clone(&sqlite.readers);
+                tokio::task::spawn_blocking(move || readers.scan(closure)).await.unwrap_or_else(
+                    |_ended| {
+                        Err(DbError::new(DbErrorKind::Closed, "the runtime is shutting down")
+                            .into())
+                    },
+                )
+            }
+            Backend::Postgres(postgres) => {
+                let (job, answer) = pack(closure);
+                postgres.submit(Lane::Scan, job)?;
+                answered(answer, DbErrorKind::Unavailable).await
+            }
+        }
+    }
+
+    /// The newest revision this node has heard of: by its own commits, by a notice of the
+    /// database, or by looking at it every [`DbOptions::poll_interval`]. It never goes back.
+    pub fn watch(&self) -> watch::Receiver<i64> {
+        self.shared.notifier.subscribe()
+    }
+
+    /// The revision as it stands in the database.
+    pub async fn revision(&self) -> Result<i64, DbError> {
+        revision::read(self).await
+    }
+
+    /// The engine behind this handle, to show to people: code does not branch on it.
+    pub fn engine(&self) -> Engine {
+        match self.shared.backend {
+            Backend::Sqlite(_) => Engine::Sqlite,
+            Backend::Postgres(_) => Engine::Postgres,
+        }
+    }
+
+    /// Whether the database answers.
+    pub async fn ping(&self) -> Result<(), DbError> {
+        self.revision().await.map(drop)
+    }
+
+    /// Finishes what is queued, then ends threads, tasks and connections. Later calls give
+    /// `Closed`.
+    pub async fn close(&self) {
+        self.shared.end_tasks();
+        self.shared.backend.close();
+        let threads = self.shared.backend.take_threads();
+        let joined = tokio::task::spawn_blocking(move || {
+            for thread in threads {
+                if thread.join().is_err() {
+                    tracing::error!("a database thread ended by a panic");
+                }
+            }
+        });
+        if joined.await.is_err() {
+            tracing::warn!("the runtime ended before the database threads did");
+        }
+    }
+
+    pub(crate) fn notifier(&self) -> &Notifier {
+        &self.shared.notifier
+    }
+
+    fn start_tasks(&self, options: &DbOptions) {
+        let weak = WeakDb(Arc::downgrade(&self.shared));
+        let mut tasks = vec![revision::start(revision::poll(weak, options.poll_interval))];
+        if let Backend::Postgres(postgres) = &self.shared.backend {
+            tasks.extend(postgres.listen(Arc::clone(&self.shared.notifier)).map(revision::start));
+        }
+        self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner).extend(tasks);
+    }
+}
+
+async fn answered<T, E: From<DbError>>(
+    answer: oneshot::Receiver<Result<T, E>>,
+    lost: DbErrorKind,
+) -> Result<T, E> {
+    answer.await.unwrap_or_else(|_lost| {
+        Err(DbError::new(lost, "the database thread ended without an answer").into())
+    })
+}
+
+impl Backend {
+    fn close(&self) {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.close(),
+            Self::Postgres(postgres) => postgres.close(),
+        }
+    }
+
+    fn take_threads(&self) -> Vec<std::thread::JoinHandle<()>> {
+        match self {
+            Self::Sqlite(sqlite) => sqlite.take_threads(),
+            Self::Postgres(postgres) => postgres.take_threads(),
+        }
+    }
+}
+
+impl Shared {
+    fn end_tasks(&self) {
+        for task in self.tasks.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
+            task.abort();
+        }
+    }
+}
+
+impl Drop for Shared {
+    /// Threads finish what is queued and end by themselves: joining them here could block a
+    /// runtime's thread.
+    fn drop(&mut self) {
+        self.end_tasks();
+        self.backend.close();
+    }
+}

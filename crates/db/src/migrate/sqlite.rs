@@ -1,0 +1,198 @@
+//! Migrating a SQLite file, with a copy of it taken first.
+
+use std::fs::{File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rusqlite::Connection;
+use rusqlite::OptionalExtension as _;
+
+use super::{Found, MigrationSet, refuse_newer};
+use crate::Engine;
+use crate::error::{DbError, DbErrorKind};
+use crate::options::DbOptions;
+use crate::sqlite::{open_plain, prepare_file, translate, writer_pragmas};
+
+/// How long to wait for another process that migrates the same file.
+const MIGRATION_WAIT: Duration = Duration::from_secs(60);
+
+/// Creates the file if there is none and applies what is pending.
+pub(crate) fn run(path: &Path, options: &DbOptions, sets: &[MigrationSet]) -> Result<(), DbError> {
+    prepare_file(path)?;
+    let mut connection = open_plain(path, MIGRATION_WAIT)?;
+    let mut found = versions(&connection, sets)?;
+    refuse_newer(&found)?;
+    writer_pragmas(&connection)?;
+    // The lock makes processes that start together migrate one after the other; it ends with the
+    // file handle. Its file stays, empty.
+    let mut _lock = None;
+    if pending(&found).is_some() {
+        _lock = Some(locked(path)?);
+        found = versions(&connection, sets)?;
+        refuse_newer(&found)?;
+        if let Some(first) = pending(&found)
+            && !is_empty(&connection)?
+        {
+            let copy = copy_before(&connection, path, options, first)?;
+            tracing::info!(copy = %copy.display(), "a copy of the database was taken before migrating it");
+        }
+    }
+    for Found { set, version } in &found {
+        set.runner(Engine::Sqlite)?.run(&mut connection).map_err(|error| set.failed(&error))?;
+        if set.known() > *version {
+            tracing::info!(service = set.service, version = set.known(), "schema migrated");
+        }
+    }
+    Ok(())
+}
+
+fn pending(found: &[Found]) -> Option<&MigrationSet> {
+    found.iter().find(|found| found.set.known() > found.version).map(|found| &found.set)
+}
+
+fn versions(connection: &Connection, sets: &[MigrationSet]) -> Result<Vec<Found>, DbError> {
+    sets.iter()
+        .map(|set| {
+            let table = set.history_table();
+            let exists = connection
+                .query_row(
+                    "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?1",
+                    [&table],
+                    |_row| Ok(()),
+                )
+                .optional();
+            let version = match exists {
+                Ok(None) => Ok(0),
+                Ok(Some(())) => connection.query_row(
+                    &format!("SELECT COALESCE(MAX(version), 0) FROM {table}"),
+                    [],
+                    |row| row.get(0),
+                ),
+                Err(error) => Err(error),
+            };
+            version
+                .map(|version| Found { set: *set, version })
+                .map_err(|error| translate(&error).within("reading the schema's version"))
+        })
+        .collect()
+}
+
+fn is_empty(connection: &Connection) -> Result<bool, DbError> {
+    connection
+        .query_row("SELECT COUNT(*) = 0 FROM sqlite_master", [], |row| row.get(0))
+        .map_err(|error| translate(&error))
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn private_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::OpenOptionsExt;
+        options.mode(0o600);
+    }
+    options
+}
+
+fn locked(path: &Path) -> Result<File, DbError> {
+    let lock = beside(path, ".lock");
+    let take = || {
+        let file = private_file().create(true).truncate(false).open(&lock)?;
+        file.lock()?;
+        Ok(file)
+    };
+    take().map_err(|error: io::Error| {
+        DbError::new(
+            DbErrorKind::Unavailable,
+            format!("the lock {} cannot be taken: {error}", lock.display()),
+        )
+    })
+}
+
+/// Writes a copy named after the first pending step, `<file>.before-<service>-<version>.bak`. A
+/// copy of the same name is kept; if the database has changed since, a numbered one joins it.
+fn copy_before(
+    connection: &Connection,
+    path: &Path,
+    options: &DbOptions,
+    first: &MigrationSet,
+) -> Result<PathBuf, DbError> {
+    let base = match (&options.backup_dir, path.file_name()) {
+        (Some(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
+    };
+    let stem = beside(&base, &format!(".before-{}-{}", first.service, first.known()));
+    let draft = beside(&stem, ".part");
+    let failed = |error: io::Error| {
+        let kind = if error.kind() == io::ErrorKind::StorageFull {
+            DbErrorKind::DiskFull
+        } else {
+            DbErrorKind::Unavailable
+        };
+        DbError::new(
+            kind,
+            format!(
+                "no copy {}: {error}; the database is not migrated without one",
+                stem.display()
+            ),
+        )
+    };
+    if let Some(folder) = &options.backup_dir {
+        std::fs::create_dir_all(folder).map_err(failed)?;
+    }
+    // SQLite writes into an existing file only if it is empty; making it first sets its mode.
+    private_file().create(true).truncate(true).open(&draft).map_err(failed)?;
+    let target = draft.to_str().ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
+    connection
+        .execute("VACUUM INTO ?1", [target])
+        .map_err(|error| translate(&error).within("copying the database before its migration"))?;
+    private_file().open(&draft).and_then(|file| file.sync_all()).map_err(failed)?;
+    keep(&draft, &stem).map_err(failed)
+}
+
+/// Gives the finished copy the first name that is free, unless an equal copy is there already.
+fn keep(draft: &Path, stem: &Path) -> io::Result<PathBuf> {
+    let mut number = 1_u32;
+    loop {
+        let suffix = if number == 1 { ".bak".to_owned() } else { format!(".{number}.bak") };
+        let name = beside(stem, &suffix);
+        if !name.try_exists()? {
+            std::fs::rename(draft, &name)?;
+            return Ok(name);
+        }
+        if same_content(draft, &name)? {
+            std::fs::remove_file(draft)?;
+            return Ok(name);
+        }
+        number += 1;
+    }
+}
+
+fn same_content(left: &Path, right: &Path) -> io::Result<bool> {
+    use std::io::{BufRead as _, BufReader};
+    let (left, right) = (File::open(left)?, File::open(right)?);
+    if left.metadata()?.len() != right.metadata()?.len() {
+        return Ok(false);
+    }
+    let mut left = BufReader::with_capacity(1 << 16, left);
+    let mut right = BufReader::with_capacity(1 << 16, right);
+    loop {
+        let (one, other) = (left.fill_buf()?, right.fill_buf()?);
+        let count = one.len().min(other.len());
+        if one[..count] != other[..count] {
+            return Ok(false);
+        }
+        if count == 0 {
+            return Ok(true);
+        }
+        left.consume(count);
+        right.consume(count);
+    }
+}

@@ -1,0 +1,245 @@
+//! One PostgreSQL connection with its prepared statements.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use postgres::{Client, NoTls, Statement};
+
+use super::error::{ends_connection, translate};
+use super::{Connector, Features};
+use crate::Engine;
+use crate::error::{DbError, DbErrorKind};
+use crate::row::Row;
+use crate::sql::{Columns, Sql};
+use crate::url::PostgresTarget;
+use crate::value::{Param, Value, ValueType};
+
+/// Connects. Must be called on a thread that may block.
+pub(crate) fn connect(
+    target: &PostgresTarget,
+    connector: &Connector,
+    timeout: Duration,
+) -> Result<Client, DbError> {
+    let mut config = postgres::Config::from(target.config.clone());
+    config.connect_timeout(timeout);
+    // A peer that vanished without a word is noticed within this time.
+    config.tcp_user_timeout(Duration::from_secs(15));
+    config.keepalives_idle(Duration::from_secs(30));
+    let client = match connector {
+        Connector::Plain => config.connect(NoTls),
+        Connector::Tls(tls) => config.connect(tls.clone()),
+    };
+    client.map_err(|error| translate(&error).within("connecting to the database"))
+}
+
+/// A connection of a worker.
+pub(crate) struct PgConnection {
+    client: Client,
+    statements: HashMap<usize, Prepared>,
+    features: Features,
+    broken: bool,
+}
+
+#[derive(Clone)]
+struct Prepared {
+    statement: Statement,
+    columns: Columns,
+}
+
+impl PgConnection {
+    pub(super) fn new(client: Client, features: Features) -> Self {
+        Self { client, statements: HashMap::new(), features, broken: false }
+    }
+
+    /// Whether a commit can carry a notice.
+    pub(crate) fn notifies(&self) -> bool {
+        self.features.notify
+    }
+
+    /// True once the connection is of no use any more.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken || self.client.is_closed()
+    }
+
+    /// Runs commands that give no rows.
+    pub(super) fn command(&mut self, text: &str) -> Result<(), DbError> {
+        let done = self.client.batch_execute(text);
+        done.map_err(|error| self.noted(&error))
+    }
+
+    pub(crate) fn query(
+        &mut self,
+        sql: &'static Sql,
+        params: &[Param<'_>],
+    ) -> Result<Vec<Row>, DbError> {
+        let prepared = self.prepared(sql, params)?;
+        let found = self.client.query(&prepared.statement, &as_arguments(params));
+        found
+            .map_err(|error| self.noted(&error))?
+            .iter()
+            .map(|row| decoded(row, &prepared.columns))
+            .collect()
+    }
+
+    pub(crate) fn execute(
+        &mut self,
+        sql: &'static Sql,
+        params: &[Param<'_>],
+    ) -> Result<u64, DbError> {
+        let prepared = self.prepared(sql, params)?;
+        let changed = self.client.execute(&prepared.statement, &as_arguments(params));
+        changed.map_err(|error| self.noted(&error))
+    }
+
+    /// Prepares a statement and checks that its columns have types that this layer reads.
+    pub(crate) fn prepare(&mut self, sql: &'static Sql) -> Result<(), DbError> {
+        let prepared = self.cached(sql)?;
+        for column in prepared.statement.columns() {
+            if value_type(column.type_()).is_none() {
+                return Err(unsupported(column.name(), column.type_()));
+            }
+        }
+        Ok(())
+    }
+
+    fn prepared(&mut self, sql: &'static Sql, params: &[Param<'_>]) -> Result<Prepared, DbError> {
+        let prepared = self.cached(sql)?;
+        let wanted = prepared.statement.params();
+        if wanted.len() != params.len() {
+            return Err(DbError::parameter_count(wanted.len(), params.len()));
+        }
+        for (index, (param, wanted)) in params.iter().zip(wanted).enumerate() {
+            if !fits(*param, wanted) {
+                return Err(DbError::new(
+                    DbErrorKind::InvalidValue,
+                    format!(
+                        "parameter ${} is {}, the statement wants {wanted}",
+                        index + 1,
+                        param.value_type().sql_name()
+                    ),
+                ));
+            }
+        }
+        Ok(prepared)
+    }
+
+    fn cached(&mut self, sql: &'static Sql) -> Result<Prepared, DbError> {
+        // A statement is a static: its address is its identity.
+        let key = std::ptr::from_ref(sql).addr();
+        if let Some(prepared) = self.statements.get(&key) {
+            return Ok(prepared.clone());
+        }
+        let statement = self.client.prepare(sql.text()).map_err(|error| self.noted(&error))?;
+        let names = statement.columns().iter().map(postgres::Column::name);
+        let prepared = Prepared { columns: sql.columns(Engine::Postgres, names), statement };
+        self.statements.insert(key, prepared.clone());
+        Ok(prepared)
+    }
+
+    fn noted(&mut self, error: &postgres::Error) -> DbError {
+        self.broken |= ends_connection(error);
+        translate(error)
+    }
+}
+
+fn as_arguments<'p>(params: &'p [Param<'p>]) -> Vec<&'p (dyn ToSql + Sync)> {
+    params.iter().map(|param| param as &(dyn ToSql + Sync)).collect()
+}
+
+/// The kind of value that a type of the server is read as.
+fn value_type(server: &Type) -> Option<ValueType> {
+    match *server {
+        Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME | Type::UNKNOWN => {
+            Some(ValueType::Text)
+        }
+        Type::INT8 | Type::INT4 | Type::INT2 => Some(ValueType::Integer),
+        Type::BOOL => Some(ValueType::Boolean),
+        Type::FLOAT8 | Type::FLOAT4 => Some(ValueType::Real),
+        _ => None,
+    }
+}
+
+fn fits(param: Param<'_>, wanted: &Type) -> bool {
+    let in_range = match param {
+        Param::Integer(number) => match *wanted {
+            Type::INT4 => i32::try_from(number).is_ok(),
+            Type::INT2 => i16::try_from(number).is_ok(),
+            _ => true,
+        },
+        _ => true,
+    };
+    in_range && value_type(wanted) == Some(param.value_type())
+}
+
+impl ToSql for Param<'_> {
+    fn to_sql(
+        &self,
+        wanted: &Type,
+        out: &mut BytesMut,
+    ) -> Result<IsNull, Box<dyn std::error::Error + Sync + Send>> {
+        match *self {
+            Self::Null(_) => Ok(IsNull::Yes),
+            Self::Text(text) => text.to_sql(wanted, out),
+            Self::Boolean(flag) => flag.to_sql(wanted, out),
+            Self::Integer(number) => match *wanted {
+                Type::INT4 => i32::try_from(number)?.to_sql(wanted, out),
+                Type::INT2 => i16::try_from(number)?.to_sql(wanted, out),
+                _ => number.to_sql(wanted, out),
+            },
+            Self::Real(number) => match *wanted {
+                #[expect(clippy::cast_possible_truncation, reason = "the column holds no more")]
+                Type::FLOAT4 => (number as f32).to_sql(wanted, out),
+                _ => number.to_sql(wanted, out),
+            },
+        }
+    }
+
+    fn accepts(_wanted: &Type) -> bool {
+        true
+    }
+
+    to_sql_checked!();
+}
+
+fn decoded(row: &postgres::Row, columns: &Columns) -> Result<Row, DbError> {
+    let values = row.columns().iter().enumerate().map(|(index, column)| {
+        let server = column.type_();
+        let value = match *server {
+            Type::INT8 => row.try_get::<_, Option<i64>>(index).map(|v| v.map(Value::Integer)),
+            Type::INT4 => row
+                .try_get::<_, Option<i32>>(index)
+                .map(|v| v.map(|number| Value::Integer(number.into()))),
+            Type::INT2 => row
+                .try_get::<_, Option<i16>>(index)
+                .map(|v| v.map(|number| Value::Integer(number.into()))),
+            Type::BOOL => row.try_get::<_, Option<bool>>(index).map(|v| v.map(Value::Boolean)),
+            Type::FLOAT8 => row.try_get::<_, Option<f64>>(index).map(|v| v.map(Value::Real)),
+            Type::FLOAT4 => row
+                .try_get::<_, Option<f32>>(index)
+                .map(|v| v.map(|number| Value::Real(number.into()))),
+            _ if value_type(server) == Some(ValueType::Text) => {
+                row.try_get::<_, Option<String>>(index).map(|v| v.map(Value::Text))
+            }
+            _ => return Err(unsupported(column.name(), server)),
+        };
+        value.map(|value| value.unwrap_or(Value::Null)).map_err(|_undecodable| {
+            DbError::new(
+                DbErrorKind::Decode,
+                format!("column {}: the stored value cannot be read", column.name()),
+            )
+        })
+    });
+    Ok(Row::new(Arc::clone(columns), values.collect::<Result<_, _>>()?))
+}
+
+fn unsupported(column: &str, server: &Type) -> DbError {
+    DbError::new(
+        DbErrorKind::Decode,
+        format!(
+            "column {column} has type {server}: CAST it to TEXT, BIGINT, BOOLEAN or DOUBLE PRECISION"
+        ),
+    )
+}

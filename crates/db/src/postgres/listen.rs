@@ -1,0 +1,96 @@
+//! Following the server's notices of change.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_postgres::{AsyncMessage, Client, Connection, NoTls};
+
+use super::Connector;
+use super::error::translate;
+use crate::error::{DbError, DbErrorKind};
+use crate::revision::{CHANNEL, Notifier};
+use crate::url::PostgresTarget;
+
+const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Listens for ever, on a connection of its own. Notices that are missed while the connection is
+/// down do no harm: the revision is polled as well.
+pub(super) async fn follow(target: PostgresTarget, connector: Connector, notifier: Arc<Notifier>) {
+    let mut pause = SHORTEST_PAUSE;
+    loop {
+        let error = match session(&target, &connector, &notifier, &mut pause).await {
+            Ok(()) => DbError::new(DbErrorKind::Unavailable, "the server closed the connection"),
+            Err(error) if error.kind() == DbErrorKind::Engine => {
+                tracing::info!(%error, "the database gives no notices of change; the revision is polled");
+                return;
+            }
+            Err(error) => error,
+        };
+        tracing::debug!(%error, "not listening to the database; connecting again");
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+async fn session(
+    target: &PostgresTarget,
+    connector: &Connector,
+    notifier: &Notifier,
+    pause: &mut Duration,
+) -> Result<(), DbError> {
+    let mut config = target.config.clone();
+    config.connect_timeout(CONNECT_TIMEOUT);
+    match connector {
+        Connector::Plain => {
+            let (client, connection) =
+                config.connect(NoTls).await.map_err(|error| translate(&error))?;
+            listen(client, connection, notifier, pause).await
+        }
+        Connector::Tls(tls) => {
+            let (client, connection) =
+                config.connect(tls.clone()).await.map_err(|error| translate(&error))?;
+            listen(client, connection, notifier, pause).await
+        }
+    }
+}
+
+async fn listen<S, T>(
+    client: Client,
+    mut connection: Connection<S, T>,
+    notifier: &Notifier,
+    pause: &mut Duration,
+) -> Result<(), DbError>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    let notices = async {
+        while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
+            if let AsyncMessage::Notification(notice) =
+                message.map_err(|error| translate(&error))?
+                && notice.channel() == CHANNEL
+                && let Ok(revision) = notice.payload().parse()
+            {
+                notifier.publish(revision);
+            }
+        }
+        Ok(())
+    };
+    // The client must stay alive: the connection ends with it.
+    let subscribe = async {
+        client
+            .batch_execute(&format!("LISTEN {CHANNEL}"))
+            .await
+            .map_err(|error| translate(&error))?;
+        *pause = SHORTEST_PAUSE;
+        std::future::pending::<Result<(), DbError>>().await
+    };
+    tokio::select! {
+        ended = notices => ended,
+        refused = subscribe => refused,
+    }
+}

@@ -1,0 +1,243 @@
+//! What the thread of a connection does.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::connection::{PgConnection, connect};
+use super::{Connector, Features, Lane};
+use crate::error::{DbError, DbErrorKind};
+use crate::job::{Job, Verdict};
+use crate::revision::Notifier;
+use crate::tx::Tx;
+use crate::url::PostgresTarget;
+
+/// Runs of one closure that collides with others, the first included.
+const ATTEMPTS: u32 = 8;
+/// Runs of one closure whose connection is lost, the first included.
+const CONNECTIONS: u32 = 3;
+
+/// What a worker needs to know.
+pub(super) struct Settings {
+    pub(super) target: PostgresTarget,
+    pub(super) connector: Connector,
+    pub(super) features: Features,
+    pub(super) lane: Lane,
+    pub(super) connect_timeout: Duration,
+    pub(super) limit: Duration,
+    pub(super) replay: bool,
+}
+
+/// Keeps threads from waiting one after the other for a server that is down: after a failed
+/// connection, all of them fail at once until a short time has passed.
+#[derive(Default)]
+pub(super) struct Breaker {
+    state: Mutex<Option<Open>>,
+}
+
+struct Open {
+    until: Instant,
+    pause: Duration,
+    error: DbError,
+}
+
+impl Breaker {
+    const SHORTEST: Duration = Duration::from_millis(50);
+    const LONGEST: Duration = Duration::from_secs(1);
+
+    fn check(&self) -> Result<(), DbError> {
+        match &*self.state.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(open) if Instant::now() < open.until => Err(open.error.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    fn failed(&self, error: &DbError) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let pause = match &*state {
+            Some(open) => (open.pause * 2).min(Self::LONGEST),
+            None => Self::SHORTEST,
+        };
+        *state = Some(Open { until: Instant::now() + pause, pause, error: error.clone() });
+    }
+
+    fn connected(&self) {
+        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+}
+
+/// The thread's side of a connection.
+pub(super) struct Worker {
+    settings: Settings,
+    breaker: Arc<Breaker>,
+    notifier: Arc<Notifier>,
+    connection: Option<PgConnection>,
+}
+
+/// Why a run did not come to an end.
+enum Again {
+    /// Another transaction was in the way.
+    Collision(DbError),
+    /// The connection was lost, and COMMIT had not been sent.
+    Lost(DbError),
+}
+
+impl Worker {
+    pub(super) fn new(settings: Settings, breaker: Arc<Breaker>, notifier: Arc<Notifier>) -> Self {
+        Self { settings, breaker, notifier, connection: None }
+    }
+
+    /// Runs one job to its end and answers it.
+    pub(super) fn serve(&mut self, mut job: Box<dyn Job>) {
+        if job.abandoned() {
+            return;
+        }
+        let (mut attempts, mut connections) = (1, 1);
+        loop {
+            let outcome = match self.connection() {
+                Ok(connection) => connection,
+                Err(error) => {
+                    job.fail(error);
+                    break;
+                }
+            };
+            let mut connection = outcome;
+            let ran = self.run(&mut connection, job.as_mut());
+            match ran {
+                Ok(()) => {
+                    job.answer();
+                    self.finish(connection);
+                    return;
+                }
+                Err(Again::Collision(_)) if attempts < ATTEMPTS => {
+                    self.finish(connection);
+                    std::thread::sleep(Duration::from_millis(1 << attempts));
+                    attempts += 1;
+                }
+                Err(Again::Lost(_)) if connections < CONNECTIONS => connections += 1,
+                Err(Again::Collision(error)) => {
+                    self.finish(connection);
+                    job.fail(error);
+                    break;
+                }
+                Err(Again::Lost(error)) => {
+                    job.fail(error);
+                    break;
+                }
+            }
+        }
+        job.answer();
+    }
+
+    /// Runs the closure in a transaction. A read is answered before its transaction is ended; see
+    /// [`Worker::finish`].
+    fn run(&self, connection: &mut PgConnection, job: &mut dyn Job) -> Result<(), Again> {
+        if self.settings.replay {
+            self.begin(connection)?;
+            let (verdict, fault, _) = self.attempt(connection, job);
+            self.again(connection, fault)?;
+            self.roll_back(connection);
+            if verdict == Verdict::Panicked {
+                return Ok(());
+            }
+        }
+        self.begin(connection)?;
+        let (verdict, fault, revision) = self.attempt(connection, job);
+        self.again(connection, fault)?;
+        if self.settings.lane != Lane::Write {
+            return Ok(());
+        }
+        if verdict != Verdict::Commit {
+            self.roll_back(connection);
+            return Ok(());
+        }
+        match connection.command("COMMIT") {
+            Ok(()) => {
+                if let Some(revision) = revision {
+                    self.notifier.publish(revision);
+                }
+                Ok(())
+            }
+            Err(error) if error.kind() == DbErrorKind::SerializationFailure => {
+                Err(Again::Collision(error))
+            }
+            Err(_) if connection.is_broken() => {
+                job.fail(DbError::new(
+                    DbErrorKind::CommitUnknown,
+                    "the connection was lost after COMMIT was sent: the change may or may not have been made",
+                ));
+                Ok(())
+            }
+            Err(error) => {
+                job.fail(error);
+                Ok(())
+            }
+        }
+    }
+
+    fn begin(&self, connection: &mut PgConnection) -> Result<(), Again> {
+        let begin = match self.settings.lane {
+            Lane::Write => "BEGIN ISOLATION LEVEL READ COMMITTED",
+            Lane::Read | Lane::Scan => "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+        };
+        connection.command(begin).map_err(Again::Lost)
+    }
+
+    fn attempt(
+        &self,
+        connection: &mut PgConnection,
+        job: &mut dyn Job,
+    ) -> (Verdict, Option<DbError>, Option<i64>) {
+        let mut tx = Tx::postgres(connection, Instant::now() + self.settings.limit);
+        let verdict = job.attempt(&mut tx);
+        (verdict, tx.fault().cloned(), tx.revision())
+    }
+
+    /// Whether the closure has to run again, whatever it made of the error it saw.
+    fn again(&self, connection: &mut PgConnection, fault: Option<DbError>) -> Result<(), Again> {
+        match fault {
+            Some(error) if connection.is_broken() => Err(Again::Lost(error)),
+            Some(error) if error.kind() == DbErrorKind::SerializationFailure => {
+                Err(Again::Collision(error))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn roll_back(&self, connection: &mut PgConnection) {
+        // A failure marks the connection as broken; the server rolls back by itself then.
+        if let Err(error) = connection.command("ROLLBACK") {
+            tracing::debug!(%error, "a transaction could not be rolled back");
+        }
+    }
+
+    /// Ends a transaction that is still open and keeps the connection for the next job.
+    fn finish(&mut self, mut connection: PgConnection) {
+        if self.settings.lane != Lane::Write {
+            self.roll_back(&mut connection);
+        }
+        if !connection.is_broken() {
+            self.connection = Some(connection);
+        }
+    }
+
+    /// The kept connection, or a new one.
+    fn connection(&mut self) -> Result<PgConnection, DbError> {
+        if let Some(connection) = self.connection.take().filter(|kept| !kept.is_broken()) {
+            return Ok(connection);
+        }
+        self.breaker.check()?;
+        let settings = &self.settings;
+        let connected = connect(&settings.target, &settings.connector, settings.connect_timeout)
+            .and_then(|client| {
+                let mut connection = PgConnection::new(client, settings.features);
+                let limit = settings.limit.as_millis();
+                connection.command(&format!("SET statement_timeout = {limit}"))?;
+                Ok(connection)
+            });
+        match &connected {
+            Ok(_) => self.breaker.connected(),
+            Err(error) => self.breaker.failed(error),
+        }
+        connected
+    }
+}

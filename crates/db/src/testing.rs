@@ -1,0 +1,108 @@
+//! Throw-away databases for tests.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::postgres::{connect, connector};
+use crate::url::Target;
+use crate::{DbError, DbUrl, Engine};
+
+/// Environment variable with the URL of a PostgreSQL server on which the user may create databases.
+pub const POSTGRES_VARIABLE: &str = "DOWNCITY_TEST_POSTGRES";
+
+const SQLITE_FILE: &str = "test.sqlite";
+
+/// An empty database of its own for one test, removed when dropped.
+#[derive(Debug)]
+pub struct TestDatabase {
+    url: DbUrl,
+    place: Place,
+}
+
+#[derive(Debug)]
+enum Place {
+    Folder(TempDir),
+    Server { admin: DbUrl, name: String },
+}
+
+impl TestDatabase {
+    /// Makes an empty database.
+    ///
+    /// # Errors
+    /// A sentence that says what is missing. A test must fail with it, not skip.
+    pub fn new(engine: Engine) -> Result<Self, String> {
+        match engine {
+            Engine::Sqlite => {
+                let folder = TempDir::new().map_err(|error| error.to_string())?;
+                let url = DbUrl::sqlite(folder.path().join(SQLITE_FILE));
+                Ok(Self { url, place: Place::Folder(folder) })
+            }
+            Engine::Postgres => {
+                static NEXT: AtomicU32 = AtomicU32::new(0);
+                let admin: DbUrl = std::env::var(POSTGRES_VARIABLE)
+                    .map_err(|_missing| format!("set {POSTGRES_VARIABLE} or run ./test"))?
+                    .parse()
+                    .map_err(|error: DbError| format!("{POSTGRES_VARIABLE}: {error}"))?;
+                let number = NEXT.fetch_add(1, Ordering::Relaxed);
+                let name = format!("downcity_test_{}_{number}", std::process::id());
+                administer(&admin, vec![drop_command(&name), format!("CREATE DATABASE {name}")])?;
+                Ok(Self { url: admin.with_database(&name), place: Place::Server { admin, name } })
+            }
+        }
+    }
+
+    /// Where it is.
+    pub fn url(&self) -> DbUrl {
+        self.url.clone()
+    }
+
+    /// Runs administrative SQL outside any handle: to damage or prepare a database by hand.
+    ///
+    /// # Errors
+    /// The engine's message.
+    pub fn execute(&self, sql: &str) -> Result<(), String> {
+        match &self.place {
+            Place::Folder(folder) => rusqlite::Connection::open(folder.path().join(SQLITE_FILE))
+                .and_then(|connection| connection.execute_batch(sql))
+                .map_err(|error| error.to_string()),
+            Place::Server { .. } => administer(&self.url, vec![sql.to_owned()]),
+        }
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        if let Place::Server { admin, name } = &self.place
+            && let Err(error) = administer(admin, vec![drop_command(name)])
+        {
+            tracing::warn!(%error, "a test database was not removed");
+        }
+    }
+}
+
+fn drop_command(name: &str) -> String {
+    format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+}
+
+/// Runs commands on a thread of their own: the driver must not block inside a runtime.
+fn administer(url: &DbUrl, commands: Vec<String>) -> Result<(), String> {
+    let Target::Postgres(target) = url.target().clone() else {
+        return Err(format!("{POSTGRES_VARIABLE} must be a postgres:// URL"));
+    };
+    let work = move || -> Result<(), DbError> {
+        let mut client = connect(&target, &connector(&target)?, Duration::from_secs(10))?;
+        for command in commands {
+            client.batch_execute(&command).map_err(|error| crate::postgres::translate(&error))?;
+        }
+        Ok(())
+    };
+    std::thread::Builder::new()
+        .name("test-database".to_owned())
+        .spawn(work)
+        .map_err(|error| error.to_string())?
+        .join()
+        .map_err(|_panic| "the thread panicked".to_owned())?
+        .map_err(|error| error.to_string())
+}
