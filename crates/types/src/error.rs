@@ -242,3 +242,93 @@ pub fn error_table_markdown() -> String {
     }
     table
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn codes_are_unique_snake_case_and_read_back() {
+        let mut seen = BTreeSet::new();
+        for &code in ErrorCode::ALL {
+            let text = code.as_str();
+            assert!(seen.insert(text), "{text} stands twice");
+            assert!(text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{text}");
+            assert!((400..600).contains(&code.status()), "{text}");
+            assert!(code.meaning().ends_with('.'), "{text}");
+            assert_eq!(text.parse(), Ok(code));
+            assert_eq!(serde_json::to_value(code).unwrap(), text);
+            assert_eq!(serde_json::from_value::<ErrorCode>(json!(text)).unwrap(), code);
+        }
+        assert_eq!("nope".parse::<ErrorCode>(), Err(UnknownErrorCode("nope".to_owned())));
+        assert!(ErrorCode::ALL.is_sorted_by_key(|code| code.status()), "the table reads by status");
+    }
+
+    #[test]
+    fn the_schema_lists_every_code() {
+        let schema = schemars::schema_for!(ErrorCode);
+        let listed = schema.get("enum").and_then(|codes| codes.as_array()).unwrap();
+        assert_eq!(listed.len(), ErrorCode::ALL.len());
+    }
+
+    #[test]
+    fn bodies_leave_out_what_is_unknown() {
+        let mut body = ErrorBody::new(ErrorCode::InvalidInput, "name is required");
+        assert_eq!(
+            serde_json::to_string(&body).unwrap(),
+            r#"{"error":"name is required","code":"invalid_input"}"#
+        );
+        body.request_id = Some("req_1".to_owned());
+        body.fix = Some("send name".to_owned());
+        body.details =
+            vec![FieldError { path: "name".to_owned(), message: "is required".to_owned() }];
+        let text = serde_json::to_string(&body).unwrap();
+        assert_eq!(
+            text,
+            r#"{"error":"name is required","code":"invalid_input","request_id":"req_1","fix":"send name","details":[{"path":"name","message":"is required"}]}"#
+        );
+        assert_eq!(serde_json::from_str::<ErrorBody>(&text).unwrap(), body);
+    }
+
+    #[test]
+    fn openai_errors_always_have_four_keys() {
+        let error = OpenAiError::new(ErrorCode::ModelNotFound, "no such model", None);
+        assert_eq!(
+            serde_json::to_string(&error).unwrap(),
+            r#"{"error":{"message":"no such model","type":"invalid_request_error","param":null,"code":"model_not_found"}}"#
+        );
+        let mut body = ErrorBody::new(ErrorCode::InvalidInput, "bad");
+        body.details = vec![FieldError { path: "messages".to_owned(), message: "bad".to_owned() }];
+        assert_eq!(OpenAiError::from(body).error.param.as_deref(), Some("messages"));
+    }
+
+    #[test]
+    fn openai_types_follow_the_status() {
+        for (code, kind) in [
+            (ErrorCode::TokenExpired, "authentication_error"),
+            (ErrorCode::InsufficientBalance, "insufficient_quota"),
+            (ErrorCode::CityPaused, "permission_error"),
+            (ErrorCode::UpstreamRateLimited, "rate_limit_error"),
+            (ErrorCode::PayloadTooLarge, "invalid_request_error"),
+            (ErrorCode::UpstreamTimeout, "server_error"),
+        ] {
+            assert_eq!(code.openai_type(), kind, "{code}");
+        }
+    }
+
+    #[test]
+    fn the_table_has_a_row_for_every_code() {
+        let table = error_table_markdown();
+        assert_eq!(table.lines().count(), ErrorCode::ALL.len() + 2);
+        assert!(
+            table.contains(
+                "\n| `city_exists` | 409 | A city with this `city_id` exists already. |\n"
+            )
+        );
+        assert!(table.lines().all(|row| row.matches('|').count() == 4), "{table}");
+    }
+}

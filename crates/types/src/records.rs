@@ -186,3 +186,77 @@ impl<T> From<Vec<T>> for Items<T> {
         Self::all(items)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn city() -> City {
+        City {
+            city_id: "city_demo".to_owned(),
+            name: "Demo".to_owned(),
+            status: CityStatus::Paused,
+            created_at: Timestamp::from_millis(0),
+            updated_at: Timestamp::from_millis(1_767_323_045_678),
+        }
+    }
+
+    #[test]
+    fn a_city_has_all_fields_in_order() {
+        let text = serde_json::to_string(&city()).unwrap();
+        assert_eq!(
+            text,
+            r#"{"city_id":"city_demo","name":"Demo","status":"paused","created_at":"1970-01-01T00:00:00.000Z","updated_at":"2026-01-02T03:04:05.678Z"}"#
+        );
+        assert_eq!(serde_json::from_str::<City>(&text).unwrap(), city());
+        for status in [CityStatus::Active, CityStatus::Paused] {
+            assert_eq!(CityStatus::parse(status.as_str()), Some(status));
+            assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
+        }
+        assert_eq!(CityStatus::parse("Active"), None);
+    }
+
+    #[test]
+    fn an_issued_token_always_shows_its_end() {
+        let token = IssuedToken {
+            user_token: "ub_x".to_owned(),
+            city_id: "c".to_owned(),
+            user_id: "u".to_owned(),
+            expires_at: None,
+        };
+        let expected =
+            json!({"user_token": "ub_x", "city_id": "c", "user_id": "u", "expires_at": null});
+        assert_eq!(serde_json::to_value(token).unwrap(), expected);
+    }
+
+    #[test]
+    fn optional_fields_are_absent_not_null() {
+        let state = EnvRequirementState {
+            key: "K".to_owned(),
+            description: String::new(),
+            required: true,
+            configured: false,
+            value_preview: None,
+        };
+        assert_eq!(
+            serde_json::to_string(&state).unwrap(),
+            r#"{"key":"K","description":"","required":true,"configured":false}"#
+        );
+        assert_eq!(serde_json::to_string(&Items::all(vec![1])).unwrap(), r#"{"items":[1]}"#);
+        let page = Items { items: vec![1], next_cursor: Some("n".to_owned()) };
+        assert_eq!(serde_json::to_string(&page).unwrap(), r#"{"items":[1],"next_cursor":"n"}"#);
+    }
+
+    #[test]
+    fn answers_of_older_servers_are_read() {
+        let health = json!({
+            "ok": true, "name": "downcity", "checked_at": "2026-01-02T03:04:05.678Z",
+            "services": ["env"], "service_list": [{"id": "env", "name": "Env"}],
+        });
+        assert_eq!(serde_json::from_value::<Health>(health).unwrap().version, "");
+        let entry = json!({"key": "K", "value": "v", "source": "database"});
+        assert!(!serde_json::from_value::<EnvEntry>(entry).unwrap().masked);
+    }
+}
