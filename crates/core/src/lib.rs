@@ -1,1 +1,59 @@
-//! Placeholder.
+//! The kernel of a Federation: what a service is, who may call it, and how a call runs.
+//!
+//! # What is here
+//! * [`Service`], [`ServiceDef`] and [`Registry`]: capabilities declared once; the router and every
+//!   document (catalog, OpenAPI, instruction text) are pure functions of the registry.
+//! * [`Kernel::handle`]: the one dispatch from an HTTP request to an HTTP response.
+//! * [`Runtime`]: what a running node owns — database, clock, randomness, snapshot, tasks.
+//! * The built-in services `cities` and `env`, written on the same public API as any other service.
+//!
+//! # Invariants
+//! * Identify, authorise and dispatch touch no database: they read one immutable [`Snapshot`].
+//! * An action that names no identities does not build: access is denied by default.
+//! * Time and randomness come from [`Clock`] and [`Random`] only.
+//! * A 5xx body is generic; its cause goes to the log with the request id.
+//! * No network protocol lives here: sockets, TLS and configuration files belong to the server.
+
+mod action;
+mod body;
+mod boot;
+mod call;
+pub mod cities;
+mod clock;
+mod decode;
+mod dispatch;
+pub mod env;
+mod error;
+mod finish;
+mod hook;
+mod identity;
+pub mod jobs;
+mod kernel;
+mod migrations;
+mod registry;
+mod runtime;
+mod secret;
+mod service;
+mod snapshot;
+mod tasks;
+pub mod token;
+pub mod views;
+
+pub use action::{Action, ErrorShape, Input, InputKind, JsonObject, Output, RawRequest};
+pub use body::{Body, BoxError, Reply, Sse};
+pub use call::{Call, Cx, Locals, Metering};
+pub use clock::{Clock, Ids, Random, SystemClock, SystemRandom};
+pub use error::{Error, Result};
+pub use hook::{Hook, Outcome};
+pub use identity::{
+    ADMIN, Access, GuestReason, Identity, PUBLIC, USER, USER_OR_ADMIN, UserIdentity,
+};
+pub use kernel::{FirstStart, Kernel, KernelOptions};
+pub use registry::{Registry, RegistryBuilder, RegistryError, ServiceEntry};
+pub use runtime::{Runtime, Settings};
+pub use secret::Secret;
+pub use service::{ActionDef, EnvScopeSource, Service, ServiceDef};
+pub use snapshot::{Snapshot, State};
+pub use tasks::Tasks;
+
+use migrations::migrations;

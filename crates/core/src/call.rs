@@ -1,0 +1,217 @@
+//! One call: what hooks and handlers see of a request.
+
+use std::any::Any;
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use downcity_types::{City, ErrorCode, Timestamp};
+use http::request::Parts;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::action::Action;
+use crate::decode::InputSource;
+use crate::{Body, Error, Identity, Result, Runtime, UserIdentity};
+
+/// What a call consumed, for usage facts and prices. Counts are totals of this call.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Metering {
+    /// The provider that did the work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider_id: Option<String>,
+    /// The catalog's model id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model_id: Option<String>,
+    /// The provider's own name of the model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub upstream_model: Option<String>,
+    /// Input tokens that were not served from a cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub input_tokens: Option<u64>,
+    /// Output tokens, reasoning included.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub output_tokens: Option<u64>,
+    /// Input tokens served from the provider's cache.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cached_tokens: Option<u64>,
+    /// Images produced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub image_count: Option<u64>,
+    /// Seconds of video produced.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub video_seconds: Option<u64>,
+    /// Seconds of audio produced or heard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub audio_seconds: Option<u64>,
+    /// Upstream requests, usually 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_count: Option<u64>,
+    /// Milliseconds until the reply was complete.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub duration_ms: Option<u64>,
+    /// Milliseconds until the first byte of the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub first_byte_ms: Option<u64>,
+    /// The provider's usage object, untouched.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub raw_usage: Option<Value>,
+    /// Further facts, such as `mode`.
+    #[serde(skip_serializing_if = "Map::is_empty")]
+    pub metadata: Map<String, Value>,
+}
+
+/// Values that hooks and the handler of one call leave for each other, one per type.
+#[derive(Default)]
+pub struct Locals(Mutex<http::Extensions>);
+
+impl Locals {
+    /// Leaves a value; an earlier one of the same type is replaced.
+    pub fn put<T: Clone + Send + Sync + 'static>(&self, value: T) {
+        lock(&self.0).insert(value);
+    }
+
+    /// A copy of the value of this type.
+    pub fn get<T: Clone + Send + Sync + 'static>(&self) -> Option<T> {
+        lock(&self.0).get::<T>().cloned()
+    }
+}
+
+/// A panic while a lock was held leaves plain data behind, which stays usable.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// One request on its way through hooks and handler.
+pub struct Call {
+    pub(crate) runtime: Arc<Runtime>,
+    pub(crate) action: Arc<Action>,
+    pub(crate) request_id: Arc<str>,
+    pub(crate) identity: Identity,
+    pub(crate) parts: Parts,
+    pub(crate) input: InputSource,
+    /// The unread body, for actions that take the raw request.
+    pub(crate) raw_body: Mutex<Body>,
+    pub(crate) started: Instant,
+    pub(crate) started_at: Timestamp,
+    pub(crate) locals: Locals,
+    pub(crate) metering: Mutex<Metering>,
+}
+
+impl Call {
+    /// The running node: database, clock, snapshot, registry.
+    pub fn runtime(&self) -> &Arc<Runtime> {
+        &self.runtime
+    }
+
+    /// The action that is called.
+    pub fn action(&self) -> &Action {
+        &self.action
+    }
+
+    /// The id of this request, as in the `x-request-id` header of its answer.
+    pub fn request_id(&self) -> &str {
+        &self.request_id
+    }
+
+    /// The caller.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The calling user.
+    ///
+    /// # Errors
+    /// 401 when the caller is not a user, which only an action open to others can meet.
+    pub fn user(&self) -> Result<&UserIdentity> {
+        self.identity.user().ok_or_else(|| {
+            Error::new(ErrorCode::MissingCredential, "This call needs a user_token.")
+        })
+    }
+
+    /// The calling user's city.
+    pub fn city(&self) -> Option<&Arc<City>> {
+        self.identity.user().map(|user| &user.city)
+    }
+
+    /// Method, address and headers of the request.
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// When the request arrived.
+    pub fn started_at(&self) -> Timestamp {
+        self.started_at
+    }
+
+    /// How long the call has been under way.
+    pub fn elapsed(&self) -> std::time::Duration {
+        self.started.elapsed()
+    }
+
+    /// The input as JSON; parsed on first use. `Null` for actions that take the raw request.
+    pub fn input(&self) -> &Value {
+        self.input.value()
+    }
+
+    /// Replaces the input; it is decoded again before the handler runs.
+    pub fn set_input(&mut self, input: Value) {
+        self.input.replace(input);
+    }
+
+    /// What hooks and handler leave for each other.
+    pub fn locals(&self) -> &Locals {
+        &self.locals
+    }
+
+    /// Changes the metering of this call.
+    pub fn meter(&self, change: impl FnOnce(&mut Metering)) {
+        change(&mut lock(&self.metering));
+    }
+
+    /// The metering so far.
+    pub fn metering(&self) -> Metering {
+        lock(&self.metering).clone()
+    }
+
+    /// A runtime value of the env vault; `None` when it is absent or empty.
+    pub fn env(&self, key: &str) -> Option<crate::Secret> {
+        self.runtime.snapshot().env().get(key)
+    }
+
+    /// Like [`Call::env`], for values the action cannot do without.
+    ///
+    /// # Errors
+    /// 500 `missing_config`; the key is named to admins only.
+    pub fn require_env(&self, key: &str) -> Result<crate::Secret> {
+        self.env(key).ok_or_else(|| Error::missing_config(key))
+    }
+}
+
+impl std::fmt::Debug for Call {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // Headers and input may hold secrets: neither is shown.
+        f.debug_struct("Call")
+            .field("request_id", &self.request_id)
+            .field("action", &self.action.path())
+            .field("identity", &self.identity.kind())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A call as its handler holds it: cheap to clone and to send to a task.
+#[derive(Clone, Debug)]
+pub struct Cx(pub(crate) Arc<Call>);
+
+impl Deref for Cx {
+    type Target = Call;
+
+    fn deref(&self) -> &Call {
+        &self.0
+    }
+}
+
+/// A decoded input on its way from `decode` to `run`, its type known to the handler alone.
+pub(crate) type AnyInput = Box<dyn Any + Send>;

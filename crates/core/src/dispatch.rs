@@ -1,0 +1,316 @@
+//! From a request to an answer: the one way every call goes.
+//!
+//! identify → authorise → read and decode → city match → `before` hooks → handler → `after` hooks.
+
+use std::borrow::Cow;
+use std::panic::AssertUnwindSafe;
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use bytes::Bytes;
+use downcity_types::{ErrorCode, OpenAiError};
+use futures_util::FutureExt as _;
+use http::header::{ALLOW, CONTENT_TYPE, HeaderName};
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response};
+use http_body_util::BodyExt as _;
+use percent_encoding::percent_decode_str;
+
+use crate::action::{Action, ErrorShape, InputKind};
+use crate::call::{AnyInput, Call, Cx, Locals, lock};
+use crate::decode::InputSource;
+use crate::finish::{self, FinishBody};
+use crate::hook::Outcome;
+use crate::registry::Found;
+use crate::{Body, Error, Hook, Reply, Result, Runtime};
+
+static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Answers one request. Never fails and never panics: every failure is an answer.
+pub(crate) async fn handle(runtime: &Arc<Runtime>, request: Request<Body>) -> Response<Body> {
+    let request_id = runtime.next_request_id();
+    let (parts, body) = request.into_parts();
+    let (action, params) = match find(runtime, &parts) {
+        Ok(found) => found,
+        Err(error) => return respond(&request_id, ErrorShape::Standard, Err(error)),
+    };
+    let shape = action.errors;
+    let work = serve(runtime, &request_id, action, params, parts, body);
+    let reply = match AssertUnwindSafe(work).catch_unwind().await {
+        Ok(reply) => reply,
+        Err(panic) => Err(panicked(&*panic)),
+    };
+    if let Err(error) = &reply {
+        log_failure(&request_id, error);
+    }
+    respond(&request_id, shape, reply)
+}
+
+fn find(runtime: &Runtime, parts: &Parts) -> Result<(Arc<Action>, Vec<(String, String)>)> {
+    let path = parts.uri.path();
+    let path = if path.contains('%') {
+        percent_decode_str(path).decode_utf8().map_err(|_| not_found())?
+    } else {
+        Cow::Borrowed(path)
+    };
+    match runtime.registry().find(&parts.method, &path) {
+        Found::Action(action, params) => Ok((action.clone(), params)),
+        Found::Nothing => Err(not_found()),
+        Found::WrongMethod(allow) => {
+            let error = Error::new(
+                ErrorCode::MethodNotAllowed,
+                format!("{} is not answered here; use {allow}.", parts.method),
+            );
+            Err(match HeaderValue::from_str(&allow) {
+                Ok(allow) => error.with_header(ALLOW, allow),
+                Err(_) => error,
+            })
+        }
+    }
+}
+
+fn not_found() -> Error {
+    Error::new(ErrorCode::NotFound, "There is nothing at this address.")
+        .with_fix("GET /v1/services lists the services, GET /openapi.json every route.")
+}
+
+async fn serve(
+    runtime: &Arc<Runtime>,
+    request_id: &Arc<str>,
+    action: Arc<Action>,
+    params: Vec<(String, String)>,
+    parts: Parts,
+    body: Body,
+) -> Result<Reply> {
+    let identity = runtime.identify(&parts.headers);
+    let mut call = Call {
+        runtime: runtime.clone(),
+        request_id: request_id.clone(),
+        identity,
+        input: InputSource::with_params(params),
+        raw_body: Mutex::new(body),
+        started: Instant::now(),
+        started_at: runtime.clock().now(),
+        locals: Locals::default(),
+        metering: Mutex::default(),
+        parts,
+        action,
+    };
+    let input = match prepare(&mut call).await {
+        Ok(input) => input,
+        Err(error) => return Err(fail(&call, error).await),
+    };
+    let limit = call.action.timeout.or(runtime.settings().request_timeout);
+    let detached = call.action.detached;
+    let cx = Cx(Arc::new(call));
+    let work = complete(cx, input);
+    let work = async {
+        if detached {
+            runtime
+                .tasks()
+                .spawn(work)
+                .await
+                .unwrap_or_else(|stopped| Err(Error::internal(stopped)))
+        } else {
+            work.await
+        }
+    };
+    match limit {
+        None => work.await,
+        Some(limit) => tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
+            Err(Error::new(
+                ErrorCode::Unavailable,
+                format!("The answer took longer than {} s.", limit.as_secs_f32()),
+            ))
+        }),
+    }
+}
+
+/// Everything before the handler: nothing has been changed yet when this fails.
+async fn prepare(call: &mut Call) -> Result<AnyInput> {
+    call.identity.authorise(call.action.access)?;
+    let action = call.action.clone();
+    if let InputKind::Raw = action.input {
+        return action.handler.decode(call);
+    }
+    read_input(call).await?;
+    let mut input = action.handler.decode(call)?;
+    match_city(call)?;
+    if action.hooks.is_empty() {
+        return Ok(input);
+    }
+    for hook in &action.hooks {
+        hook.before(call).await?;
+    }
+    if call.input.is_changed() {
+        input = action.handler.decode(call)?;
+    }
+    Ok(input)
+}
+
+async fn read_input(call: &mut Call) -> Result<()> {
+    if matches!(call.parts.method, Method::GET | Method::HEAD) {
+        call.input.query = Some(call.parts.uri.query().unwrap_or_default().into());
+        return Ok(());
+    }
+    let limit = call.action.body_limit.unwrap_or(call.runtime.settings().body_limit);
+    let body = std::mem::take(&mut *lock(&call.raw_body));
+    let read = read_body(body, limit);
+    call.input.body = match call.runtime.settings().body_timeout {
+        None => read.await?,
+        Some(patience) => tokio::time::timeout(patience, read).await.unwrap_or_else(|_| {
+            Err(Error::new(ErrorCode::RequestTimeout, "The body did not arrive in time."))
+        })?,
+    };
+    Ok(())
+}
+
+/// Reads a whole body of at most `limit` bytes.
+pub(crate) async fn read_body(body: Body, limit: usize) -> Result<Bytes> {
+    let too_large = || {
+        Error::new(ErrorCode::PayloadTooLarge, format!("The body is larger than {limit} bytes."))
+    };
+    match body {
+        Body::Empty => Ok(Bytes::new()),
+        Body::Full(bytes) if bytes.len() > limit => Err(too_large()),
+        Body::Full(bytes) => Ok(bytes),
+        Body::Stream(stream) => {
+            if http_body::Body::size_hint(&stream).lower() > limit as u64 {
+                return Err(too_large());
+            }
+            match http_body_util::Limited::new(stream, limit).collect().await {
+                Ok(whole) => Ok(whole.to_bytes()),
+                Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
+                Err(_) => Err(Error::new(ErrorCode::InvalidInput, "The body broke off.")),
+            }
+        }
+    }
+}
+
+/// A user may only name the city of the token. Actions open to guests take any.
+fn match_city(call: &Call) -> Result<()> {
+    let Some(user) = call.identity.user() else { return Ok(()) };
+    if call.action.access.is_public() {
+        return Ok(());
+    }
+    match call.input.city_id()? {
+        Some(id) if *id != user.city.city_id => {
+            Err(Error::new(ErrorCode::CityMismatch, "city_id is not the city of this user_token.")
+                .with_fix("Leave city_id out, or send the city that the token was issued for."))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Handler and `after` hooks.
+async fn complete(cx: Cx, input: AnyInput) -> Result<Reply> {
+    let call = cx.0.clone();
+    let work = AssertUnwindSafe(call.action.handler.run(cx, input)).catch_unwind();
+    let reply = match work.await.unwrap_or_else(|panic| Err(panicked(&*panic))) {
+        Ok(reply) => reply,
+        Err(error) => return Err(fail(&call, error).await),
+    };
+    if reply.body.is_stream() {
+        return Ok(FinishBody::wrap(call, reply));
+    }
+    if call.action.hooks.is_empty() {
+        finish::record(&call, reply.status);
+        return Ok(reply);
+    }
+    let mut outcome = Outcome { reply, complete: true };
+    match run_after(&call, &mut outcome).await {
+        Ok(()) => {
+            finish::record(&call, outcome.reply.status);
+            Ok(outcome.reply)
+        }
+        Err(error) => Err(fail(&call, error).await),
+    }
+}
+
+/// Runs the `after` hooks from the innermost level outwards, each level in order of registration.
+///
+/// Returns the failure of a critical hook; other failures are logged and counted.
+pub(crate) async fn run_after(call: &Call, outcome: &mut Outcome) -> Result<()> {
+    let mut critical = Ok(());
+    for hook in inside_out(&call.action) {
+        if let Err(error) = hook.after(call, outcome).await {
+            metrics::counter!("downcity_after_hook_failures_total").increment(1);
+            tracing::error!(request_id = %call.request_id, action = ?call.action, error = %chain(&error), "after hook failed");
+            if hook.is_critical() && critical.is_ok() {
+                critical = Err(error);
+            }
+        }
+    }
+    critical
+}
+
+async fn fail(call: &Call, error: Error) -> Error {
+    for hook in inside_out(&call.action) {
+        if AssertUnwindSafe(hook.on_error(call, &error)).catch_unwind().await.is_err() {
+            tracing::error!(request_id = %call.request_id, action = ?call.action, "error hook panicked");
+        }
+    }
+    let error = error.for_caller(call.identity.is_admin());
+    finish::record(call, error.status());
+    error
+}
+
+fn inside_out(action: &Action) -> impl Iterator<Item = &Arc<dyn Hook>> {
+    let [global, service] = action.hook_levels;
+    let (outer, own) = action.hooks.split_at(service);
+    let (global, service) = outer.split_at(global);
+    own.iter().chain(service).chain(global)
+}
+
+fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
+    let text = panic
+        .downcast_ref::<&str>()
+        .map(ToString::to_string)
+        .or_else(|| panic.downcast_ref::<String>().cloned())
+        .unwrap_or_else(|| "panic".to_owned());
+    metrics::counter!("downcity_panics_total").increment(1);
+    Error::internal(format!("panicked: {text}"))
+}
+
+/// The whole chain of causes, for the log.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut next = error.source();
+    while let Some(cause) = next {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        next = cause.source();
+    }
+    text
+}
+
+fn log_failure(request_id: &str, error: &Error) {
+    if error.status().is_server_error() {
+        tracing::error!(%request_id, code = error.code().as_str(), error = %chain(error), "request failed");
+    }
+}
+
+fn respond(request_id: &Arc<str>, shape: ErrorShape, reply: Result<Reply>) -> Response<Body> {
+    let reply = reply.unwrap_or_else(|error| error_reply(request_id, shape, &error));
+    let mut response = Response::new(reply.body);
+    *response.status_mut() = reply.status;
+    *response.headers_mut() = reply.headers;
+    if let Ok(value) = HeaderValue::from_str(request_id) {
+        response.headers_mut().insert(&X_REQUEST_ID, value);
+    }
+    response
+}
+
+fn error_reply(request_id: &str, shape: ErrorShape, error: &Error) -> Reply {
+    let body = match shape {
+        ErrorShape::Standard => serde_json::to_vec(&error.body(request_id)),
+        ErrorShape::OpenAi => serde_json::to_vec(&OpenAiError::from(error.body(request_id))),
+    };
+    let mut reply = Reply::new(error.status());
+    reply.body = Bytes::from(body.unwrap_or_default()).into();
+    reply.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    for (name, value) in error.headers() {
+        reply.headers.insert(name, value.clone());
+    }
+    reply
+}

@@ -1,0 +1,181 @@
+//! Who calls, and who may.
+
+use std::sync::Arc;
+
+use downcity_types::{City, ErrorCode};
+use http::header::{HeaderValue, WWW_AUTHENTICATE};
+use serde_json::value::RawValue;
+use serde_json::{Map, Value};
+
+use crate::{Error, Result};
+
+/// A set of identity kinds that may call an action.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Access(u8);
+
+const GUEST_BIT: u8 = 1;
+const USER_BIT: u8 = 2;
+const ADMIN_BIT: u8 = 4;
+
+/// Anybody, with or without a credential. A bad credential counts as none.
+pub const PUBLIC: Access = Access(GUEST_BIT | USER_BIT | ADMIN_BIT);
+/// Users with a valid `user_token`.
+pub const USER: Access = Access(USER_BIT);
+/// The trusted side, with the admin key.
+pub const ADMIN: Access = Access(ADMIN_BIT);
+/// Users and the trusted side, but no guests.
+pub const USER_OR_ADMIN: Access = Access(USER_BIT | ADMIN_BIT);
+
+impl Access {
+    /// Whether guests may call.
+    pub const fn is_public(self) -> bool {
+        self.0 & GUEST_BIT != 0
+    }
+
+    /// Whether users may call.
+    pub const fn allows_user(self) -> bool {
+        self.0 & USER_BIT != 0
+    }
+
+    /// Whether the trusted side may call.
+    pub const fn allows_admin(self) -> bool {
+        self.0 & ADMIN_BIT != 0
+    }
+
+    /// The kinds by name, as documents list them: `guest`, `user`, `admin`.
+    pub fn names(self) -> Vec<&'static str> {
+        [(GUEST_BIT, "guest"), (USER_BIT, "user"), (ADMIN_BIT, "admin")]
+            .into_iter()
+            .filter_map(|(bit, name)| (self.0 & bit != 0).then_some(name))
+            .collect()
+    }
+}
+
+/// Why a caller counts as a guest.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum GuestReason {
+    /// No `Authorization: Bearer …` header was sent.
+    NoCredential,
+    /// The credential is neither the admin key nor a token of this Federation.
+    Invalid,
+    /// The token was valid once.
+    Expired,
+    /// The token was revoked.
+    Revoked,
+    /// The token is valid, but its city is paused.
+    CityPaused,
+}
+
+/// A user of a city, as the `user_token` says.
+#[derive(Clone, Debug)]
+pub struct UserIdentity {
+    /// The user's id, opaque to the Federation.
+    pub user_id: Arc<str>,
+    /// The city that the token was issued for.
+    pub city: Arc<City>,
+    /// The token's id, absent in tokens of older generations.
+    pub token_id: Option<Box<str>>,
+    /// When the token was issued, in seconds since 1970.
+    pub issued_at: i64,
+    /// When the token ends, in seconds since 1970; `None` = never.
+    pub expires_at: Option<i64>,
+    /// The token's metadata as JSON text; parsed only by those who ask.
+    pub(crate) metadata: Option<Box<RawValue>>,
+}
+
+impl UserIdentity {
+    /// What the issuer put into the token: an object, `{}` when nothing was given.
+    pub fn metadata(&self) -> Map<String, Value> {
+        self.metadata
+            .as_ref()
+            .and_then(|raw| serde_json::from_str(raw.get()).ok())
+            .unwrap_or_default()
+    }
+}
+
+/// The caller of a request.
+#[derive(Clone, Debug)]
+pub enum Identity {
+    /// Nobody we know.
+    Guest(GuestReason),
+    /// A user of an active city.
+    User(UserIdentity),
+    /// The trusted side.
+    Admin,
+}
+
+impl Identity {
+    /// `guest`, `user` or `admin`.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Guest(_) => "guest",
+            Self::User(_) => "user",
+            Self::Admin => "admin",
+        }
+    }
+
+    /// Whether the caller is the trusted side.
+    pub fn is_admin(&self) -> bool {
+        matches!(self, Self::Admin)
+    }
+
+    /// The user, where the caller is one.
+    pub fn user(&self) -> Option<&UserIdentity> {
+        match self {
+            Self::User(user) => Some(user),
+            _ => None,
+        }
+    }
+
+    /// Checks the caller against the set that an action declares.
+    ///
+    /// # Errors
+    /// 401 for guests (403 when only the city's pause stands in the way), 403 for the wrong kind.
+    pub fn authorise(&self, access: Access) -> Result<()> {
+        let bit = match self {
+            Self::Guest(_) => GUEST_BIT,
+            Self::User(_) => USER_BIT,
+            Self::Admin => ADMIN_BIT,
+        };
+        if access.0 & bit != 0 {
+            return Ok(());
+        }
+        Err(match self {
+            Self::Guest(reason) => unauthorised(*reason, access),
+            Self::User(_) => {
+                Error::new(ErrorCode::Forbidden, "This action is for the trusted side only.")
+                    .with_fix("Call it from your server with the admin key.")
+            }
+            Self::Admin => Error::new(
+                ErrorCode::Forbidden,
+                "This action is for users; the admin key does not stand for a user.",
+            )
+            .with_fix("Issue a user_token with POST /v1/cities/tokens/apply and call with that."),
+        })
+    }
+}
+
+/// The texts differ so that a developer sees what is wrong; none says whether a city or user exists.
+fn unauthorised(reason: GuestReason, access: Access) -> Error {
+    let (code, message) = match reason {
+        GuestReason::NoCredential => {
+            (ErrorCode::MissingCredential, "This action needs an Authorization: Bearer header.")
+        }
+        GuestReason::Invalid => {
+            (ErrorCode::InvalidCredential, "The bearer credential is not valid here.")
+        }
+        GuestReason::Expired => (ErrorCode::TokenExpired, "The user_token has expired."),
+        GuestReason::Revoked => (ErrorCode::TokenRevoked, "The user_token is no longer valid."),
+        GuestReason::CityPaused => {
+            return Error::new(ErrorCode::CityPaused, "The city of this user_token is paused.");
+        }
+    };
+    let fix = match (reason, access.allows_user()) {
+        (GuestReason::Expired | GuestReason::Revoked, _) => "Ask your server for a new user_token.",
+        (_, true) => "Send the user_token that your server issued for this user.",
+        (_, false) => "Send the admin key.",
+    };
+    Error::new(code, message)
+        .with_fix(fix)
+        .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+}

@@ -1,0 +1,124 @@
+//! Boot and shutdown of a node.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use downcity_db::{Db, DbOptions, MigrationSet};
+use http::{Request, Response};
+
+use crate::env::{MasterKey, Vault};
+use crate::registry::RegistryBuilder;
+use crate::runtime::RequestIds;
+use crate::snapshot::State;
+use crate::{
+    Body, Clock, Error, Ids, Random, Result, Runtime, Settings, SystemClock, SystemRandom, Tasks,
+};
+
+/// What a node is started with.
+pub struct KernelOptions {
+    /// The database.
+    pub database: DbOptions,
+    /// The key that opens the env vault.
+    pub master_key: MasterKey,
+    /// Settings of the kernel.
+    pub settings: Settings,
+    /// System secrets from the process environment, by key. They are stored on a first start only.
+    pub seeds: Vec<(String, crate::Secret)>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// The randomness.
+    pub random: Arc<dyn Random>,
+}
+
+impl KernelOptions {
+    /// Options with the machine's clock and randomness and default settings.
+    pub fn new(database: DbOptions, master_key: MasterKey) -> Self {
+        Self {
+            database,
+            master_key,
+            settings: Settings::default(),
+            seeds: Vec::new(),
+            clock: Arc::new(SystemClock),
+            random: Arc::new(SystemRandom),
+        }
+    }
+}
+
+/// What the first start made.
+#[derive(Debug, Clone, Default)]
+pub struct FirstStart {
+    /// The admin key, when this start generated it.
+    pub admin_key: Option<crate::Secret>,
+    /// The city that was seeded.
+    pub city_id: Option<String>,
+}
+
+/// A running node: dispatch over a [`Runtime`].
+#[derive(Clone)]
+pub struct Kernel {
+    runtime: Arc<Runtime>,
+    first_start: Arc<FirstStart>,
+}
+
+impl Kernel {
+    /// Starts a node: checks the services, migrates, opens the vault, seeds a first start, loads
+    /// the snapshot and begins to follow changes and to run jobs.
+    ///
+    /// `services` come on top of the built-in `env` and `cities`.
+    ///
+    /// # Errors
+    /// Any of these steps; nothing is left running then, and the start may be tried again.
+    pub async fn start(options: KernelOptions, services: RegistryBuilder) -> Result<Self> {
+        let registry = Arc::new(services.build().map_err(Error::internal)?);
+        let mut migrations: Vec<MigrationSet> = vec![crate::migrations()];
+        migrations.extend(registry.migrations().iter().cloned());
+        let db = Db::open(options.database, &migrations).await?;
+        let ids = Ids::new(options.clock.clone(), options.random.clone());
+        let vault =
+            Vault::open(&db, options.master_key, &options.random, options.clock.now()).await?;
+        let vault = Arc::new(vault);
+        let first_start =
+            crate::boot::seed(&db, &vault, &ids, &*options.clock, options.seeds).await?;
+        let state = State::load(db.clone(), vault).await?;
+        let runtime = Arc::new(Runtime {
+            registry,
+            db,
+            state,
+            clock: options.clock,
+            random: options.random,
+            request_ids: RequestIds::new(&ids),
+            ids,
+            tasks: Tasks::default(),
+            settings: options.settings,
+        });
+        for entry in runtime.registry.services() {
+            entry.service.start(&runtime).await?;
+        }
+        runtime.tasks.spawn_until_stopped(runtime.clone().follow_changes());
+        crate::jobs::start_workers(&runtime);
+        Ok(Self { runtime, first_start: Arc::new(first_start) })
+    }
+
+    /// Answers one request. Never fails and never panics: every failure is an answer.
+    pub async fn handle(&self, request: Request<Body>) -> Response<Body> {
+        crate::dispatch::handle(&self.runtime, request).await
+    }
+
+    /// What the node owns.
+    pub fn runtime(&self) -> &Arc<Runtime> {
+        &self.runtime
+    }
+
+    /// What this start made; empty on later starts.
+    pub fn first_start(&self) -> &FirstStart {
+        &self.first_start
+    }
+
+    /// Ends loops, waits for work under way (at most `patience`), and closes the database.
+    /// Says whether all work ended in time.
+    pub async fn shutdown(&self, patience: Duration) -> bool {
+        let finished = self.runtime.tasks.shutdown(patience).await;
+        self.runtime.db.close().await;
+        finished
+    }
+}

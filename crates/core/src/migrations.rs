@@ -1,0 +1,15 @@
+//! The kernel's own tables.
+
+use downcity_db::{MigrationSet, migrations};
+
+/// Cities, env vault, revocations, idempotency records and jobs.
+pub(crate) fn migrations() -> MigrationSet {
+    migrations!(
+        "core",
+        [
+            (1, "cities", "../migrations/0001_cities.sql"),
+            (2, "env", "../migrations/0002_env.sql"),
+            (3, "jobs", "../migrations/0003_jobs.sql")
+        ]
+    )
+}

@@ -1,0 +1,363 @@
+//! The frozen list of everything a Federation can do.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use downcity_db::MigrationSet;
+use downcity_types::EnvRequirement;
+use http::Method;
+
+use crate::action::{Action, InputKind};
+use crate::jobs::JobRegistration;
+use crate::service::{EnvScopeSource, InstructionText};
+use crate::{Hook, Service, ServiceDef};
+
+/// Ids that only built-in services may take: every generation's routes hang on them.
+const RESERVED: &[&str] = &[
+    "accounts",
+    "ai",
+    "asr",
+    "audio",
+    "balance",
+    "base",
+    "chat",
+    "cities",
+    "city",
+    "embeddings",
+    "env",
+    "federation",
+    "image",
+    "images",
+    "infra",
+    "invoke",
+    "keys",
+    "messages",
+    "models",
+    "payment",
+    "products",
+    "responses",
+    "services",
+    "stream",
+    "studios",
+    "system",
+    "text",
+    "tts",
+    "usage",
+    "video",
+];
+
+/// Why a registry does not build. Every text names the service or route at fault.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum RegistryError {
+    /// The id holds other characters than `[a-z0-9._-]`, or none.
+    #[error("service id {0:?} may only hold a-z, 0-9, '.', '_' and '-'")]
+    BadId(String),
+    /// A product's own service took an id of the Federation.
+    #[error("service id {0:?} belongs to the Federation; choose another")]
+    ReservedId(String),
+    /// Two services have one id.
+    #[error("two services have the id {0:?}")]
+    DuplicateService(String),
+    /// An action has no summary.
+    #[error("{0} has no summary; add .summary(\"…\")")]
+    MissingSummary(String),
+    /// A product's own service took a route outside its own space.
+    #[error("{0} is outside /v1/{1}/; absolute paths of other services are not free to take")]
+    ForeignPath(String, String),
+    /// Two actions answer the same method and path.
+    #[error("{0} is declared twice")]
+    DuplicateRoute(String),
+    /// A path pattern is malformed or overlaps another.
+    #[error("{0}: {1}")]
+    BadPath(String, String),
+    /// An action that takes the raw request has hooks, which would never run.
+    #[error("{0} takes the raw request, so its hooks would never run")]
+    HooksOnRaw(String),
+    /// Two services declare a kind of job of the same name.
+    #[error("two services declare the job {0:?}")]
+    DuplicateJob(String),
+}
+
+/// A service as the registry keeps it.
+pub struct ServiceEntry {
+    pub(crate) id: Arc<str>,
+    pub(crate) name: Arc<str>,
+    pub(crate) hidden: bool,
+    pub(crate) env: Vec<EnvRequirement>,
+    pub(crate) env_scopes: Vec<EnvScopeSource>,
+    pub(crate) instruction: Option<InstructionText>,
+    pub(crate) actions: Vec<Arc<Action>>,
+    pub(crate) service: Arc<dyn Service>,
+}
+
+impl ServiceEntry {
+    /// The id.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether the service is left out of the lists of modules.
+    pub fn is_hidden(&self) -> bool {
+        self.hidden
+    }
+
+    /// The env keys it declares, in declared order.
+    pub fn env(&self) -> &[EnvRequirement] {
+        &self.env
+    }
+
+    /// Its actions, in declared order.
+    pub fn actions(&self) -> &[Arc<Action>] {
+        &self.actions
+    }
+}
+
+/// The actions that share one path.
+#[derive(Default)]
+struct Route {
+    by_method: Vec<(Method, Arc<Action>)>,
+    any: Option<Arc<Action>>,
+}
+
+/// What the router finds for a request.
+pub(crate) enum Found<'a> {
+    Action(&'a Arc<Action>, Vec<(String, String)>),
+    /// The path exists, but not with this method; the value of the `Allow` header.
+    WrongMethod(String),
+    Nothing,
+}
+
+/// Every service and action of a Federation, checked and frozen at start.
+pub struct Registry {
+    services: Vec<ServiceEntry>,
+    router: matchit::Router<Route>,
+    migrations: Vec<MigrationSet>,
+    jobs: HashMap<&'static str, JobRegistration>,
+}
+
+/// Collects services until the registry is built.
+#[derive(Default)]
+pub struct RegistryBuilder {
+    services: Vec<(Arc<dyn Service>, ServiceDef, bool)>,
+    hooks: Vec<Arc<dyn Hook>>,
+}
+
+impl RegistryBuilder {
+    /// Adds a service of the Federation itself, which may take reserved ids and absolute paths.
+    #[must_use]
+    pub fn builtin<S: Service>(self, service: Arc<S>) -> Self {
+        self.add(service, true)
+    }
+
+    /// Adds a product's own service.
+    #[must_use]
+    pub fn service<S: Service>(self, service: Arc<S>) -> Self {
+        self.add(service, false)
+    }
+
+    /// Adds a service whose type is known at run time only.
+    #[must_use]
+    pub fn dyn_service(mut self, service: Arc<dyn Service>) -> Self {
+        let mut def = ServiceDef::new(service.id(), service.name());
+        service.clone().define(&mut def);
+        self.services.push((service, def, false));
+        self
+    }
+
+    /// Adds a hook around every action.
+    #[must_use]
+    pub fn hook(mut self, hook: Arc<dyn Hook>) -> Self {
+        self.hooks.push(hook);
+        self
+    }
+
+    fn add<S: Service>(mut self, service: Arc<S>, builtin: bool) -> Self {
+        let mut def = ServiceDef::new(service.id(), service.name());
+        service.clone().define(&mut def);
+        self.services.push((service, def, builtin));
+        self
+    }
+
+    /// Checks and freezes.
+    ///
+    /// # Errors
+    /// The first rule that a service breaks; see [`RegistryError`].
+    pub fn build(mut self) -> Result<Registry, RegistryError> {
+        let mut ids = HashSet::new();
+        for (_, def, builtin) in &self.services {
+            check_service(def, *builtin, &mut ids)?;
+        }
+        let mut global = self.hooks;
+        for (_, def, _) in &mut self.services {
+            global.append(&mut def.global_hooks);
+        }
+        let mut registry = Registry {
+            services: Vec::with_capacity(self.services.len()),
+            router: matchit::Router::new(),
+            migrations: Vec::new(),
+            jobs: HashMap::new(),
+        };
+        let mut routes: Vec<(String, Route)> = Vec::new();
+        for (service, mut def, _) in self.services {
+            registry.migrations.append(&mut def.migrations);
+            for job in def.jobs.drain(..) {
+                let kind = job.kind();
+                if registry.jobs.insert(kind, job).is_some() {
+                    return Err(RegistryError::DuplicateJob(kind.to_owned()));
+                }
+            }
+            let entry = freeze(service, def, &global, &mut routes)?;
+            registry.services.push(entry);
+        }
+        for (path, route) in routes {
+            registry
+                .router
+                .insert(path.clone(), route)
+                .map_err(|error| RegistryError::BadPath(path, error.to_string()))?;
+        }
+        Ok(registry)
+    }
+}
+
+fn check_service(
+    def: &ServiceDef,
+    builtin: bool,
+    ids: &mut HashSet<Arc<str>>,
+) -> Result<(), RegistryError> {
+    let id = &*def.id;
+    let legal = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "._-".contains(c);
+    if id.is_empty() || !id.chars().all(legal) {
+        return Err(RegistryError::BadId(id.to_owned()));
+    }
+    if !builtin && (RESERVED.contains(&id) || id.starts_with("payment.")) {
+        return Err(RegistryError::ReservedId(id.to_owned()));
+    }
+    if !ids.insert(def.id.clone()) {
+        return Err(RegistryError::DuplicateService(id.to_owned()));
+    }
+    for action in &def.actions {
+        let name = format!("{action:?}");
+        if action.summary.is_empty() {
+            return Err(RegistryError::MissingSummary(name));
+        }
+        if !builtin && !action.path.starts_with(&format!("/v1/{id}/")) {
+            return Err(RegistryError::ForeignPath(name, id.to_owned()));
+        }
+        if matches!(action.input, InputKind::Raw) && !action.own_hooks.is_empty() {
+            return Err(RegistryError::HooksOnRaw(name));
+        }
+    }
+    Ok(())
+}
+
+fn freeze(
+    service: Arc<dyn Service>,
+    def: ServiceDef,
+    global: &[Arc<dyn Hook>],
+    routes: &mut Vec<(String, Route)>,
+) -> Result<ServiceEntry, RegistryError> {
+    let mut actions = Vec::with_capacity(def.actions.len());
+    for mut action in def.actions {
+        if matches!(action.input, InputKind::Typed(_)) {
+            action.hook_levels = [global.len(), global.len() + def.hooks.len()];
+            action.hooks =
+                global.iter().chain(&def.hooks).chain(&action.own_hooks).cloned().collect();
+        }
+        action.metrics = crate::finish::ActionMetrics::register(&action);
+        let action = Arc::new(action);
+        add_route(routes, &action)?;
+        actions.push(action);
+    }
+    Ok(ServiceEntry {
+        id: def.id,
+        name: def.name,
+        hidden: def.hidden,
+        env: def.env,
+        env_scopes: def.env_scopes,
+        instruction: def.instruction,
+        actions,
+        service,
+    })
+}
+
+fn add_route(routes: &mut Vec<(String, Route)>, action: &Arc<Action>) -> Result<(), RegistryError> {
+    let index = match routes.iter().position(|(path, _)| *path == action.path) {
+        Some(index) => index,
+        None => {
+            routes.push((action.path.clone(), Route::default()));
+            routes.len() - 1
+        }
+    };
+    let route = &mut routes[index].1;
+    let duplicate = match &action.method {
+        Some(method) => {
+            let taken = route.by_method.iter().any(|(other, _)| other == method);
+            route.by_method.push((method.clone(), action.clone()));
+            taken
+        }
+        None => route.any.replace(action.clone()).is_some(),
+    };
+    if duplicate { Err(RegistryError::DuplicateRoute(format!("{action:?}"))) } else { Ok(()) }
+}
+
+impl Registry {
+    /// Starts collecting services, with the kernel's own already in.
+    pub fn builder() -> RegistryBuilder {
+        RegistryBuilder::default()
+            .builtin(Arc::new(crate::env::EnvService))
+            .builtin(Arc::new(crate::cities::CitiesService))
+    }
+
+    /// The services in order of registration, hidden ones included.
+    pub fn services(&self) -> &[ServiceEntry] {
+        &self.services
+    }
+
+    /// Every action of every service, in order of registration.
+    pub fn actions(&self) -> impl Iterator<Item = &Arc<Action>> {
+        self.services.iter().flat_map(|service| &service.actions)
+    }
+
+    /// The tables of all services.
+    pub fn migrations(&self) -> &[MigrationSet] {
+        &self.migrations
+    }
+
+    /// The kinds of jobs that services declare.
+    pub(crate) fn jobs(&self) -> &HashMap<&'static str, JobRegistration> {
+        &self.jobs
+    }
+
+    /// Finds the action for a method and a path without percent-encoding.
+    pub(crate) fn find(&self, method: &Method, path: &str) -> Found<'_> {
+        let Ok(found) = self.router.at(path) else {
+            return Found::Nothing;
+        };
+        let route = found.value;
+        // RFC 9110 §9.3.2: HEAD is GET without a body.
+        let wanted = if method == Method::HEAD { &Method::GET } else { method };
+        let action =
+            route.by_method.iter().find(|(own, _)| own == wanted).map(|(_, action)| action);
+        match action.or(route.any.as_ref()) {
+            Some(action) => {
+                let params = found.params.iter().map(|(k, v)| (k.to_owned(), v.to_owned()));
+                Found::Action(action, params.collect())
+            }
+            None => Found::WrongMethod(allow(&route.by_method)),
+        }
+    }
+}
+
+fn allow(by_method: &[(Method, Arc<Action>)]) -> String {
+    let mut methods: Vec<&str> = by_method.iter().map(|(method, _)| method.as_str()).collect();
+    if methods.contains(&"GET") {
+        methods.push("HEAD");
+    }
+    methods.push("OPTIONS");
+    methods.join(", ")
+}

@@ -1,0 +1,178 @@
+//! What a running node owns.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use downcity_db::{Db, Tx};
+use downcity_types::Ttl;
+use http::HeaderMap;
+
+use crate::snapshot::{Snapshot, State};
+use crate::{Clock, Error, Identity, Ids, Random, Registry, Result, Tasks};
+
+/// Settings of the kernel. The defaults are those of an unconfigured Federation.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The version that `/health` reports.
+    pub version: &'static str,
+    /// Where clients reach the Federation; never taken from a request when set.
+    pub public_url: Option<String>,
+    /// The largest JSON body in bytes.
+    pub body_limit: usize,
+    /// How long a body may take to arrive.
+    pub body_timeout: Option<Duration>,
+    /// How long an action may take until its reply starts.
+    pub request_timeout: Option<Duration>,
+    /// How long a token without `ttl` lives; `None` = for ever.
+    pub token_default_ttl: Option<Ttl>,
+    /// The longest `ttl` that may be asked for; `None` = any, tokens without end included.
+    pub token_max_ttl: Option<Ttl>,
+    /// Whether guests see the env keys that services declare.
+    pub public_env_keys: bool,
+    /// How many jobs run at the same time on this node; 0 = none.
+    pub job_workers: usize,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            version: env!("CARGO_PKG_VERSION"),
+            public_url: None,
+            body_limit: 10 * 1024 * 1024,
+            body_timeout: Some(Duration::from_secs(30)),
+            request_timeout: Some(Duration::from_secs(60)),
+            token_default_ttl: None,
+            token_max_ttl: None,
+            public_env_keys: true,
+            job_workers: 4,
+        }
+    }
+}
+
+/// A running node: what every call, job and service can reach.
+pub struct Runtime {
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) db: Db,
+    pub(crate) state: State,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) ids: Ids,
+    pub(crate) tasks: Tasks,
+    pub(crate) settings: Settings,
+    pub(crate) request_ids: RequestIds,
+}
+
+impl Runtime {
+    /// Every service and action.
+    pub fn registry(&self) -> &Arc<Registry> {
+        &self.registry
+    }
+
+    /// The database.
+    pub fn db(&self) -> &Db {
+        &self.db
+    }
+
+    /// The newest state of cities, env values, credentials and revocations; no database is asked.
+    pub fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot>> {
+        self.state.snapshot()
+    }
+
+    /// The publisher of snapshots.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The clock.
+    pub fn clock(&self) -> &dyn Clock {
+        &*self.clock
+    }
+
+    /// The source of randomness.
+    pub fn random(&self) -> &dyn Random {
+        &*self.random
+    }
+
+    /// Makes ids and secrets.
+    pub fn ids(&self) -> &Ids {
+        &self.ids
+    }
+
+    /// The tasks of this node.
+    pub fn tasks(&self) -> &Tasks {
+        &self.tasks
+    }
+
+    /// The settings of the kernel.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// Who sends these headers. Touches no database.
+    pub fn identify(&self, headers: &HeaderMap) -> Identity {
+        crate::token::identify(&self.snapshot(), self.clock.now_seconds(), headers)
+    }
+
+    /// Changes what the snapshot shows: runs the write, counts the revision up in the same
+    /// transaction, and returns when this node shows the change.
+    ///
+    /// # Errors
+    /// Those of the write; 503 when the change is stored but could not be loaded yet.
+    pub fn change<T, F>(&self, mut write: F) -> impl Future<Output = Result<T>> + Send
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let written = self.db.write(move |tx| {
+            let value = write(tx)?;
+            let revision = tx.bump_revision()?;
+            Ok::<_, Error>((value, revision))
+        });
+        async move {
+            let (value, revision) = written.await?;
+            self.state.publish(revision).await?;
+            Ok(value)
+        }
+    }
+
+    pub(crate) fn next_request_id(&self) -> Arc<str> {
+        self.request_ids.next()
+    }
+
+    /// Follows the changes of other nodes until the node stops.
+    pub(crate) async fn follow_changes(self: Arc<Self>) {
+        let mut revisions = self.db.watch();
+        while revisions.changed().await.is_ok() {
+            let revision = *revisions.borrow_and_update();
+            if let Err(error) = self.state.publish(revision).await {
+                tracing::warn!(%error, "could not load a newer state; trying again");
+                // The database is away: the next notice or poll finds the same revision again.
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                revisions.mark_changed();
+            }
+        }
+    }
+}
+
+/// Request ids: a random start per process and a counter, so that none is drawn per request.
+pub(crate) struct RequestIds {
+    start: String,
+    count: AtomicU64,
+}
+
+impl RequestIds {
+    pub(crate) fn new(ids: &Ids) -> Self {
+        Self { start: ids.secret::<6>("req_"), count: AtomicU64::new(0) }
+    }
+
+    fn next(&self) -> Arc<str> {
+        let count = self.count.fetch_add(1, Ordering::Relaxed);
+        let mut id = String::with_capacity(self.start.len() + 9);
+        id.push_str(&self.start);
+        // Hexadecimal, at least eight digits: sorts by time within a process.
+        let _ = std::fmt::Write::write_fmt(&mut id, format_args!("{count:08x}"));
+        id.into()
+    }
+}

@@ -1,0 +1,125 @@
+//! What a node knows without asking its database, and how changes reach it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use downcity_db::{Db, sql};
+use downcity_types::City;
+
+use crate::env::{EnvValues, Vault};
+use crate::token::{Credentials, Revocations};
+use crate::{Error, Result};
+
+/// One consistent state of cities, env values, credentials and revocations. Immutable; a change
+/// makes a new one.
+pub struct Snapshot {
+    pub(crate) revision: i64,
+    pub(crate) cities: HashMap<Box<str>, Arc<City>>,
+    pub(crate) env: EnvValues,
+    pub(crate) credentials: Credentials,
+    pub(crate) revocations: Arc<Revocations>,
+}
+
+impl Snapshot {
+    /// The revision of the database that this state shows.
+    pub fn revision(&self) -> i64 {
+        self.revision
+    }
+
+    /// A city by its id.
+    pub fn city(&self, city_id: &str) -> Option<&Arc<City>> {
+        self.cities.get(city_id)
+    }
+
+    /// The runtime values of the env vault.
+    pub fn env(&self) -> &EnvValues {
+        &self.env
+    }
+
+    /// The admin key's digest and the token signing keys.
+    pub fn credentials(&self) -> &Credentials {
+        &self.credentials
+    }
+
+    /// Which tokens are dead before their time.
+    pub fn revocations(&self) -> &Revocations {
+        &self.revocations
+    }
+}
+
+/// Holds the newest snapshot and replaces it: one publisher for every kind of change.
+pub struct State {
+    current: ArcSwap<Snapshot>,
+    db: Db,
+    vault: Arc<Vault>,
+    /// Held while a newer state is loaded, so that writers share one load.
+    loading: tokio::sync::Mutex<()>,
+}
+
+impl State {
+    /// Loads the first snapshot.
+    ///
+    /// # Errors
+    /// When the database does not answer.
+    pub async fn load(db: Db, vault: Arc<Vault>) -> Result<Self> {
+        let first = read_snapshot(&db, &vault).await?;
+        Ok(Self {
+            current: ArcSwap::from_pointee(first),
+            db,
+            vault,
+            loading: tokio::sync::Mutex::new(()),
+        })
+    }
+
+    /// The newest snapshot.
+    pub fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot>> {
+        self.current.load()
+    }
+
+    /// The vault that seals env values.
+    pub fn vault(&self) -> &Arc<Vault> {
+        &self.vault
+    }
+
+    /// Waits until the node shows at least this revision; loads it when it does not yet.
+    ///
+    /// # Errors
+    /// 503 when the database does not answer; the change itself is stored and follows by itself.
+    pub async fn publish(&self, revision: i64) -> Result<()> {
+        let _loading = self.loading.lock().await;
+        if self.current.load().revision >= revision {
+            return Ok(());
+        }
+        self.swap().await
+    }
+
+    /// Loads everything anew, rows edited by hand included.
+    ///
+    /// # Errors
+    /// 503 when the database does not answer.
+    pub async fn refresh(&self) -> Result<()> {
+        let _loading = self.loading.lock().await;
+        self.swap().await
+    }
+
+    async fn swap(&self) -> Result<()> {
+        let next = read_snapshot(&self.db, &self.vault).await?;
+        self.current.store(Arc::new(next));
+        Ok(())
+    }
+}
+
+async fn read_snapshot(db: &Db, vault: &Arc<Vault>) -> Result<Snapshot> {
+    let vault = vault.clone();
+    db.scan(move |tx| {
+        let revision =
+            tx.query_one(sql!("SELECT value FROM db_revision WHERE id = 1"), &[])?.at(0)?;
+        let env = crate::env::load(tx, &vault)?;
+        let cities = crate::cities::load(tx)?;
+        let credentials = Credentials::from_env(&env);
+        let revocations = Arc::new(Revocations::load(tx)?);
+        Ok::<_, Error>(Snapshot { revision, cities, env, credentials, revocations })
+    })
+    .await
+}
