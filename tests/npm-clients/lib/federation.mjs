@@ -24,12 +24,9 @@ export const ADMIN_KEY = "admin_test_key_0123456789";
  */
 export async function startFederation({ engine, config = "" }) {
   const directory = await mkdtemp(join(tmpdir(), "npm-clients-"));
-  await mkdir(join(directory, "data"));
-  await writeFile(join(directory, "federation.toml"), config);
-  const database = await createDatabase(engine, directory);
-  const federation = new Federation(directory, database);
+  const federation = new Federation(directory);
   try {
-    await federation.start();
+    await federation.start(engine, config);
   } catch (error) {
     await federation.discard();
     throw error;
@@ -44,12 +41,14 @@ class Federation {
   #exited;
   #output = "";
 
-  constructor(directory, database) {
+  constructor(directory) {
     this.#directory = directory;
-    this.#database = database;
   }
 
-  async start() {
+  async start(engine, config) {
+    await mkdir(join(this.#directory, "data"));
+    await writeFile(join(this.#directory, "federation.toml"), config);
+    this.#database = await createDatabase(engine, this.#directory);
     const port = await freePort();
     this.url = `http://127.0.0.1:${port}`;
     this.#child = spawn(BINARY, ["serve", "--config", join(this.#directory, "federation.toml")], {
@@ -114,7 +113,7 @@ class Federation {
       this.#child.kill("SIGKILL");
       await once(this.#child, "exit");
     }
-    await this.#database.remove();
+    await this.#database?.remove();
     await rm(this.#directory, { recursive: true, force: true });
   }
 
