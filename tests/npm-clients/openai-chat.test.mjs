@@ -57,6 +57,20 @@ onEveryEngine("openai chat completions", (fixture) => {
     assert.ok(!request.text.includes(fixture.token), "the user_token is not in the upstream body");
   });
 
+  test("numbers reach the upstream digit by digit", async () => {
+    const { fed, token, upstream } = fixture;
+    const numbers = "[1.10,12345678901234567890123,0.1234567890123456789]";
+    upstream.answer(json(completion({ content: "ok" })));
+
+    const { status, text } = await fed.call("/v1/ai/chat/completions", {
+      token,
+      body: `{"model":"mock-chat","messages":[],"x_numbers":${numbers}}`,
+    });
+
+    assert.equal(status, 200, text);
+    assert.ok(upstream.request().text.includes(numbers), upstream.request().text);
+  });
+
   test("without a model the default one answers", async () => {
     const { upstream } = fixture;
     upstream.answer(json(completion({ content: "default" })));
