@@ -10,8 +10,8 @@ use futures_util::future::BoxFuture;
 use http::Method;
 use http::request::Parts;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::call::{AnyInput, lock};
 use crate::{Access, Body, Call, Cx, Error, Hook, Reply, Result, Sse};
@@ -95,6 +95,10 @@ impl<T: JsonSchema + Send + 'static> Input for JsonObject<T> {
         Ok(Self { bytes: call.input.object_bytes()?, schema: PhantomData })
     }
 }
+
+/// The input of actions that take none; whatever fields are sent are ignored.
+#[derive(Debug, Default, Clone, Copy, Deserialize, JsonSchema)]
+pub struct NoInput {}
 
 /// What an action can answer: any record with a JSON schema, an event stream, or a whole reply.
 pub trait Output: Send + 'static {

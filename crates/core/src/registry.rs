@@ -46,6 +46,11 @@ const RESERVED: &[&str] = &[
     "video",
 ];
 
+/// The methods that an action can declare. HEAD comes with GET; TRACE is refused by browsers and
+/// proxies.
+pub(crate) const METHODS: &[Method] =
+    &[Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE, Method::OPTIONS];
+
 /// Why a registry does not build. Every text names the service or route at fault.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub enum RegistryError {
@@ -70,6 +75,9 @@ pub enum RegistryError {
     /// A path pattern is malformed or overlaps another.
     #[error("{0}: {1}")]
     BadPath(String, String),
+    /// The method is none that an action can declare.
+    #[error("{0} has to be GET, POST, PUT, PATCH, DELETE or OPTIONS; GET answers HEAD by itself")]
+    BadMethod(String),
     /// An action that takes the raw request has hooks, which would never run.
     #[error("{0} takes the raw request, so its hooks would never run")]
     HooksOnRaw(String),
@@ -83,6 +91,7 @@ pub struct ServiceEntry {
     pub(crate) id: Arc<str>,
     pub(crate) name: Arc<str>,
     pub(crate) hidden: bool,
+    pub(crate) builtin: bool,
     pub(crate) env: Vec<EnvRequirement>,
     pub(crate) env_scopes: Vec<EnvScopeSource>,
     pub(crate) instruction: Option<InstructionText>,
@@ -104,6 +113,11 @@ impl ServiceEntry {
     /// Whether the service is left out of the lists of modules.
     pub fn is_hidden(&self) -> bool {
         self.hidden
+    }
+
+    /// Whether the service is the Federation's own rather than a product's.
+    pub fn is_builtin(&self) -> bool {
+        self.builtin
     }
 
     /// The env keys it declares, in declared order.
@@ -203,7 +217,7 @@ impl RegistryBuilder {
             jobs: HashMap::new(),
         };
         let mut routes: Vec<(String, Route)> = Vec::new();
-        for (service, mut def, _) in self.services {
+        for (service, mut def, builtin) in self.services {
             registry.migrations.append(&mut def.migrations);
             for job in def.jobs.drain(..) {
                 let kind = job.kind();
@@ -211,7 +225,7 @@ impl RegistryBuilder {
                     return Err(RegistryError::DuplicateJob(kind.to_owned()));
                 }
             }
-            let entry = freeze(service, def, &global, &mut routes)?;
+            let entry = freeze(service, def, builtin, &global, &mut routes)?;
             registry.services.push(entry);
         }
         for (path, route) in routes {
@@ -245,6 +259,9 @@ fn check_service(
         if action.summary.is_empty() {
             return Err(RegistryError::MissingSummary(name));
         }
+        if action.method.as_ref().is_some_and(|method| !METHODS.contains(method)) {
+            return Err(RegistryError::BadMethod(name));
+        }
         if !builtin && !action.path.starts_with(&format!("/v1/{id}/")) {
             return Err(RegistryError::ForeignPath(name, id.to_owned()));
         }
@@ -258,6 +275,7 @@ fn check_service(
 fn freeze(
     service: Arc<dyn Service>,
     def: ServiceDef,
+    builtin: bool,
     global: &[Arc<dyn Hook>],
     routes: &mut Vec<(String, Route)>,
 ) -> Result<ServiceEntry, RegistryError> {
@@ -277,6 +295,7 @@ fn freeze(
         id: def.id,
         name: def.name,
         hidden: def.hidden,
+        builtin,
         env: def.env,
         env_scopes: def.env_scopes,
         instruction: def.instruction,
@@ -311,6 +330,7 @@ impl Registry {
         RegistryBuilder::default()
             .builtin(Arc::new(crate::env::EnvService))
             .builtin(Arc::new(crate::cities::CitiesService))
+            .builtin(Arc::new(crate::system::SystemService::default()))
     }
 
     /// The services in order of registration, hidden ones included.

@@ -1,1 +1,10 @@
-//! Documents: pure functions of the registry (and, where they show settings, of the snapshot).
+//! Documents about a Federation: pure functions of its registry, so that none can drift from it.
+
+mod instruction;
+mod openapi;
+mod parameters;
+mod services;
+
+pub use instruction::instruction;
+pub use openapi::openapi;
+pub use services::services;

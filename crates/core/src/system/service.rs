@@ -1,0 +1,154 @@
+//! `/`, `/health`, `/livez`, `/readyz`, `/openapi.json`, `/v1/services` and the instruction
+//! document.
+
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use bytes::Bytes;
+use downcity_types::{ErrorCode, Health, Items, ServiceInfo, ServiceRef};
+use http::HeaderValue;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::{
+    ADMIN, Cx, Error, Identity, NoInput, PUBLIC, Reply, Result, Service, ServiceDef, views,
+};
+
+/// How long the database may take to answer before the node counts as not ready.
+const READY_PATIENCE: Duration = Duration::from_secs(2);
+
+/// One address per generation of clients; all give the same document.
+const INSTRUCTION_PATHS: [&str; 4] = [
+    "/v1/base/instruction",
+    "/v1/federation/instruction",
+    "/v1/city/instruction",
+    "/v1/infra/instruction",
+];
+
+/// The hidden service `system`.
+#[derive(Default)]
+pub(crate) struct SystemService {
+    /// The OpenAPI document. The registry is frozen, so that it is made once.
+    openapi: OnceLock<Bytes>,
+}
+
+/// Answer of the probes.
+#[derive(Serialize, JsonSchema)]
+struct Alive {
+    /// Always `true`: a node that is not well answers with an error instead.
+    ok: bool,
+}
+
+impl Service for SystemService {
+    fn id(&self) -> &'static str {
+        "system"
+    }
+
+    fn name(&self) -> &'static str {
+        "System"
+    }
+
+    fn define(self: Arc<Self>, s: &mut ServiceDef) {
+        s.hidden();
+        s.get("/", PUBLIC, &self, Self::welcome)
+            .produces("text/plain; charset=utf-8")
+            .summary("Say what this server is and where to look.");
+        s.get("/health", PUBLIC, &self, Self::health)
+            .summary("Say that the server is up, its version and its services.");
+        s.get("/livez", PUBLIC, &self, Self::livez)
+            .summary("Say that the process answers, for liveness probes.");
+        s.get("/readyz", PUBLIC, &self, Self::readyz)
+            .summary("Say whether the server can take calls, for readiness probes.")
+            .description(
+                "Answers 503 while the database does not answer or the server is stopping; \
+                 `details` lists the problems.",
+            );
+        s.get("/openapi.json", PUBLIC, &self, Self::openapi)
+            .produces("application/json")
+            .summary("Describe every route as an OpenAPI 3.1 document.");
+        s.get("/v1/services", PUBLIC, &self, Self::services)
+            .summary("List the mounted services and the env keys they read.");
+        for path in INSTRUCTION_PATHS {
+            s.get(path, ADMIN, &self, Self::instruction)
+                .produces("text/plain; charset=utf-8")
+                .summary(
+                    "Explain the server, its services, routes and env keys to people and agents.",
+                );
+        }
+    }
+}
+
+impl SystemService {
+    async fn welcome(self: Arc<Self>, cx: Cx, _: NoInput) -> Result<Reply> {
+        Ok(Reply::text(format!(
+            "Downcity Federation {}\n\n\
+             Health: /health\nServices: /v1/services\nOpenAPI: /openapi.json\n",
+            cx.runtime().settings().version
+        )))
+    }
+
+    async fn health(self: Arc<Self>, cx: Cx, _: NoInput) -> Result<Health> {
+        let runtime = cx.runtime();
+        let visible = runtime.registry().services().iter().filter(|entry| !entry.is_hidden());
+        let service_list: Vec<ServiceRef> = visible
+            .map(|entry| ServiceRef { id: entry.id().to_owned(), name: entry.name().to_owned() })
+            .collect();
+        Ok(Health {
+            ok: true,
+            name: "downcity".to_owned(),
+            checked_at: runtime.clock().now(),
+            services: service_list.iter().map(|service| service.id.clone()).collect(),
+            service_list,
+            version: runtime.settings().version.to_owned(),
+        })
+    }
+
+    async fn livez(self: Arc<Self>, _: Cx, _: NoInput) -> Result<Alive> {
+        Ok(Alive { ok: true })
+    }
+
+    async fn readyz(self: Arc<Self>, cx: Cx, _: NoInput) -> Result<Alive> {
+        let runtime = cx.runtime();
+        let stopping = runtime.tasks().stopping().is_cancelled();
+        let database = match tokio::time::timeout(READY_PATIENCE, runtime.db().ping()).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(("does not answer", Some(error))),
+            Err(_) => Some(("does not answer in time", None)),
+        };
+        if !stopping && database.is_none() {
+            return Ok(Alive { ok: true });
+        }
+        let code = if stopping { ErrorCode::ShuttingDown } else { ErrorCode::Unavailable };
+        let mut error = Error::new(code, "The server is not ready to take calls.");
+        if stopping {
+            error = error.with_field("server", "is stopping");
+        }
+        if let Some((problem, source)) = database {
+            error = error.with_field("database", problem);
+            if let Some(source) = source {
+                error = error.with_source(source);
+            }
+        }
+        Err(error)
+    }
+
+    async fn services(self: Arc<Self>, cx: Cx, _: NoInput) -> Result<Items<ServiceInfo>> {
+        let runtime = cx.runtime();
+        let is_guest = matches!(cx.identity(), Identity::Guest(_));
+        let show_env = runtime.settings().public_env_keys || !is_guest;
+        Ok(views::services(runtime.registry(), show_env))
+    }
+
+    async fn instruction(self: Arc<Self>, cx: Cx, _: NoInput) -> Result<Reply> {
+        let runtime = cx.runtime();
+        Ok(Reply::text(views::instruction(runtime.registry(), runtime.settings())))
+    }
+
+    async fn openapi(self: Arc<Self>, cx: Cx, _: NoInput) -> Result<Reply> {
+        let runtime = cx.runtime();
+        let bytes = self.openapi.get_or_init(|| {
+            views::openapi(runtime.registry(), runtime.settings()).to_string().into()
+        });
+        Ok(Reply::typed(HeaderValue::from_static("application/json"), bytes.clone()))
+    }
+}
