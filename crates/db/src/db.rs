@@ -144,14 +144,15 @@ impl Db {
     {
         match &self.shared.backend {
             Backend::Sqlite(sqlite) => {
-                let _turn = sqlite.readers.scan_turn().await?;
+                let turn = sqlite.readers.scan_turn().await?;
                 let readers = Arc::clone(&sqlite.readers);
-                tokio::task::spawn_blocking(move || readers.scan(closure)).await.unwrap_or_else(
-                    |_ended| {
-                        Err(DbError::new(DbErrorKind::Closed, "the runtime is shutting down")
-                            .into())
-                    },
-                )
+                let scan = tokio::task::spawn_blocking(move || {
+                    let _turn = turn;
+                    readers.scan(closure)
+                });
+                scan.await.unwrap_or_else(|_ended| {
+                    Err(DbError::new(DbErrorKind::Closed, "the runtime is shutting down").into())
+                })
             }
             Backend::Postgres(postgres) => {
                 let (job, answer) = pack(closure);

@@ -44,7 +44,7 @@ where
 
 /// A closure of any type with its way back to the caller.
 pub(crate) trait Job: Send {
-    /// Runs the closure and keeps its result.
+    /// Runs the closure and keeps its result. One that has panicked is not run again.
     fn attempt(&mut self, tx: &mut Tx<'_>) -> Verdict;
     /// Replaces the result.
     fn fail(&mut self, error: DbError);
@@ -57,6 +57,7 @@ pub(crate) trait Job: Send {
 struct Call<T, E, F> {
     closure: F,
     result: Option<Result<T, E>>,
+    panicked: bool,
     reply: oneshot::Sender<Result<T, E>>,
 }
 
@@ -68,7 +69,7 @@ where
     E: From<DbError> + Send + 'static,
 {
     let (reply, receiver) = oneshot::channel();
-    (Box::new(Call { closure, result: None, reply }), receiver)
+    (Box::new(Call { closure, result: None, panicked: false, reply }), receiver)
 }
 
 impl<T, E, F> Job for Call<T, E, F>
@@ -78,7 +79,11 @@ where
     E: From<DbError> + Send,
 {
     fn attempt(&mut self, tx: &mut Tx<'_>) -> Verdict {
+        if self.panicked {
+            return Verdict::Panicked;
+        }
         let (result, verdict) = run_closure(&mut self.closure, tx);
+        self.panicked = verdict == Verdict::Panicked;
         self.result = Some(result);
         verdict
     }

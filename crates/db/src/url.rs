@@ -169,6 +169,12 @@ fn bare_path(path: &str) -> Result<PathBuf, DbError> {
 
 /// Parses what follows `postgres:`. Errors say nothing of the text, which holds the password.
 fn postgres_target(rest: &str) -> Result<PostgresTarget, DbError> {
+    // With a bare '@' in the password, the rest of it would be taken for the host, and shown.
+    if rest.matches('@').count() > 1 {
+        return Err(refuse(
+            "the PostgreSQL URL holds more than one '@': write %40 for those of the password",
+        ));
+    }
     let (base, query) = rest.split_once('?').unwrap_or((rest, ""));
     let mut mode = None;
     let mut roots = None;

@@ -12,15 +12,15 @@ use super::{Found, MigrationSet, refuse_newer};
 use crate::Engine;
 use crate::error::{DbError, DbErrorKind};
 use crate::options::DbOptions;
-use crate::sqlite::{open_plain, prepare_file, translate, writer_pragmas};
+use crate::sqlite::{open_plain, prepare_file, sync_folder, translate, writer_pragmas};
 
-/// How long to wait for another process that migrates the same file.
+/// How long to wait for other processes that use a file that is to be migrated.
 const MIGRATION_WAIT: Duration = Duration::from_secs(60);
 
 /// Creates the file if there is none and applies what is pending.
 pub(crate) fn run(path: &Path, options: &DbOptions, sets: &[MigrationSet]) -> Result<(), DbError> {
     prepare_file(path)?;
-    let mut connection = open_plain(path, MIGRATION_WAIT)?;
+    let mut connection = open_plain(path, options.connect_timeout)?;
     let mut found = versions(&connection, sets)?;
     refuse_newer(&found)?;
     writer_pragmas(&connection)?;
@@ -29,6 +29,7 @@ pub(crate) fn run(path: &Path, options: &DbOptions, sets: &[MigrationSet]) -> Re
     let mut _lock = None;
     if pending(&found).is_some() {
         _lock = Some(locked(path)?);
+        connection.busy_timeout(MIGRATION_WAIT).map_err(|error| translate(&error))?;
         found = versions(&connection, sets)?;
         refuse_newer(&found)?;
         if let Some(first) = pending(&found)
@@ -165,6 +166,7 @@ fn keep(draft: &Path, stem: &Path) -> io::Result<PathBuf> {
         let name = beside(stem, &suffix);
         if !name.try_exists()? {
             std::fs::rename(draft, &name)?;
+            sync_folder(&name)?;
             return Ok(name);
         }
         if same_content(draft, &name)? {

@@ -32,7 +32,13 @@ pub(crate) fn connect(
         Connector::Plain => config.connect(NoTls),
         Connector::Tls(tls) => config.connect(tls.clone()),
     };
-    client.map_err(|error| translate(&error).within("connecting to the database"))
+    // Whatever the reason: there is no connection.
+    client.map_err(|error| {
+        DbError::new(
+            DbErrorKind::Unavailable,
+            format!("connecting to the database: {}", translate(&error)),
+        )
+    })
 }
 
 /// A connection of a worker.
@@ -40,6 +46,7 @@ pub(crate) struct PgConnection {
     client: Client,
     statements: HashMap<usize, Prepared>,
     features: Features,
+    in_transaction: bool,
     broken: bool,
 }
 
@@ -51,7 +58,7 @@ struct Prepared {
 
 impl PgConnection {
     pub(super) fn new(client: Client, features: Features) -> Self {
-        Self { client, statements: HashMap::new(), features, broken: false }
+        Self { client, statements: HashMap::new(), features, in_transaction: false, broken: false }
     }
 
     /// Whether a commit can carry a notice.
@@ -62,6 +69,30 @@ impl PgConnection {
     /// True once the connection is of no use any more.
     pub(super) fn is_broken(&self) -> bool {
         self.broken || self.client.is_closed()
+    }
+
+    /// Begins a transaction by the given command.
+    pub(super) fn begin(&mut self, command: &str) -> Result<(), DbError> {
+        self.command(command)?;
+        self.in_transaction = true;
+        Ok(())
+    }
+
+    /// Commits. The transaction is over afterwards, whatever the outcome.
+    pub(super) fn commit(&mut self) -> Result<(), DbError> {
+        self.in_transaction = false;
+        self.command("COMMIT")
+    }
+
+    /// Rolls back the open transaction, if there is one.
+    pub(super) fn roll_back(&mut self) {
+        // A connection that cannot do it is marked as broken; the server rolls back by itself.
+        if std::mem::take(&mut self.in_transaction)
+            && let Err(error) = self.command("ROLLBACK")
+        {
+            self.broken = true;
+            tracing::debug!(%error, "a transaction could not be rolled back");
+        }
     }
 
     /// Runs commands that give no rows.
@@ -94,9 +125,14 @@ impl PgConnection {
         changed.map_err(|error| self.noted(&error))
     }
 
-    /// Prepares a statement and checks that its columns have types that this layer reads.
+    /// Prepares a statement and checks that parameters and columns have types of this layer.
     pub(crate) fn prepare(&mut self, sql: &'static Sql) -> Result<(), DbError> {
         let prepared = self.cached(sql)?;
+        for (index, wanted) in prepared.statement.params().iter().enumerate() {
+            if value_type(wanted).is_none() {
+                return Err(unsupported(&format!("of parameter ${}", index + 1), wanted));
+            }
+        }
         for column in prepared.statement.columns() {
             if value_type(column.type_()).is_none() {
                 return Err(unsupported(column.name(), column.type_()));

@@ -35,13 +35,19 @@ pub(crate) fn ends_connection(error: &postgres::Error) -> bool {
                         | SqlState::CRASH_SHUTDOWN
                         | SqlState::CANNOT_CONNECT_NOW
                         | SqlState::DATABASE_DROPPED
-                        // A plan that the server cached for this connection no longer fits the
-                        // schema, or is gone.
-                        | SqlState::FEATURE_NOT_SUPPORTED
+                        // The server has forgotten a statement of this connection.
                         | SqlState::INVALID_SQL_STATEMENT_NAME
                 )
+                || is_stale_plan(error)
         }
     }
+}
+
+/// True if the schema has changed under a statement that this connection keeps prepared.
+fn is_stale_plan(error: &postgres::Error) -> bool {
+    error.as_db_error().is_some_and(|cause| {
+        *cause.code() == SqlState::FEATURE_NOT_SUPPORTED && cause.message().contains("cached plan")
+    })
 }
 
 fn kind_of(state: &SqlState) -> DbErrorKind {

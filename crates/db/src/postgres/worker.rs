@@ -93,64 +93,59 @@ impl Worker {
         }
         let (mut attempts, mut connections) = (1, 1);
         loop {
-            let outcome = match self.connection() {
+            let mut connection = match self.connection() {
                 Ok(connection) => connection,
                 Err(error) => {
                     job.fail(error);
                     break;
                 }
             };
-            let mut connection = outcome;
-            let ran = self.run(&mut connection, job.as_mut());
-            match ran {
+            match self.run(&mut connection, job.as_mut()) {
                 Ok(()) => {
                     job.answer();
                     self.finish(connection);
                     return;
                 }
-                Err(Again::Collision(_)) if attempts < ATTEMPTS => {
+                Err(Again::Collision(error)) => {
                     self.finish(connection);
+                    if attempts == ATTEMPTS {
+                        job.fail(error);
+                        break;
+                    }
                     std::thread::sleep(Duration::from_millis(1 << attempts));
                     attempts += 1;
                 }
-                Err(Again::Lost(_)) if connections < CONNECTIONS => connections += 1,
-                Err(Again::Collision(error)) => {
-                    self.finish(connection);
-                    job.fail(error);
-                    break;
-                }
                 Err(Again::Lost(error)) => {
-                    job.fail(error);
-                    break;
+                    if connections == CONNECTIONS {
+                        job.fail(error);
+                        break;
+                    }
+                    connections += 1;
                 }
             }
         }
         job.answer();
     }
 
-    /// Runs the closure in a transaction. A read is answered before its transaction is ended; see
-    /// [`Worker::finish`].
+    /// Runs the closure in a transaction and commits it if it is to be.
     fn run(&self, connection: &mut PgConnection, job: &mut dyn Job) -> Result<(), Again> {
         if self.settings.replay {
             self.begin(connection)?;
             let (verdict, fault, _) = self.attempt(connection, job);
-            self.again(connection, fault)?;
-            self.roll_back(connection);
+            again(connection, fault)?;
+            connection.roll_back();
             if verdict == Verdict::Panicked {
                 return Ok(());
             }
         }
         self.begin(connection)?;
         let (verdict, fault, revision) = self.attempt(connection, job);
-        self.again(connection, fault)?;
-        if self.settings.lane != Lane::Write {
+        again(connection, fault)?;
+        // `finish` ends what stays open, after the caller has its answer.
+        if self.settings.lane != Lane::Write || verdict != Verdict::Commit {
             return Ok(());
         }
-        if verdict != Verdict::Commit {
-            self.roll_back(connection);
-            return Ok(());
-        }
-        match connection.command("COMMIT") {
+        match connection.commit() {
             Ok(()) => {
                 if let Some(revision) = revision {
                     self.notifier.publish(revision);
@@ -179,7 +174,7 @@ impl Worker {
             Lane::Write => "BEGIN ISOLATION LEVEL READ COMMITTED",
             Lane::Read | Lane::Scan => "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY",
         };
-        connection.command(begin).map_err(Again::Lost)
+        connection.begin(begin).map_err(Again::Lost)
     }
 
     fn attempt(
@@ -192,29 +187,9 @@ impl Worker {
         (verdict, tx.fault().cloned(), tx.revision())
     }
 
-    /// Whether the closure has to run again, whatever it made of the error it saw.
-    fn again(&self, connection: &mut PgConnection, fault: Option<DbError>) -> Result<(), Again> {
-        match fault {
-            Some(error) if connection.is_broken() => Err(Again::Lost(error)),
-            Some(error) if error.kind() == DbErrorKind::SerializationFailure => {
-                Err(Again::Collision(error))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    fn roll_back(&self, connection: &mut PgConnection) {
-        // A failure marks the connection as broken; the server rolls back by itself then.
-        if let Err(error) = connection.command("ROLLBACK") {
-            tracing::debug!(%error, "a transaction could not be rolled back");
-        }
-    }
-
     /// Ends a transaction that is still open and keeps the connection for the next job.
     fn finish(&mut self, mut connection: PgConnection) {
-        if self.settings.lane != Lane::Write {
-            self.roll_back(&mut connection);
-        }
+        connection.roll_back();
         if !connection.is_broken() {
             self.connection = Some(connection);
         }
@@ -239,5 +214,16 @@ impl Worker {
             Err(error) => self.breaker.failed(error),
         }
         connected
+    }
+}
+
+/// Whether the closure has to run again, whatever it made of the error it saw.
+fn again(connection: &mut PgConnection, fault: Option<DbError>) -> Result<(), Again> {
+    match fault {
+        Some(error) if connection.is_broken() => Err(Again::Lost(error)),
+        Some(error) if error.kind() == DbErrorKind::SerializationFailure => {
+            Err(Again::Collision(error))
+        }
+        _ => Ok(()),
     }
 }

@@ -43,9 +43,20 @@ pub(crate) fn prepare_file(path: &Path) -> Result<(), DbError> {
     // An existing file is not opened here: closing any handle of a file drops the locks that
     // SQLite holds on it in this process.
     match options.open(path) {
-        Err(error) if error.kind() != ErrorKind::AlreadyExists => Err(unusable(error)),
-        _ => Ok(()),
+        Ok(_created) => sync_folder(path).map_err(unusable),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(unusable(error)),
     }
+}
+
+/// Makes a new or renamed file survive a power cut: its name is part of the folder.
+pub(crate) fn sync_folder(path: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        std::fs::File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+    }
+    Ok(())
 }
 
 /// Opens an existing file with the settings that every connection has.
@@ -68,6 +79,7 @@ pub(crate) fn writer_pragmas(connection: &Connection) -> Result<(), DbError> {
              PRAGMA foreign_keys = ON;
              PRAGMA secure_delete = ON;
              PRAGMA temp_store = MEMORY;
+             PRAGMA journal_size_limit = 67108864;
              PRAGMA cache_size = -8000;",
         )
         .map_err(|error| translate(&error))
@@ -270,5 +282,9 @@ pub(crate) fn translate(error: &rusqlite::Error) -> DbError {
         (ErrorCode::CannotOpen | ErrorCode::SystemIoFailure, _) => DbErrorKind::Unavailable,
         _ => DbErrorKind::Engine,
     };
+    if cause.extended_code == ffi::SQLITE_CONSTRAINT_TRIGGER {
+        // The text is made by the trigger and may quote what it refuses.
+        return DbError::new(kind, "a trigger refused the change");
+    }
     DbError::new(kind, error.to_string())
 }

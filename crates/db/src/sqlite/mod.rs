@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 pub(crate) use connection::{
-    execute, open_plain, prepare, prepare_file, query, translate, writer_pragmas,
+    execute, open_plain, prepare, prepare_file, query, sync_folder, translate, writer_pragmas,
 };
 
 use crate::error::DbError;

@@ -2,10 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 use super::connection::Guarded;
 use crate::error::DbError;
@@ -21,7 +21,7 @@ pub(crate) struct Readers {
     read_limit: Duration,
     scan_limit: Duration,
     reads: Semaphore,
-    scans: Semaphore,
+    scans: Arc<Semaphore>,
     idle: Mutex<Vec<Guarded>>,
     closed: AtomicBool,
 }
@@ -34,7 +34,7 @@ impl Readers {
             read_limit: options.closure_limit,
             scan_limit: options.scan_limit,
             reads: Semaphore::new(options.read_connections.max(1)),
-            scans: Semaphore::new(options.scan_connections.max(1)),
+            scans: Arc::new(Semaphore::new(options.scan_connections.max(1))),
             idle: Mutex::default(),
             closed: AtomicBool::new(false),
         }
@@ -45,9 +45,10 @@ impl Readers {
         self.reads.acquire().await.map_err(|_closed| DbError::closed())
     }
 
-    /// Waits for the turn of a scan.
-    pub(crate) async fn scan_turn(&self) -> Result<SemaphorePermit<'_>, DbError> {
-        self.scans.acquire().await.map_err(|_closed| DbError::closed())
+    /// Waits for the turn of a scan. The turn goes with the scan: it ends when that does, also if
+    /// nobody waits for its result any more.
+    pub(crate) async fn scan_turn(&self) -> Result<OwnedSemaphorePermit, DbError> {
+        Arc::clone(&self.scans).acquire_owned().await.map_err(|_closed| DbError::closed())
     }
 
     /// Runs a point read on the calling thread.

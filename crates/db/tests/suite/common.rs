@@ -4,7 +4,7 @@ use downcity_db::testing::TestDatabase;
 use downcity_db::{Db, DbError, DbOptions, Engine, MigrationSet, Tx, migrations, sql};
 
 /// The schema of the tests.
-pub(crate) fn schema() -> MigrationSet {
+pub(crate) const fn schema() -> MigrationSet {
     migrations!("shop", [(1, "init", "../migrations/0001_init.sql")])
 }
 
