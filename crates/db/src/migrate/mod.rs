@@ -52,7 +52,7 @@ pub enum MigrationSql {
 
 /// Declares the migrations of a service from SQL files beside the calling file.
 ///
-/// ```ignore
+/// ```text
 /// migrations!("balance", [
 ///     (1, "init", "migrations/0001_init.sql"),
 ///     (2, "guard", { sqlite: "migrations/0002_sqlite.sql", postgres: "migrations/0002_postgres.sql" }),

@@ -40,10 +40,7 @@ fn postgres_servers_are_found() {
             "postgres://fed@h:5432/main",
         ),
         ("postgres://fed@%2Frun%2Fpostgresql/main", "postgres://fed@/run/postgresql:5432/main"),
-        (
-            "postgres:///main?host=/run/postgresql&user=fed",
-            "postgres://fed@/run/postgresql:5432/main",
-        ),
+        ("postgres:///main?host=/run/postgresql&user=fed", "postgres://fed@/run/postgresql/main"),
         (
             "postgres://fed:s3cret%40%3F@h/main?sslrootcert=%2Fetc%2Fca.pem",
             "postgres://fed@h:5432/main",
