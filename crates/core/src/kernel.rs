@@ -88,6 +88,7 @@ impl Kernel {
             random: options.random,
             request_ids: RequestIds::new(&ids),
             ids,
+            jobs_wanted: tokio::sync::Notify::new(),
             tasks: Tasks::default(),
             settings: options.settings,
         });

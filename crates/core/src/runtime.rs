@@ -62,6 +62,7 @@ pub struct Runtime {
     pub(crate) tasks: Tasks,
     pub(crate) settings: Settings,
     pub(crate) request_ids: RequestIds,
+    pub(crate) jobs_wanted: tokio::sync::Notify,
 }
 
 impl Runtime {
@@ -135,6 +136,11 @@ impl Runtime {
             self.state.publish(revision).await?;
             Ok(value)
         }
+    }
+
+    /// Tells the workers of this node that a job was enqueued; others find it by looking.
+    pub fn wake_workers(&self) {
+        self.jobs_wanted.notify_one();
     }
 
     pub(crate) fn next_request_id(&self) -> Arc<str> {

@@ -1,0 +1,156 @@
+//! Requests that may be repeated: the second one gets the first one's answer.
+//!
+//! The scope of a key is one identity and one action. Only successes are stored, for 30 days; a
+//! request that failed may be tried again with its key.
+
+use downcity_db::{Tx, sql};
+use downcity_types::{ErrorCode, Timestamp};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use sha2::{Digest as _, Sha256};
+
+use crate::{Call, Error, Identity, Result};
+
+/// How long an answer is kept.
+pub const KEPT: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 3600);
+
+const MAX_KEY: usize = 255;
+
+/// A request that carries an `Idempotency-Key`.
+#[derive(Clone, Debug)]
+pub struct IdempotentRequest {
+    scope: String,
+    key: String,
+    request_hash: String,
+    now: Timestamp,
+}
+
+/// What is known of a request.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Claim<T> {
+    /// It is new: do the work, then [`record`] the answer in the same transaction.
+    New,
+    /// It was answered before.
+    Replay(T),
+}
+
+impl IdempotentRequest {
+    /// The request of this call, when it has the header `Idempotency-Key`.
+    ///
+    /// # Errors
+    /// 400 for a key that is empty, too long or not visible ASCII.
+    pub fn of(call: &Call) -> Result<Option<Self>> {
+        let Some(header) = call.parts().headers.get("idempotency-key") else { return Ok(None) };
+        let key = header.to_str().unwrap_or_default().trim();
+        if key.is_empty() || key.len() > MAX_KEY {
+            return Err(Error::invalid(
+                "Idempotency-Key",
+                format!("must be 1 to {MAX_KEY} visible ASCII characters"),
+            ));
+        }
+        let identity = match call.identity() {
+            Identity::Guest(_) => "guest".to_owned(),
+            Identity::Admin => "admin".to_owned(),
+            Identity::User(user) => format!("user {} {}", user.city.city_id, user.user_id),
+        };
+        Ok(Some(Self {
+            scope: format!("{:?} {identity}", call.action()),
+            key: key.to_owned(),
+            request_hash: hex(&Sha256::digest(call.input().to_string())),
+            now: call.started_at(),
+        }))
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Takes the key, or finds the answer that it got. Of several transactions at once one gets `New`;
+/// the others wait for its end.
+///
+/// # Errors
+/// 409 when the key came with another input before.
+pub fn claim<T: DeserializeOwned>(
+    tx: &mut Tx<'_>,
+    request: &IdempotentRequest,
+) -> Result<Claim<T>> {
+    let taken = tx.execute(
+        sql!(
+            "INSERT INTO idempotency (scope, key, request_hash, reply, created_at)
+             VALUES ($1, $2, $3, '', $4) ON CONFLICT (scope, key) DO NOTHING"
+        ),
+        &[&request.scope, &request.key, &request.request_hash, &request.now.millis()],
+    )?;
+    if taken == 1 {
+        return Ok(Claim::New);
+    }
+    let row = tx.query_one(
+        sql!("SELECT request_hash, reply FROM idempotency WHERE scope = $1 AND key = $2"),
+        &[&request.scope, &request.key],
+    )?;
+    if row.get::<String>("request_hash")? != request.request_hash {
+        return Err(Error::new(
+            ErrorCode::IdempotencyMismatch,
+            "This Idempotency-Key was used with another input.",
+        )
+        .with_fix("Use a new key for a new request."));
+    }
+    let reply: String = row.get("reply")?;
+    serde_json::from_str(&reply).map(Claim::Replay).map_err(Error::internal)
+}
+
+/// Stores the answer to a claimed request.
+///
+/// # Errors
+/// When the answer cannot be written as JSON, or the request was not claimed.
+pub fn record<T: Serialize>(
+    tx: &mut Tx<'_>,
+    request: &IdempotentRequest,
+    reply: &T,
+) -> Result<()> {
+    let reply = serde_json::to_string(reply).map_err(Error::internal)?;
+    tx.query_one(
+        sql!("UPDATE idempotency SET reply = $3 WHERE scope = $1 AND key = $2 RETURNING created_at"),
+        &[&request.scope, &request.key, &reply],
+    )?;
+    Ok(())
+}
+
+/// Runs work once per key: claims, works, records. Without a request the work just runs.
+///
+/// # Errors
+/// Those of [`claim`] and of the work.
+pub fn once<T: Serialize + DeserializeOwned>(
+    tx: &mut Tx<'_>,
+    request: Option<&IdempotentRequest>,
+    work: impl FnOnce(&mut Tx<'_>) -> Result<T>,
+) -> Result<T> {
+    let Some(request) = request else { return work(tx) };
+    match claim(tx, request)? {
+        Claim::Replay(reply) => Ok(reply),
+        Claim::New => {
+            let reply = work(tx)?;
+            record(tx, request, &reply)?;
+            Ok(reply)
+        }
+    }
+}
+
+/// Forgets answers older than [`KEPT`], at most `chunk` of them; says how many.
+///
+/// # Errors
+/// Those of the database.
+pub fn forget_old(tx: &mut Tx<'_>, now: Timestamp, chunk: i64) -> Result<u64> {
+    Ok(tx.execute(
+        sql!(
+            "DELETE FROM idempotency WHERE (scope, key) IN
+             (SELECT scope, key FROM idempotency WHERE created_at < $1 LIMIT $2)"
+        ),
+        &[&now.saturating_sub(KEPT).millis(), &chunk],
+    )?)
+}
