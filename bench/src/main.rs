@@ -1,1 +1,126 @@
-fn main() {}
+//! Measures a Federation against bare servers in one run and prints a table.
+//!
+//! Start it with `bench/run`; `docs/benchmarks.md` says what the rows mean.
+
+mod baseline;
+mod client;
+mod federation;
+mod http_rows;
+mod load;
+mod micro_rows;
+mod process;
+mod report;
+mod sample;
+mod serve;
+mod start_rows;
+mod upstream;
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+
+use crate::report::Report;
+use crate::sample::Plan;
+
+/// The allocator of the server's binary, so that the baselines have it too.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Measures a Federation against bare servers of the same machine in the same run.
+#[derive(Parser)]
+#[command(name = "bench/run", args_conflicts_with_subcommands = true)]
+struct Args {
+    /// Fewer and shorter rounds: a look, not a figure to quote.
+    #[arg(long)]
+    quick: bool,
+    /// Print JSON instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Only rows whose name contains this text.
+    #[arg(long, value_name = "TEXT")]
+    only: Option<String>,
+    /// The server to measure; default: the `fed` beside this program.
+    #[arg(long, value_name = "PATH")]
+    fed: Option<PathBuf>,
+    /// Where databases are made; it should be on the disk to be measured. Default: beside the
+    /// binaries.
+    #[arg(long, value_name = "PATH")]
+    dir: Option<PathBuf>,
+    #[command(subcommand)]
+    part: Option<Part>,
+}
+
+/// The servers that a run starts as processes of their own.
+#[derive(Subcommand)]
+#[command(hide = true)]
+enum Part {
+    /// A bare hyper server that answers "ok".
+    Ok,
+    /// A bare streaming proxy in front of an upstream.
+    Proxy {
+        /// Port of the upstream on the loopback.
+        upstream: u16,
+    },
+    /// A model provider that answers at once.
+    Upstream,
+}
+
+fn main() -> Result<()> {
+    let args = Args::parse();
+    match args.part {
+        Some(Part::Ok) => serve::run(baseline::ok),
+        Some(Part::Proxy { upstream }) => {
+            let proxy = baseline::Proxy::new(upstream);
+            serve::run(move |request| proxy.clone().forward(request))
+        }
+        Some(Part::Upstream) => serve::run(upstream::answer),
+        None => measure(args),
+    }
+}
+
+fn measure(args: Args) -> Result<()> {
+    let own = std::env::current_exe().context("where is this program?")?;
+    let binaries = own.parent().context("this program is in no folder")?;
+    let place = args.dir.unwrap_or_else(|| binaries.to_owned());
+    let bench = Bench {
+        plan: if args.quick { Plan::QUICK } else { Plan::FULL },
+        only: args.only.unwrap_or_default(),
+        fed: args.fed.unwrap_or_else(|| binaries.join("fed")),
+        dir: tempfile::Builder::new()
+            .prefix("bench-")
+            .tempdir_in(&place)
+            .with_context(|| format!("cannot write to {}", place.display()))?,
+        runtime: tokio::runtime::Builder::new_multi_thread().enable_all().build()?,
+        own,
+    };
+    let mut report = Report::default();
+    start_rows::measure(&bench, &mut report)?;
+    micro_rows::measure(&bench, &mut report)?;
+    http_rows::measure(&bench, &mut report)?;
+    report.print(args.json)
+}
+
+/// What every group of rows needs.
+struct Bench {
+    plan: Plan,
+    only: String,
+    /// The server's binary.
+    fed: PathBuf,
+    /// This program, which is also the baselines.
+    own: PathBuf,
+    /// Where databases are made; removed at the end.
+    dir: tempfile::TempDir,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Bench {
+    /// Whether any of these rows is asked for; says so when it begins.
+    fn wants(&self, measures: &[&str]) -> bool {
+        let wanted = measures.iter().any(|measure| measure.contains(&self.only));
+        if wanted {
+            report::progress(&format!("measuring {}", measures.join("; ")));
+        }
+        wanted
+    }
+}
