@@ -175,7 +175,12 @@ fn unauthorised(reason: GuestReason, access: Access) -> Error {
         (_, true) => "Send the user_token that your server issued for this user.",
         (_, false) => "Send the admin key.",
     };
+    // RFC 6750 §3.1: a credential that was sent and refused is an invalid_token.
+    let challenge = match reason {
+        GuestReason::NoCredential => "Bearer",
+        _ => "Bearer error=\"invalid_token\"",
+    };
     Error::new(code, message)
         .with_fix(fix)
-        .with_header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"))
+        .with_header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
 }

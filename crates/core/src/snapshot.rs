@@ -53,6 +53,8 @@ pub struct State {
     current: ArcSwap<Snapshot>,
     db: Db,
     vault: Arc<Vault>,
+    /// Shared by all snapshots and brought up to date, not copied.
+    revocations: Arc<Revocations>,
     /// Held while a newer state is loaded, so that writers share one load.
     loading: tokio::sync::Mutex<()>,
 }
@@ -63,11 +65,13 @@ impl State {
     /// # Errors
     /// When the database does not answer.
     pub async fn load(db: Db, vault: Arc<Vault>) -> Result<Self> {
-        let first = read_snapshot(&db, &vault).await?;
+        let revocations = Arc::new(Revocations::default());
+        let first = read_snapshot(&db, &vault, &revocations, i64::MIN).await?;
         Ok(Self {
             current: ArcSwap::from_pointee(first),
             db,
             vault,
+            revocations,
             loading: tokio::sync::Mutex::new(()),
         })
     }
@@ -91,7 +95,7 @@ impl State {
         if self.current.load().revision >= revision {
             return Ok(());
         }
-        self.swap().await
+        self.swap(self.revocations.seen()).await
     }
 
     /// Loads everything anew, rows edited by hand included.
@@ -100,26 +104,36 @@ impl State {
     /// 503 when the database does not answer.
     pub async fn refresh(&self) -> Result<()> {
         let _loading = self.loading.lock().await;
-        self.swap().await
+        self.swap(i64::MIN).await
     }
 
-    async fn swap(&self) -> Result<()> {
-        let next = read_snapshot(&self.db, &self.vault).await?;
+    /// `revoked_since` is the revision after which the log of revocations is read.
+    async fn swap(&self, revoked_since: i64) -> Result<()> {
+        let next = read_snapshot(&self.db, &self.vault, &self.revocations, revoked_since).await?;
         self.current.store(Arc::new(next));
         Ok(())
     }
 }
 
-async fn read_snapshot(db: &Db, vault: &Arc<Vault>) -> Result<Snapshot> {
+async fn read_snapshot(
+    db: &Db,
+    vault: &Arc<Vault>,
+    revocations: &Arc<Revocations>,
+    revoked_since: i64,
+) -> Result<Snapshot> {
     let vault = vault.clone();
-    db.scan(move |tx| {
+    let shared = revocations.clone();
+    let read = db.scan(move |tx| {
         let revision =
             tx.query_one(sql!("SELECT value FROM db_revision WHERE id = 1"), &[])?.at(0)?;
         let env = crate::env::load(tx, &vault)?;
         let cities = crate::cities::load(tx)?;
         let credentials = Credentials::from_env(&env);
-        let revocations = Arc::new(Revocations::load(tx)?);
-        Ok::<_, Error>(Snapshot { revision, cities, env, credentials, revocations })
-    })
-    .await
+        let revoked = crate::token::find_since(tx, revoked_since)?;
+        let revocations = shared.clone();
+        Ok::<_, Error>((Snapshot { revision, cities, env, credentials, revocations }, revoked))
+    });
+    let (snapshot, revoked) = read.await?;
+    revocations.apply(revoked, snapshot.revision);
+    Ok(snapshot)
 }

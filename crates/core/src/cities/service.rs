@@ -1,12 +1,35 @@
-//! `/v1/cities/*`.
+//! `/v1/cities/*`: tenants, and the tokens of their users.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use crate::{Service, ServiceDef};
+use async_trait::async_trait;
+use downcity_db::Tx;
+use downcity_types::{
+    CITY_ID_PREFIX, City, CityStatus, Cursor, ErrorCode, ID_BYTES, IssuedToken, Items, Page, Ttl,
+    check_new_city_id,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use super::{store, unknown_city};
+use crate::token::{self, IssueRequest, Revocation};
+use crate::{ADMIN, Cx, Error, Result, Runtime, Service, ServiceDef};
+
+/// Longest name of a city, in characters.
+const NAME_MAX_CHARS: usize = 200;
+
+/// Most cities of one page, and of a list without `limit`.
+const PAGE_MAX: u32 = 1_000;
+
+/// How often revocations of ended tokens are looked for.
+const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The service `cities`.
 pub struct CitiesService;
 
+#[async_trait]
 impl Service for CitiesService {
     fn id(&self) -> &'static str {
         "cities"
@@ -16,5 +39,307 @@ impl Service for CitiesService {
         "Cities"
     }
 
-    fn define(self: Arc<Self>, _service: &mut ServiceDef) {}
+    fn define(self: Arc<Self>, service: &mut ServiceDef) {
+        service.instruction(include_str!("instruction.md"));
+        service
+            .get("list", ADMIN, &self, Self::list)
+            .summary("List the cities, oldest first.")
+            .description(
+                "Without limit all cities are listed, up to 1,000; next_cursor is there when more \
+                 follow.",
+            );
+        service
+            .post("create", ADMIN, &self, Self::create)
+            .summary("Create a city.")
+            .description("Without city_id an id is made. An id that is taken answers 409.");
+        service
+            .post("pause", ADMIN, &self, Self::pause)
+            .summary("Pause a city: its tokens answer 403 and no new ones are issued.");
+        service
+            .post("activate", ADMIN, &self, Self::activate)
+            .summary("Activate a paused city: its tokens work again.");
+        service
+            .post("remove", ADMIN, &self, Self::remove)
+            .summary("Remove a city and end its tokens.")
+            .description("Its tokens stay dead also when a city of the same id is created again.");
+        service
+            .post("tokens/apply", ADMIN, &self, Self::apply)
+            .summary("Issue a user_token for a user of an active city.")
+            .description(
+                "ttl is a number of seconds, or a text such as \"30m\", \"1h\" or \"7d\". \
+                 expires_at is null for a token without end.",
+            )
+            .cancel_on_disconnect();
+        service
+            .post("tokens/revoke", ADMIN, &self, Self::revoke)
+            .summary("End one token, all of a user in a city, or all of a city.")
+            .description(
+                "Send user_token; or jti, with or without city_id; or city_id and user_id; or \
+                 city_id alone. Tokens issued afterwards are not affected.",
+            );
+    }
+
+    async fn start(&self, runtime: &Arc<Runtime>) -> Result<()> {
+        runtime.tasks().spawn_until_stopped(prune_revocations(runtime.clone()));
+        Ok(())
+    }
+}
+
+/// An input that names a city.
+#[derive(Deserialize, JsonSchema)]
+struct CityIn {
+    /// The city.
+    city_id: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct CreateIn {
+    /// What people see; trimmed, at most 200 characters.
+    name: String,
+    /// The id; made when absent or blank. Letters, digits, `_`, `.` and `-`, at most 128.
+    #[serde(default)]
+    city_id: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Removed {
+    /// Always `true`.
+    success: bool,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct ApplyIn {
+    /// The city; it has to be active.
+    city_id: String,
+    /// The user; opaque to the Federation. Checked after the city.
+    #[serde(default)]
+    #[schemars(required)]
+    user_id: String,
+    /// What every call of the user carries.
+    #[serde(default)]
+    metadata: Option<Map<String, Value>>,
+    /// How long the token lives; without it, as the Federation is configured.
+    #[serde(default)]
+    #[schemars(with = "Option<Ttl>")]
+    ttl: Value,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct RevokeIn {
+    /// The token itself.
+    #[serde(default)]
+    user_token: Option<String>,
+    /// The id of a token.
+    #[serde(default)]
+    jti: Option<String>,
+    /// The city of the user or token; alone, all of its tokens end.
+    #[serde(default)]
+    city_id: Option<String>,
+    /// The user whose tokens end.
+    #[serde(default)]
+    user_id: Option<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Revoked {
+    /// Always `true`.
+    revoked: bool,
+}
+
+impl CitiesService {
+    async fn list(self: Arc<Self>, cx: Cx, page: Page) -> Result<Items<City>> {
+        let limit = page.limit(PAGE_MAX, PAGE_MAX);
+        let (created_at, city_id) = place(&page)?;
+        let list = move |tx: &mut Tx<'_>| store::list_after(tx, created_at, &city_id, limit + 1);
+        let mut items = cx.runtime().db().scan(list).await?;
+        let more = items.len() > limit as usize;
+        items.truncate(limit as usize);
+        let last = items.last().filter(|_| more);
+        let next_cursor = last.map(|city| {
+            Cursor::new([city.created_at.millis().into(), city.city_id.as_str().into()]).encode()
+        });
+        Ok(Items { items, next_cursor })
+    }
+
+    async fn create(self: Arc<Self>, cx: Cx, input: CreateIn) -> Result<City> {
+        let runtime = cx.runtime();
+        let name = new_name(&input.name)?;
+        let city_id = match input.city_id.as_deref().map(str::trim) {
+            None | Some("") => runtime.ids().secret::<ID_BYTES>(CITY_ID_PREFIX),
+            Some(id) => {
+                check_new_city_id(id).map_err(|error| {
+                    Error::new(ErrorCode::InvalidInput, error.to_string())
+                        .with_field("city_id", error.to_string())
+                })?;
+                id.to_owned()
+            }
+        };
+        let now = runtime.clock().now();
+        let status = CityStatus::Active;
+        let city = City { city_id, name, status, created_at: now, updated_at: now };
+        let insert = move |tx: &mut Tx<'_>| {
+            if store::insert(tx, &city)? {
+                return Ok(city.clone());
+            }
+            Err(Error::new(ErrorCode::CityExists, "A city with this city_id exists already.")
+                .with_fix("Choose another city_id, or leave it out to have one made."))
+        };
+        runtime.change(insert).await
+    }
+
+    async fn pause(self: Arc<Self>, cx: Cx, input: CityIn) -> Result<City> {
+        set_status(&cx, &input, CityStatus::Paused).await
+    }
+
+    async fn activate(self: Arc<Self>, cx: Cx, input: CityIn) -> Result<City> {
+        set_status(&cx, &input, CityStatus::Active).await
+    }
+
+    async fn remove(self: Arc<Self>, cx: Cx, input: CityIn) -> Result<Removed> {
+        let city_id = known_id(&input.city_id)?;
+        let now = cx.runtime().clock().now();
+        let remove = move |tx: &mut Tx<'_>| {
+            if !store::delete(tx, &city_id)? {
+                return Err(unknown_city());
+            }
+            token::revoke(tx, &Revocation::City { city_id: city_id.clone() }, now)
+        };
+        cx.runtime().change(remove).await?;
+        Ok(Removed { success: true })
+    }
+
+    async fn apply(self: Arc<Self>, cx: Cx, input: ApplyIn) -> Result<IssuedToken> {
+        let runtime = cx.runtime();
+        let city_id = known_id(&input.city_id)?;
+        // City and user are judged before the ttl, whatever it looks like.
+        token::check_subject(&runtime.snapshot(), &city_id, &input.user_id)?;
+        let ttl = Ttl::parse_json(&input.ttl).map_err(token::invalid_ttl)?;
+        let metadata = input.metadata.unwrap_or_default();
+        token::issue(runtime, IssueRequest { city_id, user_id: input.user_id, metadata, ttl })
+    }
+
+    async fn revoke(self: Arc<Self>, cx: Cx, input: RevokeIn) -> Result<Revoked> {
+        let runtime = cx.runtime();
+        let now = runtime.clock().now();
+        let Some(revocation) = what_to_revoke(runtime, input)? else {
+            return Ok(Revoked { revoked: true });
+        };
+        let revoke = move |tx: &mut Tx<'_>| {
+            if let Some(city_id) = city_to_exist(&revocation)
+                && !store::exists(tx, city_id)?
+            {
+                return Err(unknown_city());
+            }
+            token::revoke(tx, &revocation, now)
+        };
+        runtime.change(revoke).await?;
+        Ok(Revoked { revoked: true })
+    }
+}
+
+async fn set_status(cx: &Cx, input: &CityIn, status: CityStatus) -> Result<City> {
+    let city_id = known_id(&input.city_id)?;
+    let now = cx.runtime().clock().now();
+    let update = move |tx: &mut Tx<'_>| {
+        store::update_status(tx, &city_id, status, now)?.ok_or_else(unknown_city)
+    };
+    cx.runtime().change(update).await
+}
+
+/// The place in the list after which a page begins.
+fn place(page: &Page) -> Result<(i64, String)> {
+    let invalid = |_| Error::invalid("cursor", "is not the next_cursor of a page; leave it out");
+    let Some(cursor) = page.cursor().map_err(invalid)? else {
+        return Ok((i64::MIN, String::new()));
+    };
+    let city_id = cursor.text(1).map_err(invalid)?;
+    if city_id.contains('\0') {
+        return Err(invalid(downcity_types::BadCursor));
+    }
+    Ok((cursor.int(0).map_err(invalid)?, city_id.to_owned()))
+}
+
+/// The id of a city that should exist, trimmed.
+fn known_id(city_id: &str) -> Result<String> {
+    match city_id.trim() {
+        "" => Err(Error::invalid("city_id", "must not be empty")),
+        // No stored text has one, and the database takes none as a parameter.
+        id if id.contains('\0') => Err(unknown_city()),
+        id => Ok(id.to_owned()),
+    }
+}
+
+fn new_name(name: &str) -> Result<String> {
+    let name = name.trim();
+    let problem = if name.is_empty() {
+        "must not be empty".to_owned()
+    } else if name.chars().count() > NAME_MAX_CHARS {
+        format!("must have at most {NAME_MAX_CHARS} characters")
+    } else if name.contains('\0') {
+        "must not have NUL characters".to_owned()
+    } else {
+        return Ok(name.to_owned());
+    };
+    Err(Error::invalid("name", problem))
+}
+
+/// What an input of `tokens/revoke` asks for; `None` for a token that has ended by itself.
+fn what_to_revoke(runtime: &Runtime, input: RevokeIn) -> Result<Option<Revocation>> {
+    let city_id = input.city_id.as_deref().map(known_id).transpose()?;
+    match (input.user_token, input.jti, input.user_id) {
+        (Some(user_token), None, None) => {
+            let revocation = token::revocation_of(runtime, &user_token)?;
+            let own_city = revocation.as_ref().and_then(Revocation::city_id);
+            match (own_city, &city_id) {
+                (Some(own), Some(named)) if own != named => {
+                    Err(Error::new(ErrorCode::ConflictingFields, "The token is of another city.")
+                        .with_field("city_id", "is not the city of user_token"))
+                }
+                _ => Ok(revocation),
+            }
+        }
+        (None, Some(token_id), None) => {
+            token::check_token_id(&token_id)?;
+            Ok(Some(Revocation::Token { city_id, token_id, expires_at: None }))
+        }
+        (None, None, user_id) => {
+            let Some(city_id) = city_id else {
+                return Err(Error::invalid("city_id", "is required without user_token and jti"));
+            };
+            Ok(Some(match user_id {
+                None => Revocation::City { city_id },
+                Some(user_id) => {
+                    token::check_user_id(&user_id)?;
+                    Revocation::User { city_id, user_id }
+                }
+            }))
+        }
+        _ => Err(Error::new(
+            ErrorCode::ConflictingFields,
+            "Send one of user_token, jti, or city_id with or without user_id.",
+        )),
+    }
+}
+
+/// The city that a revocation needs; a token may outlive its city.
+fn city_to_exist(revocation: &Revocation) -> Option<&str> {
+    match revocation {
+        Revocation::City { city_id } | Revocation::User { city_id, .. } => Some(city_id),
+        Revocation::Token { .. } => None,
+    }
+}
+
+/// Forgets revocations of tokens that have ended by themselves, for as long as the node runs.
+async fn prune_revocations(runtime: Arc<Runtime>) {
+    loop {
+        tokio::time::sleep(PRUNE_INTERVAL).await;
+        let now = runtime.clock().now_seconds();
+        if !runtime.snapshot().revocations().prune(now) {
+            continue;
+        }
+        let deleted = runtime.db().write(move |tx| token::delete_expired(tx, now)).await;
+        if let Err(error) = deleted {
+            tracing::warn!(%error, "could not delete revocations of ended tokens");
+        }
+    }
 }

@@ -1,9 +1,17 @@
-//! `user_token`s: their format, the keys that sign them, and who a request says it is.
+//! `user_token`s: their format, the keys that sign them, what ends them, and who a request says
+//! it is.
 
+mod codec;
 mod identify;
+mod issue;
 mod keyring;
 mod revocation;
+mod store;
 
 pub(crate) use identify::identify;
-pub use keyring::{Credentials, digest};
+pub use issue::{IssueRequest, issue};
+pub(crate) use issue::{check_subject, check_token_id, check_user_id, invalid_ttl, revocation_of};
+pub use keyring::{Credentials, KeyRing, digest};
 pub use revocation::Revocations;
+pub use store::{Revocation, revoke};
+pub(crate) use store::{delete_expired, find_since};
