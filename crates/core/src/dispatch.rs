@@ -46,6 +46,11 @@ pub(crate) async fn handle(runtime: &Arc<Runtime>, request: Request<Body>) -> Re
     respond(&request_id, shape, reply)
 }
 
+/// An answer that no action gave, with a request id of its own.
+pub(crate) fn reply(runtime: &Runtime, reply: Result<Reply>) -> Response<Body> {
+    respond(&runtime.next_request_id(), ErrorShape::Standard, reply)
+}
+
 fn find(runtime: &Runtime, parts: &Parts) -> Result<(Arc<Action>, Vec<(String, String)>)> {
     let path = parts.uri.path();
     let path = if path.contains('%') {
@@ -96,14 +101,15 @@ async fn serve(
         parts,
         action,
     };
-    let input = match prepare(&mut call).await {
+    let prepared = AssertUnwindSafe(prepare(&mut call)).catch_unwind().await;
+    let input = match prepared.unwrap_or_else(|panic| Err(panicked(&*panic))) {
         Ok(input) => input,
         Err(error) => return Err(fail(&call, error).await),
     };
     let limit = call.action.timeout.or(runtime.settings().request_timeout);
     let detached = call.action.detached;
-    let cx = Cx(Arc::new(call));
-    let work = complete(cx, input);
+    let call = Arc::new(call);
+    let work = complete(Cx(call.clone()), input);
     let work = async {
         if detached {
             runtime
@@ -117,12 +123,17 @@ async fn serve(
     };
     match limit {
         None => work.await,
-        Some(limit) => tokio::time::timeout(limit, work).await.unwrap_or_else(|_| {
-            Err(Error::new(
-                ErrorCode::Unavailable,
-                format!("The answer took longer than {} s.", limit.as_secs_f32()),
-            ))
-        }),
+        Some(limit) => match tokio::time::timeout(limit, work).await {
+            Ok(reply) => reply,
+            Err(_) => {
+                let error = Error::new(
+                    ErrorCode::Unavailable,
+                    format!("The answer took longer than {} s.", limit.as_secs_f32()),
+                );
+                // Detached work goes on and ends its call itself.
+                Err(if detached { error } else { fail(&call, error).await })
+            }
+        },
     }
 }
 

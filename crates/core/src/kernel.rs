@@ -11,7 +11,7 @@ use crate::registry::RegistryBuilder;
 use crate::runtime::RequestIds;
 use crate::snapshot::State;
 use crate::{
-    Body, Clock, Error, Ids, Random, Result, Runtime, Settings, SystemClock, SystemRandom, Tasks,
+    Body, Clock, Error, Ids, Random, Reply, Result, Runtime, Settings, SystemClock, SystemRandom, Tasks,
 };
 
 /// What a node is started with.
@@ -103,6 +103,11 @@ impl Kernel {
     /// Answers one request. Never fails and never panics: every failure is an answer.
     pub async fn handle(&self, request: Request<Body>) -> Response<Body> {
         crate::dispatch::handle(&self.runtime, request).await
+    }
+
+    /// An answer that no action gave, such as a refusal of the transport, with a request id.
+    pub fn reply(&self, reply: Result<Reply>) -> Response<Body> {
+        crate::dispatch::reply(&self.runtime, reply)
     }
 
     /// What the node owns.
