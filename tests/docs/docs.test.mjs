@@ -1,0 +1,163 @@
+// Executes the documents. In every Markdown file of the repository:
+//
+//   ```sh          runs in one bash session per document, in order; a failing command fails the test
+//   ```sh server   is started in the background; the session goes on when the server answers
+//   ```text        directly after a ```sh block is the block's output, where … stands for anything
+//
+// README.md runs in the root of the repository, because its commands build from there; the others
+// run in an empty directory with `fed` on the PATH. Databases lie in a directory of their own.
+
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { mkdtemp, readFile, readdir, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
+const binaries = join(process.env.CARGO_TARGET_DIR ?? join(root, "target"), "release");
+const LIVE = "http://127.0.0.1:43127/livez";
+const SERVER_START_MS = 15 * 60 * 1000; // the README's first command compiles
+
+function blocks(markdown) {
+  const found = [];
+  const fence = /^```(\S*)([^\n]*)\n([\s\S]*?)^```$/gm;
+  let end = 0;
+  for (const match of markdown.matchAll(fence)) {
+    const [whole, language, rest, text] = match;
+    const between = markdown.slice(end, match.index);
+    end = match.index + whole.length;
+    const line = markdown.slice(0, match.index).split("\n").length;
+    found.push({ language, server: rest.trim() === "server", text, line, adjacent: between.trim() === "" });
+  }
+  return found;
+}
+
+/** A pattern in which … stands for anything, newlines included. */
+function pattern(text) {
+  const parts = text.trim().split("…").map((part) => part.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"));
+  return new RegExp(`^${parts.join("[\\s\\S]*")}$`);
+}
+
+/** One bash that runs block after block and says how each ended. */
+class Session {
+  constructor(cwd, env) {
+    this.shell = spawn("bash", ["--noprofile", "--norc"], { cwd, env, detached: true });
+    this.output = "";
+    this.waiting = undefined;
+    const take = (data) => {
+      this.output += data;
+      this.waiting?.();
+    };
+    this.shell.stdout.on("data", take);
+    this.shell.stderr.on("data", take);
+    this.shell.on("exit", () => this.waiting?.());
+    this.count = 0;
+  }
+
+  async run(text) {
+    const mark = `--- end of block ${this.count++}: `;
+    this.output = "";
+    // A failure ends the block at once, but not the session.
+    this.shell.stdin.write(`set -eE; trap 'echo "${mark}failed"; set +e; sleep infinity' ERR\n`);
+    this.shell.stdin.write(`set -o pipefail\n${text}\necho "${mark}fine"\n`);
+    while (!this.output.includes(mark) || !/(fine|failed)\n/.test(this.output.split(mark)[1])) {
+      assert.equal(this.shell.exitCode, null, `the shell ended:\n${this.output}`);
+      await new Promise((done) => {
+        this.waiting = done;
+      });
+    }
+    const [output, end] = this.output.split(mark);
+    assert.match(end, /^fine/, `the block failed:\n${text}\n${output}`);
+    return output;
+  }
+
+  close() {
+    process.kill(-this.shell.pid, "SIGKILL");
+  }
+}
+
+async function isLive() {
+  try {
+    return (await fetch(LIVE)).ok;
+  } catch {
+    return false;
+  }
+}
+
+async function startServer(text, cwd, env) {
+  assert.equal(await isLive(), false, "something else listens on 127.0.0.1:43127; stop it first");
+  // `exec` where it can be: a signal then reaches the server itself.
+  const server = spawn("bash", ["-c", text], { cwd, env, detached: true });
+  let log = "";
+  server.stdout.on("data", (data) => (log += data));
+  server.stderr.on("data", (data) => (log += data));
+  const deadline = Date.now() + SERVER_START_MS;
+  while (!(await isLive())) {
+    assert.equal(server.exitCode, null, `the server ended:\n${log}`);
+    assert.ok(Date.now() < deadline, `the server does not answer:\n${log}`);
+    await new Promise((done) => setTimeout(done, 50));
+  }
+  return async () => {
+    const ended = new Promise((done) => server.once("exit", done));
+    process.kill(-server.pid, "SIGTERM");
+    await ended;
+    assert.doesNotMatch(log, /panicked/, log);
+  };
+}
+
+async function execute(path) {
+  const markdown = await readFile(join(root, path), "utf8");
+  const all = blocks(markdown);
+  if (!all.some((block) => block.language === "sh")) return 0;
+  const scratch = await mkdtemp(join(tmpdir(), "downcity-docs-"));
+  const isReadme = path === "README.md";
+  const env = { ...process.env, PATH: `${binaries}:${process.env.PATH}` };
+  for (const name of Object.keys(env)) if (/^(DOWNCITY_|HOST$|PORT$)/.test(name)) delete env[name];
+  if (isReadme) env.DOWNCITY_FEDERATION_DATABASE_URL = `sqlite:${scratch}/.base/downcity.sqlite`;
+  const cwd = isReadme ? root : scratch;
+  const session = new Session(cwd, env);
+  const servers = [];
+  let executed = 0;
+  try {
+    for (const [index, block] of all.entries()) {
+      if (block.language !== "sh") continue;
+      executed += 1;
+      if (block.server) {
+        servers.push(await startServer(block.text, cwd, env));
+        continue;
+      }
+      const output = await session.run(block.text);
+      const next = all[index + 1];
+      if (next?.language === "text" && next.adjacent) {
+        assert.match(output.trim(), pattern(next.text), `${path}:${block.line}`);
+      }
+    }
+  } finally {
+    session.close();
+    for (const stop of servers) await stop();
+    await rm(scratch, { recursive: true, force: true });
+  }
+  return executed;
+}
+
+const documents = ["README.md"];
+for (const name of await readdir(join(root, "docs"))) if (name.endsWith(".md")) documents.push(`docs/${name}`);
+
+for (const path of documents) {
+  test(`${path} does what it says`, { timeout: SERVER_START_MS + 300_000 }, async () => {
+    const executed = await execute(path);
+    if (path === "README.md") assert.ok(executed > 5, "the tour is executed");
+  });
+}
+
+test("every link between documents leads somewhere", async () => {
+  for (const path of documents) {
+    const markdown = await readFile(join(root, path), "utf8");
+    for (const [, target] of markdown.matchAll(/\]\(([^)#]+)(?:#[^)]*)?\)/g)) {
+      if (/^[a-z]+:/.test(target)) continue;
+      await readFile(join(root, dirname(path), target)).catch(() => assert.fail(`${path}: no file ${target}`));
+    }
+  }
+});
