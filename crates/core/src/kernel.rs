@@ -11,7 +11,8 @@ use crate::registry::RegistryBuilder;
 use crate::runtime::RequestIds;
 use crate::snapshot::State;
 use crate::{
-    Body, Clock, Error, Ids, Random, Reply, Result, Runtime, Settings, SystemClock, SystemRandom, Tasks,
+    Body, Clock, Error, Ids, Random, Reply, Result, Runtime, Settings, SystemClock, SystemRandom,
+    Tasks,
 };
 
 /// What a node is started with.
