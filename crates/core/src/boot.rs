@@ -1,18 +1,159 @@
-//! What a first start makes.
+//! What a first start makes, and what every start puts in order.
 
-use downcity_db::Db;
+use std::sync::Arc;
 
-use crate::env::Vault;
+use downcity_db::{Db, Tx, sql};
+use downcity_types::{City, CityStatus, ErrorCode, Timestamp};
+
+use crate::cities;
+use crate::env::{self, ADMIN_KEY, AUTH_SECRET, NonceSeed, SIGNING_KEY, Vault, Writer};
 use crate::kernel::FirstStart;
-use crate::{Clock, Ids, Result, Secret};
+use crate::{Error, Ids, Random, Result, Secret};
 
-/// Creates the system secrets and the default city where the database has none.
-pub(crate) async fn seed(
-    _db: &Db,
-    _vault: &Vault,
-    _ids: &Ids,
-    _clock: &dyn Clock,
-    _seeds: Vec<(String, Secret)>,
-) -> Result<FirstStart> {
-    Ok(FirstStart::default())
+const DEFAULT_CITY_ID: &str = "city_downcity";
+const DEFAULT_CITY_NAME: &str = "Downcity";
+/// What stands in example files where a key belongs.
+const PLACEHOLDER: &str = "sk-...";
+
+/// What a start works with.
+pub(crate) struct Boot<'a> {
+    pub(crate) db: &'a Db,
+    pub(crate) vault: &'a Arc<Vault>,
+    pub(crate) ids: &'a Ids,
+    pub(crate) random: &'a dyn Random,
+    pub(crate) now: Timestamp,
+}
+
+/// A value that is stored where the database has none for its key.
+struct Seed {
+    key: String,
+    value: Secret,
+    /// Whether it was made up here; otherwise it comes from the process environment.
+    generated: bool,
+}
+
+/// What the transaction of a start did and found.
+#[derive(Default)]
+struct Seeded {
+    first_start: FirstStart,
+    changed: bool,
+    /// Keys that the process environment defines in another way than the database.
+    ignored: Vec<String>,
+}
+
+impl Boot<'_> {
+    /// Seals what was written by hand in the clear, then creates system secrets, given values and
+    /// the default city where the database lacks them: one transaction, after which nodes that
+    /// start at the same time have the same secrets.
+    ///
+    /// # Errors
+    /// When the database does not answer, or when a given system secret is too short to be used.
+    pub(crate) async fn seed(&self, given: Vec<(String, Secret)>) -> Result<FirstStart> {
+        let seeds = self.seeds(given);
+        let (vault, now) = (self.vault.clone(), self.now);
+        let nonces = NonceSeed::draw(self.random);
+        let seeded = self
+            .db
+            .write(move |tx| {
+                env::lock(tx)?;
+                let writer = Writer { vault: &vault, seed: &nonces, now };
+                seed(tx, &writer, &seeds)
+            })
+            .await?;
+        for key in seeded.ignored {
+            tracing::warn!(
+                key,
+                "the process environment defines another value than the database; the database's applies"
+            );
+        }
+        Ok(seeded.first_start)
+    }
+
+    /// What is given, then what is generated: the first of a key wins.
+    fn seeds(&self, given: Vec<(String, Secret)>) -> Vec<Seed> {
+        let mut seeds = Vec::new();
+        for (key, value) in given {
+            let text = value.expose().trim();
+            if text.is_empty() || text == PLACEHOLDER {
+                continue;
+            }
+            match env::normalise_key(&key) {
+                Some(key) => seeds.push(Seed { key, value, generated: false }),
+                None => tracing::warn!(key, "a value of the process environment has no usable key"),
+            }
+        }
+        let secret = |prefix| self.ids.secret::<32>(prefix);
+        let made = [
+            (ADMIN_KEY, secret("admin_")),
+            (SIGNING_KEY, secret("sign_")),
+            (AUTH_SECRET, secret("better_auth_") + &secret("")),
+        ];
+        seeds.extend(made.map(|(key, text)| Seed {
+            key: key.to_owned(),
+            value: Secret::new(text),
+            generated: true,
+        }));
+        seeds
+    }
+}
+
+fn seed(tx: &mut Tx<'_>, writer: &Writer<'_>, seeds: &[Seed]) -> Result<Seeded> {
+    let mut seeded = Seeded { changed: env::seal_clear_rows(tx, writer)? > 0, ..Seeded::default() };
+    let mut values = env::load(tx, writer.vault)?;
+    for Seed { key, value, generated } in seeds {
+        if values.unreadable.contains_key(key) {
+            // Kept for the operator, who may still have the key or the row it was sealed for.
+            continue;
+        }
+        if let Some(stored) = values.get(key) {
+            if !generated && stored.expose() != value.expose() {
+                seeded.ignored.push(key.clone());
+            }
+            continue;
+        }
+        if let Some(problem) = env::system_key_problem(key, value.expose()) {
+            return Err(Error::new(
+                ErrorCode::MissingConfig,
+                format!(
+                    "{key} of the process environment {problem} Change it, or leave it out to have one generated."
+                ),
+            ));
+        }
+        env::put(tx, writer, key, value.expose())?;
+        values.entries.insert(key.clone(), value.clone());
+        seeded.changed = true;
+        if *generated && key == ADMIN_KEY {
+            seeded.first_start.admin_key = Some(value.clone());
+        }
+    }
+    if seed_default_city(tx, writer.now)? {
+        seeded.changed = true;
+        seeded.first_start.city_id = Some(DEFAULT_CITY_ID.to_owned());
+    }
+    if seeded.changed {
+        tx.bump_revision()?;
+    }
+    Ok(seeded)
+}
+
+/// Creates the default city, once in the life of a database: one that was removed stays away.
+fn seed_default_city(tx: &mut Tx<'_>, now: Timestamp) -> Result<bool> {
+    let first = tx.execute(
+        sql!(
+            "INSERT INTO federation (name, value) VALUES ('default_city', $1)
+             ON CONFLICT (name) DO NOTHING"
+        ),
+        &[&DEFAULT_CITY_ID],
+    )?;
+    if first == 0 {
+        return Ok(false);
+    }
+    let city = City {
+        city_id: DEFAULT_CITY_ID.to_owned(),
+        name: DEFAULT_CITY_NAME.to_owned(),
+        status: CityStatus::Active,
+        created_at: now,
+        updated_at: now,
+    };
+    cities::insert(tx, &city)
 }

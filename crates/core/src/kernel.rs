@@ -6,7 +6,8 @@ use std::time::Duration;
 use downcity_db::{Db, DbOptions, MigrationSet};
 use http::{Request, Response};
 
-use crate::env::{MasterKey, Vault};
+use crate::boot::Boot;
+use crate::env::{MasterKeySource, Vault};
 use crate::registry::RegistryBuilder;
 use crate::runtime::RequestIds;
 use crate::snapshot::State;
@@ -19,11 +20,12 @@ use crate::{
 pub struct KernelOptions {
     /// The database.
     pub database: DbOptions,
-    /// The key that opens the env vault.
-    pub master_key: MasterKey,
+    /// Where the key comes from that opens the env vault.
+    pub master_key: MasterKeySource,
     /// Settings of the kernel.
     pub settings: Settings,
-    /// System secrets from the process environment, by key. They are stored on a first start only.
+    /// Env values from the process environment, by key. One is stored only where the database has
+    /// none for its key; blank ones and the placeholder `sk-...` never are.
     pub seeds: Vec<(String, crate::Secret)>,
     /// The time.
     pub clock: Arc<dyn Clock>,
@@ -33,10 +35,10 @@ pub struct KernelOptions {
 
 impl KernelOptions {
     /// Options with the machine's clock and randomness and default settings.
-    pub fn new(database: DbOptions, master_key: MasterKey) -> Self {
+    pub fn new(database: DbOptions, master_key: impl Into<MasterKeySource>) -> Self {
         Self {
             database,
-            master_key,
+            master_key: master_key.into(),
             settings: Settings::default(),
             seeds: Vec::new(),
             clock: Arc::new(SystemClock),
@@ -75,11 +77,11 @@ impl Kernel {
         migrations.extend(registry.migrations().iter().cloned());
         let db = Db::open(options.database, &migrations).await?;
         let ids = Ids::new(options.clock.clone(), options.random.clone());
-        let vault =
-            Vault::open(&db, options.master_key, &options.random, options.clock.now()).await?;
+        let now = options.clock.now();
+        let vault = Vault::open(&db, &options.master_key, &*options.random, now).await?;
         let vault = Arc::new(vault);
-        let first_start =
-            crate::boot::seed(&db, &vault, &ids, &*options.clock, options.seeds).await?;
+        let boot = Boot { db: &db, vault: &vault, ids: &ids, random: &*options.random, now };
+        let first_start = boot.seed(options.seeds).await?;
         let state = State::load(db.clone(), vault).await?;
         let runtime = Arc::new(Runtime {
             registry,

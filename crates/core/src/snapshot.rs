@@ -48,6 +48,17 @@ impl Snapshot {
     }
 }
 
+impl std::fmt::Debug for Snapshot {
+    /// Shows counts and keys, no value.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("revision", &self.revision)
+            .field("cities", &self.cities.len())
+            .field("env", &self.env)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Holds the newest snapshot and replaces it: one publisher for every kind of change.
 pub struct State {
     current: ArcSwap<Snapshot>,

@@ -76,6 +76,9 @@ pub struct EnvEntry {
     /// Whether `value` is a mask that must not be written back.
     #[serde(default)]
     pub masked: bool,
+    /// Why the stored value cannot be opened; `value` is empty then. Absent for good values.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
 }
 
 /// Where an env value comes from.
@@ -108,7 +111,7 @@ pub struct EnvRequirementState {
     pub required: bool,
     /// Whether a non-empty value is stored.
     pub configured: bool,
-    /// The end of the value; absent when not configured or when too short to show any of it.
+    /// The mask of the value with at most its last four characters; absent when not configured.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value_preview: Option<String>,
 }

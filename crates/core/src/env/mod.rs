@@ -1,14 +1,24 @@
 //! The env vault: provider keys and secrets that the Federation keeps and applies at run time.
+//!
+//! The table `env` is the only source of these values; the process environment is never asked.
+//! Values are sealed there under a data key, which the master key seals in turn (see [`Vault`]). A
+//! row that somebody writes by hand in the clear is accepted and sealed at the next refresh.
 
+pub mod dotenv;
+mod input;
+mod master_key;
 mod service;
 mod store;
 mod values;
 mod vault;
 
+pub(crate) use input::system_key_problem;
+pub use master_key::{MasterKey, MasterKeySource};
 pub use service::EnvService;
-pub(crate) use store::load;
+pub(crate) use store::{Writer, load, lock, put, seal_clear_rows};
 pub use values::EnvValues;
-pub use vault::{MasterKey, Vault};
+pub(crate) use vault::NonceSeed;
+pub use vault::Vault;
 
 /// The admin key.
 pub const ADMIN_KEY: &str = "DOWNCITY_FEDERATION_ADMIN_SECRET_KEY";
@@ -16,3 +26,38 @@ pub const ADMIN_KEY: &str = "DOWNCITY_FEDERATION_ADMIN_SECRET_KEY";
 pub const SIGNING_KEY: &str = "DOWNCITY_FEDERATION_TOKEN_SIGNING_KEY";
 /// The secret of the accounts service.
 pub const AUTH_SECRET: &str = "BETTER_AUTH_SECRET";
+/// The keys without which a Federation does not work: made by the first start, masked in lists,
+/// and never blank.
+pub const SYSTEM_KEYS: [&str; 3] = [ADMIN_KEY, SIGNING_KEY, AUTH_SECRET];
+
+/// The fewest characters of a system key that is set by hand.
+pub const SYSTEM_KEY_MIN_CHARS: usize = 16;
+
+/// The normalised form of a key: trimmed and in upper case. `None` when that does not match
+/// `^[A-Z_][A-Z0-9_]*$`.
+pub fn normalise_key(text: &str) -> Option<String> {
+    let key = text.trim().to_ascii_uppercase();
+    let legal = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    let first = key.bytes().next()?;
+    (!first.is_ascii_digit() && key.bytes().all(legal)).then_some(key)
+}
+
+/// Whether a normalised key is one of [`SYSTEM_KEYS`].
+pub fn is_system_key(key: &str) -> bool {
+    SYSTEM_KEYS.contains(&key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_are_trimmed_and_upper_cased_and_only_names_pass() {
+        for (text, key) in [(" my_key ", "MY_KEY"), ("_", "_"), ("a1", "A1"), ("\tK\n", "K")] {
+            assert_eq!(normalise_key(text).as_deref(), Some(key), "{text:?}");
+        }
+        for text in ["", "  ", "1A", "A-B", "A B", "A.B", "Ä", "A\0", "straße", "A="] {
+            assert_eq!(normalise_key(text), None, "{text:?}");
+        }
+    }
+}

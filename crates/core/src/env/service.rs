@@ -1,8 +1,20 @@
 //! `/v1/env/*`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::{Service, ServiceDef};
+use downcity_db::Tx;
+use downcity_types::{EnvEntry, EnvScope, EnvSource, ErrorCode, Items};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::input::{self, At, Scalar};
+use super::store::{self, Put, Writer};
+use super::{NonceSeed, dotenv, is_system_key};
+use crate::{ADMIN, Cx, Error, Result, Runtime, Secret, Service, ServiceDef, views};
+
+/// The most assignments of one import: they are one transaction.
+const IMPORT_MAX_ENTRIES: usize = 1_000;
 
 /// The service `env`.
 pub struct EnvService;
@@ -16,5 +28,239 @@ impl Service for EnvService {
         "Env"
     }
 
-    fn define(self: Arc<Self>, _service: &mut ServiceDef) {}
+    fn define(self: Arc<Self>, service: &mut ServiceDef) {
+        service.instruction(include_str!("instruction.md"));
+        service
+            .get("list", ADMIN, &self, Self::list)
+            .summary("List the stored env values.")
+            .description("System keys are masked unless `reveal=true`. A row that cannot be opened has an `error` in place of its value. Rows edited in the database show after a refresh.");
+        service
+            .post("upsert", ADMIN, &self, Self::upsert)
+            .summary("Store an env value; it applies at once.")
+            .description("The key is trimmed and upper-cased, the value is stored as sent. The value before is kept. System keys need at least 16 characters, and a mask is never stored.");
+        service
+            .post("remove", ADMIN, &self, Self::remove)
+            .summary("Remove an env value; one that is absent is no error.");
+        service
+            .post("import", ADMIN, &self, Self::import)
+            .summary("Store every assignment of a .env text, or none.")
+            .description("Comments, `export`, quotes, escapes in double quotes and quoted values of several lines are read; later duplicates win. An error names its line, and then nothing is stored.");
+        service
+            .post("refresh", ADMIN, &self, Self::refresh)
+            .summary("Apply what was edited in the database by hand, and seal what stands there in the clear.");
+        service
+            .get("catalog", ADMIN, &self, Self::catalog)
+            .summary("List the env keys that services and models need, and which of them are set.");
+    }
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct ListInput {
+    /// Show system keys in the clear.
+    #[serde(default)]
+    reveal: bool,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct NoInput {}
+
+#[derive(Deserialize, JsonSchema)]
+struct UpsertInput {
+    /// The key, in any case.
+    key: String,
+    #[serde(default)]
+    value: Scalar,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Upserted {
+    /// Always true.
+    success: bool,
+    /// The normalised key.
+    key: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct RemoveInput {
+    /// The key, in any case.
+    key: String,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Removed {
+    /// Always true.
+    success: bool,
+    /// The normalised key.
+    key: String,
+    /// Whether there was a value.
+    removed: bool,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct ImportInput {
+    /// The text of a .env file.
+    #[serde(default)]
+    raw: Secret,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Imported {
+    /// Always true.
+    success: bool,
+    /// The number of assignments, duplicates included.
+    count: usize,
+    /// Their normalised keys in the order of the text.
+    keys: Vec<String>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Refreshed {
+    /// Always true.
+    success: bool,
+    /// The number of values that now apply.
+    count: usize,
+}
+
+impl EnvService {
+    async fn list(self: Arc<Self>, cx: Cx, input: ListInput) -> Result<Items<EnvEntry>> {
+        let snapshot = cx.runtime().snapshot();
+        let values = snapshot.env();
+        let readable = values.entries.iter().map(|(key, value)| {
+            let masked = is_system_key(key) && !input.reveal;
+            let value = if masked { value.preview() } else { value.expose().to_owned() };
+            entry(key, value, masked, None)
+        });
+        let unreadable = values
+            .unreadable
+            .iter()
+            .map(|(key, reason)| entry(key, String::new(), true, Some(reason.to_string())));
+        let mut items: Vec<EnvEntry> = readable.chain(unreadable).collect();
+        items.sort_by(|a, b| a.key.cmp(&b.key));
+        Ok(Items::all(items))
+    }
+
+    async fn upsert(self: Arc<Self>, cx: Cx, input: UpsertInput) -> Result<Upserted> {
+        let key = input::key(&input.key)?;
+        input::check_value(&key, input.value.0.expose(), At::Field)?;
+        let (stored_key, value) = (key.clone(), input.value.0);
+        change(cx.runtime(), move |tx, writer| {
+            match store::put(tx, writer, &stored_key, value.expose())? {
+                Put::Mask => Err(masked(At::Field, &stored_key)),
+                Put::Stored | Put::Unchanged => Ok(()),
+            }
+        })
+        .await?;
+        tracing::info!(key, "an env value was set");
+        Ok(Upserted { success: true, key })
+    }
+
+    async fn remove(self: Arc<Self>, cx: Cx, input: RemoveInput) -> Result<Removed> {
+        let key = input::key(&input.key)?;
+        if is_system_key(&key) {
+            return Err(Error::new(ErrorCode::SystemKey, format!("key: {key} cannot be removed."))
+                .with_field("key", "is a system key")
+                .with_fix(format!(
+                    "Without it nobody could call or sign in. Replace its value with POST /v1/env/upsert {{\"key\":\"{key}\",\"value\":\"…\"}}."
+                )));
+        }
+        let stored_key = key.clone();
+        let removed =
+            change(cx.runtime(), move |tx, writer| store::remove(tx, writer, &stored_key)).await?;
+        if removed {
+            tracing::info!(key, "an env value was removed");
+        }
+        Ok(Removed { success: true, key, removed })
+    }
+
+    async fn import(self: Arc<Self>, cx: Cx, input: ImportInput) -> Result<Imported> {
+        let entries = read_import(input.raw.expose())?;
+        let keys: Vec<String> = entries.iter().map(|entry| entry.key.clone()).collect();
+        if !entries.is_empty() {
+            let mut latest = BTreeMap::new();
+            for entry in entries {
+                latest.insert(entry.key, (entry.value, entry.line));
+            }
+            change(cx.runtime(), move |tx, writer| {
+                for (key, (value, line)) in &latest {
+                    if store::put(tx, writer, key, value.expose())? == Put::Mask {
+                        return Err(masked(At::Line(*line, key), key));
+                    }
+                }
+                Ok(())
+            })
+            .await?;
+            tracing::info!(?keys, "env values were imported");
+        }
+        Ok(Imported { success: true, count: keys.len(), keys })
+    }
+
+    async fn refresh(self: Arc<Self>, cx: Cx, _: NoInput) -> Result<Refreshed> {
+        let runtime = cx.runtime();
+        let (vault, seed) = (runtime.state().vault().clone(), NonceSeed::draw(runtime.random()));
+        let now = runtime.clock().now();
+        let sealed = runtime.db().write(move |tx| {
+            store::lock(tx)?;
+            let writer = Writer { vault: &vault, seed: &seed, now };
+            let sealed = store::seal_clear_rows(tx, &writer)?;
+            // Other nodes load the edits too, whatever table they are in.
+            tx.bump_revision()?;
+            Ok::<_, Error>(sealed)
+        });
+        let sealed = sealed.await?;
+        if sealed > 0 {
+            tracing::info!(rows = sealed, "env values written by hand were sealed");
+        }
+        runtime.state().refresh().await?;
+        Ok(Refreshed { success: true, count: runtime.snapshot().env().entries.len() })
+    }
+
+    async fn catalog(self: Arc<Self>, cx: Cx, _: NoInput) -> Result<Items<EnvScope>> {
+        let runtime = cx.runtime();
+        Ok(Items::all(views::env_catalog(runtime.registry(), &runtime.snapshot())))
+    }
+}
+
+/// Runs a change of values as the only one at its time, and publishes it.
+async fn change<T, F>(runtime: &Arc<Runtime>, mut work: F) -> Result<T>
+where
+    F: FnMut(&mut Tx<'_>, &Writer<'_>) -> Result<T> + Send + 'static,
+    T: Send + 'static,
+{
+    let (vault, seed) = (runtime.state().vault().clone(), NonceSeed::draw(runtime.random()));
+    let now = runtime.clock().now();
+    runtime
+        .change(move |tx| {
+            store::lock(tx)?;
+            work(tx, &Writer { vault: &vault, seed: &seed, now })
+        })
+        .await
+}
+
+/// Reads and checks the text of an import.
+fn read_import(raw: &str) -> Result<Vec<dotenv::Entry>> {
+    let entries = dotenv::parse(raw).map_err(|error| {
+        Error::new(ErrorCode::InvalidKey, format!("raw: {error}."))
+            .with_field("raw", error.to_string())
+    })?;
+    if entries.len() > IMPORT_MAX_ENTRIES {
+        return Err(Error::invalid(
+            "raw",
+            format!("holds more than {IMPORT_MAX_ENTRIES} assignments; import them in parts"),
+        ));
+    }
+    for entry in &entries {
+        let at = At::Line(entry.line, &entry.key);
+        input::check_value(&entry.key, entry.value.expose(), at)?;
+    }
+    Ok(entries)
+}
+
+fn entry(key: &str, value: String, masked: bool, error: Option<String>) -> EnvEntry {
+    EnvEntry { key: key.to_owned(), value, source: EnvSource::Database, masked, error }
+}
+
+fn masked(at: At<'_>, key: &str) -> Error {
+    at.refuse(ErrorCode::MaskedValue, "is how lists show the stored value, not a value.").with_fix(
+        format!("Send the whole new value of {key}, or leave the key out to keep the stored one."),
+    )
 }
