@@ -184,3 +184,80 @@ fn unauthorised(reason: GuestReason, access: Access) -> Error {
         .with_fix(fix)
         .with_header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
 }
+
+#[cfg(test)]
+mod tests {
+    use downcity_types::{CityStatus, Timestamp};
+
+    use super::*;
+
+    fn user() -> Identity {
+        let at = Timestamp::from_millis(0);
+        let (city_id, name) = ("c".to_owned(), "C".to_owned());
+        let status = CityStatus::Active;
+        Identity::User(UserIdentity {
+            user_id: "u".into(),
+            city: Arc::new(City { city_id, name, status, created_at: at, updated_at: at }),
+            token_id: None,
+            issued_at: 0,
+            expires_at: None,
+            metadata: None,
+        })
+    }
+
+    const GUEST: Identity = Identity::Guest(GuestReason::NoCredential);
+
+    #[test]
+    fn every_kind_meets_every_set() {
+        // Status for guest, user and admin.
+        for (access, expected) in [
+            (USER, [401, 200, 403]),
+            (ADMIN, [401, 403, 200]),
+            (USER_OR_ADMIN, [401, 200, 200]),
+            (PUBLIC, [200, 200, 200]),
+        ] {
+            let status = |identity: Identity| {
+                identity.authorise(access).map_or_else(|error| error.status().as_u16(), |()| 200)
+            };
+            assert_eq!([status(GUEST), status(user()), status(Identity::Admin)], expected);
+        }
+    }
+
+    #[test]
+    fn documents_name_the_kinds() {
+        assert_eq!(PUBLIC.names(), ["guest", "user", "admin"]);
+        assert_eq!((USER.names(), ADMIN.names()), (vec!["user"], vec!["admin"]));
+        assert!(USER_OR_ADMIN.allows_user() && USER_OR_ADMIN.allows_admin());
+        assert!(!USER_OR_ADMIN.is_public() && PUBLIC.is_public());
+        assert_eq!(user().kind(), "user");
+        assert_eq!(user().user().unwrap().metadata(), Map::new());
+    }
+
+    #[test]
+    fn each_reason_has_a_code_a_text_and_a_challenge() {
+        let reasons = [
+            (GuestReason::NoCredential, ErrorCode::MissingCredential, Some("Bearer")),
+            (
+                GuestReason::Invalid,
+                ErrorCode::InvalidCredential,
+                Some("Bearer error=\"invalid_token\""),
+            ),
+            (GuestReason::Expired, ErrorCode::TokenExpired, Some("Bearer error=\"invalid_token\"")),
+            (GuestReason::Revoked, ErrorCode::TokenRevoked, Some("Bearer error=\"invalid_token\"")),
+            (GuestReason::CityPaused, ErrorCode::CityPaused, None),
+        ];
+        let mut texts = std::collections::HashSet::new();
+        for (reason, code, challenge) in reasons {
+            let error = Identity::Guest(reason).authorise(USER).unwrap_err();
+            assert_eq!(error.code(), code);
+            let sent = error.headers().first().map(|(_, value)| value.to_str().unwrap());
+            assert_eq!(sent, challenge, "{reason:?}");
+            assert!(texts.insert(error.message().to_owned()), "{reason:?}");
+        }
+        let fix = |access| Identity::Guest(GuestReason::Invalid).authorise(access).unwrap_err();
+        assert_ne!(
+            format!("{:?}", fix(USER).body("").fix),
+            format!("{:?}", fix(ADMIN).body("").fix)
+        );
+    }
+}

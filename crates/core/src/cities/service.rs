@@ -329,16 +329,10 @@ fn city_to_exist(revocation: &Revocation) -> Option<&str> {
     }
 }
 
-/// Forgets revocations of tokens that have ended by themselves, for as long as the node runs.
 async fn prune_revocations(runtime: Arc<Runtime>) {
     loop {
         tokio::time::sleep(PRUNE_INTERVAL).await;
-        let now = runtime.clock().now_seconds();
-        if !runtime.snapshot().revocations().prune(now) {
-            continue;
-        }
-        let deleted = runtime.db().write(move |tx| token::delete_expired(tx, now)).await;
-        if let Err(error) = deleted {
+        if let Err(error) = token::prune_revocations(&runtime).await {
             tracing::warn!(%error, "could not delete revocations of ended tokens");
         }
     }

@@ -100,8 +100,7 @@ pub(crate) fn verify<'a>(
     Ok(Verified { claims, signature })
 }
 
-/// Payload and signature, still encoded. Decoding refuses what is left to refuse, such as a second
-/// dot or the bits that a last character has too many.
+/// Payload and signature, still encoded: two parts, the second as long as a signature is.
 fn split(token: &[u8]) -> Option<(&[u8], &str)> {
     if token.len() > MAX_TOKEN_BYTES {
         return None;
@@ -110,5 +109,9 @@ fn split(token: &[u8]) -> Option<(&[u8], &str)> {
     let dot = body.len().checked_sub(SIGNATURE_LEN + 1)?;
     let (payload, rest) = body.split_at(dot);
     let signature = str::from_utf8(rest.strip_prefix(b".")?).ok()?;
-    (!payload.is_empty()).then_some((payload, signature))
+    let two_parts = !payload.is_empty() && memchr::memchr(b'.', payload).is_none();
+    two_parts.then_some((payload, signature))
 }
+
+#[cfg(test)]
+mod tests;

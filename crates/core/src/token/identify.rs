@@ -67,3 +67,167 @@ fn user(snapshot: &Snapshot, now: i64, token: &[u8]) -> Result<UserIdentity, Gue
         metadata: claims.metadata.filter(|raw| raw.get() != "{}").map(ToOwned::to_owned),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+    use std::sync::Arc;
+
+    use downcity_types::{AUDIENCE, City, Claims, Timestamp};
+    use http::HeaderValue;
+    use serde_json::json;
+
+    use super::*;
+    use crate::Secret;
+    use crate::env::EnvValues;
+    use crate::token::{Credentials, Revocation, Revocations, store::LogEntry};
+
+    const ADMIN: &str = "admin_0123456789";
+    const NOW: i64 = 1_000;
+
+    fn city(city_id: &str, status: CityStatus) -> (Box<str>, Arc<City>) {
+        let at = Timestamp::from_millis(0);
+        let (id, name) = (city_id.to_owned(), city_id.to_owned());
+        (
+            city_id.into(),
+            Arc::new(City { city_id: id, name, status, created_at: at, updated_at: at }),
+        )
+    }
+
+    fn snapshot(admin: Option<&str>) -> Snapshot {
+        let signing = Some(Secret::new("sign_x"));
+        Snapshot {
+            revision: 1,
+            cities: HashMap::from([
+                city("open", CityStatus::Active),
+                city("shut", CityStatus::Paused),
+            ]),
+            env: EnvValues::default(),
+            credentials: Credentials::new(admin.map(Secret::new), signing),
+            revocations: Arc::new(Revocations::default()),
+        }
+    }
+
+    fn token(
+        snapshot: &Snapshot,
+        city_id: &str,
+        exp: Option<i64>,
+        metadata: serde_json::Value,
+    ) -> String {
+        let claims = Claims {
+            aud: AUDIENCE.into(),
+            city_id: city_id.to_owned(),
+            user_id: "u".to_owned(),
+            metadata: metadata.as_object().cloned().unwrap(),
+            iat: NOW - 10,
+            exp,
+            jti: Some("tok_1".to_owned()),
+        };
+        codec::encode(snapshot.credentials().keys().unwrap(), &claims).unwrap().unwrap()
+    }
+
+    fn call(snapshot: &Snapshot, header: impl AsRef<[u8]>) -> Identity {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_bytes(header.as_ref()).unwrap());
+        identify(snapshot, NOW, &headers)
+    }
+
+    fn reason(identity: &Identity) -> Option<GuestReason> {
+        match identity {
+            Identity::Guest(reason) => Some(*reason),
+            Identity::User(_) | Identity::Admin => None,
+        }
+    }
+
+    #[test]
+    fn the_scheme_is_read_in_any_case_and_with_any_spaces() {
+        let snapshot = snapshot(Some(ADMIN));
+        for header in ["Bearer ", "bearer ", "BEARER ", "bEaReR    ", " Bearer ", "Bearer\t"] {
+            assert!(call(&snapshot, format!("{header}{ADMIN}")).is_admin(), "{header:?}");
+            assert!(call(&snapshot, format!("{header}{ADMIN}  ")).is_admin(), "{header:?}");
+        }
+        for header in ["", "Bearer", "Bearer  ", "Basic YWRtaW4=", "Bearers x", ADMIN] {
+            assert_eq!(
+                reason(&call(&snapshot, header)),
+                Some(GuestReason::NoCredential),
+                "{header:?}"
+            );
+        }
+        assert_eq!(
+            reason(&identify(&snapshot, NOW, &HeaderMap::new())),
+            Some(GuestReason::NoCredential)
+        );
+    }
+
+    #[test]
+    fn other_credentials_are_invalid() {
+        let snapshot = snapshot(Some(ADMIN));
+        let wrong = [
+            b"Bearer admin_012345678".to_vec(),
+            b"Bearer admin_01234567890".to_vec(),
+            b"Bearer ADMIN_0123456789".to_vec(),
+            b"Bearer admin_0123456789 x".to_vec(),
+            "Bearer clé".as_bytes().to_vec(),
+            b"Bearer \xff\xfe".to_vec(),
+            b"Bearer ub_".to_vec(),
+        ];
+        for header in wrong {
+            assert_eq!(reason(&call(&snapshot, &header)), Some(GuestReason::Invalid), "{header:?}");
+        }
+        let mut two = HeaderMap::new();
+        for _ in 0..2 {
+            two.append(AUTHORIZATION, HeaderValue::from_static("Bearer admin_0123456789"));
+        }
+        assert_eq!(reason(&identify(&snapshot, NOW, &two)), Some(GuestReason::Invalid));
+    }
+
+    #[test]
+    fn without_keys_nobody_is_known() {
+        let mut snapshot = snapshot(None);
+        assert_eq!(reason(&call(&snapshot, "Bearer x")), Some(GuestReason::Invalid));
+        let token = token(&snapshot, "open", None, json!({}));
+        snapshot.credentials = Credentials::new(Some(Secret::new(ADMIN)), None);
+        assert_eq!(reason(&call(&snapshot, format!("Bearer {token}"))), Some(GuestReason::Invalid));
+    }
+
+    #[test]
+    fn an_admin_key_may_look_like_a_token() {
+        let snapshot = snapshot(Some("ub_0123456789abcdef"));
+        assert!(call(&snapshot, "Bearer ub_0123456789abcdef").is_admin());
+        let token = token(&snapshot, "open", None, json!({}));
+        assert!(call(&snapshot, format!("Bearer {token}")).user().is_some());
+    }
+
+    #[test]
+    fn a_token_is_its_user() {
+        let snapshot = snapshot(Some(ADMIN));
+        let token = token(&snapshot, "open", Some(NOW + 1), json!({"plan": "pro"}));
+        let identity = call(&snapshot, format!("bearer  {token}"));
+        let user = identity.user().unwrap();
+        assert_eq!((&*user.user_id, user.city.city_id.as_str()), ("u", "open"));
+        assert_eq!((user.issued_at, user.expires_at), (NOW - 10, Some(NOW + 1)));
+        assert_eq!(user.token_id.as_deref(), Some("tok_1"));
+        assert_eq!(serde_json::Value::Object(user.metadata()), json!({"plan": "pro"}));
+    }
+
+    #[test]
+    fn each_fault_has_its_reason() {
+        let snapshot = snapshot(Some(ADMIN));
+        let reason_of = |token: String| reason(&call(&snapshot, format!("Bearer {token}")));
+        let end = Some(NOW + 1);
+        let open = token(&snapshot, "open", end, json!({}));
+        assert_eq!(reason_of(open.clone()), None);
+        assert_eq!(reason_of(format!("{open}x")), Some(GuestReason::Invalid));
+        assert_eq!(reason_of(token(&snapshot, "gone", end, json!({}))), Some(GuestReason::Invalid));
+        let shut = token(&snapshot, "shut", end, json!({}));
+        assert_eq!(reason_of(shut.clone()), Some(GuestReason::CityPaused));
+        let expired = token(&snapshot, "open", Some(NOW), json!({}));
+        assert_eq!(reason_of(expired), Some(GuestReason::Expired));
+
+        let city_id = None;
+        let revocation = Revocation::Token { city_id, token_id: "tok_1".into(), expires_at: None };
+        snapshot.revocations().apply(vec![LogEntry { revocation, not_before: 0 }], 2);
+        assert_eq!(reason_of(open), Some(GuestReason::Revoked));
+        assert_eq!(reason_of(shut), Some(GuestReason::Revoked), "a dead token is not paused");
+    }
+}

@@ -4,13 +4,12 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use downcity_types::{
-    AUDIENCE, City, CityStatus, Claims, ClaimsError, ErrorCode, IssuedToken, MAX_TOKEN_BYTES,
-    Timestamp, Ttl, TtlError,
+    AUDIENCE, City, CityStatus, Claims, ErrorCode, IssuedToken, MAX_TOKEN_BYTES, Timestamp, Ttl,
+    TtlError,
 };
 use serde_json::{Map, Value};
 
-use super::codec::{self, Buffer, TokenFault};
-use super::store::Revocation;
+use super::codec;
 use crate::{Error, Result, Runtime, Settings, Snapshot};
 
 /// Longest id of a user or token, in bytes: what every database can index.
@@ -107,29 +106,6 @@ fn check_id(field: &str, id: &str) -> Result<()> {
     Err(Error::invalid(field, problem))
 }
 
-/// What ends this one token; `None` when it has ended by itself.
-///
-/// # Errors
-/// 400 when it is no token of this Federation.
-pub(crate) fn revocation_of(runtime: &Runtime, user_token: &str) -> Result<Option<Revocation>> {
-    let snapshot = runtime.snapshot();
-    let keys = snapshot
-        .credentials()
-        .keys()
-        .ok_or_else(|| Error::missing_config(crate::env::SIGNING_KEY))?;
-    let now = runtime.clock().now_seconds();
-    let mut buffer = Buffer::new();
-    match codec::verify(keys, user_token.as_bytes(), now, &mut buffer) {
-        Ok(token) => Ok(Some(Revocation::Token {
-            city_id: Some(token.claims.city_id.to_string()),
-            token_id: token.token_id().to_owned(),
-            expires_at: token.claims.exp,
-        })),
-        Err(TokenFault::Claims(ClaimsError::Expired)) => Ok(None),
-        Err(_) => Err(Error::invalid("user_token", "is not a token of this Federation")),
-    }
-}
-
 /// A 400 for a `ttl` outside the grammar.
 pub(crate) fn invalid_ttl(error: TtlError) -> Error {
     bad_ttl(error.to_string())
@@ -153,6 +129,57 @@ fn effective_ttl(asked: Option<Ttl>, settings: &Settings) -> Result<Option<Ttl>>
                 (Some(default), Some(max)) => Some(default.min(max)),
                 (default, max) => default.or(max),
             })
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ttl(seconds: i64) -> Option<Ttl> {
+        Some(Ttl::from_seconds(seconds).unwrap())
+    }
+
+    fn effective(
+        asked: Option<Ttl>,
+        default: Option<Ttl>,
+        max: Option<Ttl>,
+    ) -> Result<Option<Ttl>> {
+        let settings =
+            Settings { token_default_ttl: default, token_max_ttl: max, ..Settings::default() };
+        effective_ttl(asked, &settings)
+    }
+
+    #[test]
+    fn the_ttl_is_asked_for_else_the_default_else_the_maximum() {
+        for (asked, default, max, expected) in [
+            (None, None, None, None),
+            (ttl(60), None, None, ttl(60)),
+            (None, ttl(30), None, ttl(30)),
+            (ttl(60), ttl(30), None, ttl(60)),
+            (None, None, ttl(90), ttl(90)),
+            (None, ttl(30), ttl(90), ttl(30)),
+            (None, ttl(100), ttl(90), ttl(90)),
+            (ttl(90), ttl(30), ttl(90), ttl(90)),
+        ] {
+            assert_eq!(effective(asked, default, max).unwrap(), expected, "{asked:?}");
+        }
+        let error = effective(ttl(91), None, ttl(90)).unwrap_err();
+        assert_eq!(
+            (error.code(), error.details()[0].path.as_str()),
+            (ErrorCode::InvalidTtl, "ttl")
+        );
+    }
+
+    #[test]
+    fn ids_are_not_blank_not_huge_and_storable() {
+        for good in ["u", " u ", "用户", &"x".repeat(512)] {
+            assert!(check_user_id(good).is_ok(), "{good}");
+        }
+        for bad in ["", "  \n", "a\0b", &"x".repeat(513), &"用".repeat(171)] {
+            assert_eq!(check_user_id(bad).unwrap_err().details()[0].path, "user_id", "{bad:?}");
+            assert_eq!(check_token_id(bad).unwrap_err().details()[0].path, "jti", "{bad:?}");
         }
     }
 }

@@ -27,12 +27,16 @@ pub fn digest(secret: &[u8]) -> [u8; 32] {
 impl Credentials {
     /// Derives what is needed from the system keys of the vault.
     pub(crate) fn from_env(env: &EnvValues) -> Self {
-        let admin = env.get(crate::env::ADMIN_KEY).map(|key| AdminKey {
+        Self::new(env.get(crate::env::ADMIN_KEY), env.get(crate::env::SIGNING_KEY))
+    }
+
+    /// Credentials of an admin key and a signing key.
+    pub fn new(admin: Option<Secret>, signing: Option<Secret>) -> Self {
+        let admin = admin.map(|key| AdminKey {
             digest: digest(key.expose().as_bytes()),
             has_token_prefix: key.expose().starts_with(PREFIX),
         });
-        let keys = env.get(crate::env::SIGNING_KEY).and_then(|key| KeyRing::new(&key));
-        Self { admin, keys }
+        Self { admin, keys: signing.and_then(|key| KeyRing::new(&key)) }
     }
 
     /// Whether this is the admin key; compared in constant time.

@@ -10,8 +10,9 @@ mod store;
 
 pub(crate) use identify::identify;
 pub use issue::{IssueRequest, issue};
-pub(crate) use issue::{check_subject, check_token_id, check_user_id, invalid_ttl, revocation_of};
+pub(crate) use issue::{check_subject, check_token_id, check_user_id, invalid_ttl};
 pub use keyring::{Credentials, KeyRing, digest};
-pub use revocation::Revocations;
-pub use store::{Revocation, revoke};
-pub(crate) use store::{delete_expired, find_since};
+pub(crate) use revocation::revocation_of;
+pub use revocation::{Revocation, Revocations, prune_revocations};
+pub(crate) use store::find_since;
+pub use store::revoke;

@@ -2,10 +2,48 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use downcity_types::ClaimsRef;
+use downcity_types::{ClaimsError, ClaimsRef};
 use papaya::{Equivalent, HashMap};
 
-use super::store::{LogEntry, Revocation};
+use super::codec::{self, Buffer, TokenFault};
+use super::store::{self, LogEntry};
+use crate::{Error, Result, Runtime};
+
+/// What ends before its time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Revocation {
+    /// Every token of a city issued until now.
+    City {
+        /// The city.
+        city_id: String,
+    },
+    /// Every token of a user in a city issued until now.
+    User {
+        /// The city.
+        city_id: String,
+        /// The user.
+        user_id: String,
+    },
+    /// One token.
+    Token {
+        /// The token's city; `None` when only its id is known.
+        city_id: Option<String>,
+        /// The token's id (`jti`), or the signature of a token that has none.
+        token_id: String,
+        /// When the token ends by itself, in seconds since 1970; `None` = never, or not known.
+        expires_at: Option<i64>,
+    },
+}
+
+impl Revocation {
+    /// The city it concerns; `None` for a token that is known by its id alone.
+    pub fn city_id(&self) -> Option<&str> {
+        match self {
+            Self::City { city_id } | Self::User { city_id, .. } => Some(city_id),
+            Self::Token { city_id, .. } => city_id.as_deref(),
+        }
+    }
+}
 
 /// Which tokens are revoked: by token id, by user, by city.
 ///
@@ -109,6 +147,42 @@ impl Revocations {
     }
 }
 
+/// What ends this one token; `None` when it has ended by itself.
+///
+/// # Errors
+/// 400 when it is no token of this Federation.
+pub(crate) fn revocation_of(runtime: &Runtime, user_token: &str) -> Result<Option<Revocation>> {
+    let snapshot = runtime.snapshot();
+    let keys = snapshot
+        .credentials()
+        .keys()
+        .ok_or_else(|| Error::missing_config(crate::env::SIGNING_KEY))?;
+    let now = runtime.clock().now_seconds();
+    let mut buffer = Buffer::new();
+    match codec::verify(keys, user_token.as_bytes(), now, &mut buffer) {
+        Ok(token) => Ok(Some(Revocation::Token {
+            city_id: Some(token.claims.city_id.to_string()),
+            token_id: token.token_id().to_owned(),
+            expires_at: token.claims.exp,
+        })),
+        Err(TokenFault::Claims(ClaimsError::Expired)) => Ok(None),
+        Err(_) => Err(Error::invalid("user_token", "is not a token of this Federation")),
+    }
+}
+
+/// Forgets revocations of tokens that have ended by themselves, on this node and in the database.
+///
+/// # Errors
+/// Those of the database.
+pub async fn prune_revocations(runtime: &Runtime) -> Result<()> {
+    let now = runtime.clock().now_seconds();
+    // What the node does not hold, the database does not hold either: an idle node writes nothing.
+    if !runtime.snapshot().revocations().prune(now) {
+        return Ok(());
+    }
+    runtime.db().write(move |tx| store::delete_expired(tx, now)).await
+}
+
 fn find(map: &HashMap<Scoped, i64>, city_id: &str, subject: &str) -> Option<i64> {
     // Most Federations revoke little: the look at the size is cheaper than a hash.
     if map.is_empty() {
@@ -120,4 +194,89 @@ fn find(map: &HashMap<Scoped, i64>, city_id: &str, subject: &str) -> Option<i64>
 /// Sets a lower bound, which never goes back.
 fn raise<K: std::hash::Hash + Eq>(map: &HashMap<K, i64>, key: K, not_before: i64) {
     map.pin().update_or_insert(key, |bound| not_before.max(*bound), not_before);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(revocation: Revocation, not_before: i64) -> LogEntry {
+        LogEntry { revocation, not_before }
+    }
+
+    fn city(city_id: &str) -> Revocation {
+        Revocation::City { city_id: city_id.to_owned() }
+    }
+
+    fn user(city_id: &str, user_id: &str) -> Revocation {
+        Revocation::User { city_id: city_id.to_owned(), user_id: user_id.to_owned() }
+    }
+
+    fn token(city_id: Option<&str>, token_id: &str, expires_at: Option<i64>) -> Revocation {
+        let city_id = city_id.map(str::to_owned);
+        Revocation::Token { city_id, token_id: token_id.to_owned(), expires_at }
+    }
+
+    fn is_revoked(revocations: &Revocations, city: &str, user: &str, iat: i64, id: &str) -> bool {
+        let payload = format!(r#"{{"aud":"a","city_id":"{city}","user_id":"{user}","iat":{iat}}}"#);
+        revocations.is_revoked(&ClaimsRef::parse(payload.as_bytes()).unwrap(), id)
+    }
+
+    #[test]
+    fn a_city_and_a_user_have_a_bound_that_only_rises() {
+        let revocations = Revocations::default();
+        assert!(revocations.is_empty());
+        assert_eq!(revocations.not_before("a", "u"), i64::MIN);
+        revocations.apply(vec![entry(city("a"), 10), entry(user("b", "u"), 20)], 3);
+        assert_eq!((revocations.not_before("a", "u"), revocations.not_before("a", "")), (10, 10));
+        assert_eq!(
+            (revocations.not_before("b", "u"), revocations.not_before("b", "v")),
+            (20, i64::MIN)
+        );
+        assert!(is_revoked(&revocations, "a", "u", 9, "t"));
+        assert!(!is_revoked(&revocations, "a", "u", 10, "t"));
+        assert!(is_revoked(&revocations, "b", "u", 19, "t"));
+        assert!(!is_revoked(&revocations, "b", "v", 19, "t"));
+
+        // A log that is read again, in part or as a whole, changes nothing.
+        revocations.apply(vec![entry(city("a"), 5), entry(user("a", "u"), 7)], 1);
+        assert_eq!((revocations.not_before("a", "u"), revocations.seen()), (10, 3));
+        revocations.apply(vec![entry(user("a", "u"), 12)], 4);
+        assert_eq!((revocations.not_before("a", "u"), revocations.not_before("a", "v")), (12, 10));
+        assert_eq!((revocations.len(), revocations.seen()), (3, 4));
+    }
+
+    #[test]
+    fn one_token_ends_in_its_city_or_in_any() {
+        let revocations = Revocations::default();
+        revocations.apply(
+            vec![entry(token(Some("a"), "t1", None), 0), entry(token(None, "t2", None), 0)],
+            1,
+        );
+        for (city, id, dead) in [
+            ("a", "t1", true),
+            ("b", "t1", false),
+            ("a", "t2", true),
+            ("b", "t2", true),
+            ("a", "t3", false),
+        ] {
+            assert_eq!(is_revoked(&revocations, city, "u", 1, id), dead, "{city} {id}");
+        }
+    }
+
+    #[test]
+    fn an_entry_goes_when_its_token_has_ended() {
+        let revocations = Revocations::default();
+        let entries =
+            [token(None, "t1", Some(10)), token(None, "t2", Some(11)), token(None, "t3", None)];
+        revocations.apply(entries.into_iter().map(|token| entry(token, 0)).collect(), 1);
+        assert!(!revocations.prune(9));
+        assert!(revocations.prune(10));
+        assert!(!revocations.prune(10));
+        assert!(!is_revoked(&revocations, "a", "u", 1, "t1"));
+        assert!(is_revoked(&revocations, "a", "u", 1, "t2"));
+        assert!(revocations.prune(i64::MAX - 1));
+        assert!(is_revoked(&revocations, "a", "u", 1, "t3"));
+        assert_eq!(revocations.len(), 1);
+    }
 }

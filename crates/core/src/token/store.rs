@@ -3,43 +3,8 @@
 use downcity_db::{Row, Tx, sql};
 use downcity_types::Timestamp;
 
+use super::Revocation;
 use crate::{Error, Result};
-
-/// What ends before its time.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Revocation {
-    /// Every token of a city issued until now.
-    City {
-        /// The city.
-        city_id: String,
-    },
-    /// Every token of a user in a city issued until now.
-    User {
-        /// The city.
-        city_id: String,
-        /// The user.
-        user_id: String,
-    },
-    /// One token.
-    Token {
-        /// The token's city; `None` when only its id is known.
-        city_id: Option<String>,
-        /// The token's id (`jti`), or the signature of a token that has none.
-        token_id: String,
-        /// When the token ends by itself, in seconds since 1970; `None` = never, or not known.
-        expires_at: Option<i64>,
-    },
-}
-
-impl Revocation {
-    /// The city it concerns; `None` for a token that is known by its id alone.
-    pub fn city_id(&self) -> Option<&str> {
-        match self {
-            Self::City { city_id } | Self::User { city_id, .. } => Some(city_id),
-            Self::Token { city_id, .. } => city_id.as_deref(),
-        }
-    }
-}
 
 /// A revocation as the log holds it.
 #[derive(Debug)]
@@ -138,7 +103,7 @@ fn log_entry(row: &Row) -> Result<LogEntry> {
 }
 
 /// Deletes revocations of tokens that have ended by themselves at `now`, in seconds since 1970.
-pub(crate) fn delete_expired(tx: &mut Tx<'_>, now: i64) -> Result<()> {
+pub(super) fn delete_expired(tx: &mut Tx<'_>, now: i64) -> Result<()> {
     tx.execute(sql!("DELETE FROM revocations WHERE expires_at <= $1"), &[&now])?;
     Ok(())
 }
