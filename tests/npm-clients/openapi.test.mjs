@@ -35,7 +35,8 @@ onEveryEngineWithoutProvider("OpenAPI document", (fixture) => {
       for (const method of Object.keys(item)) {
         const path = template.replaceAll(/\{[^}]+\}/g, "x");
         const { status, text } = await fixture.fed.call(path, { method: method.toUpperCase() });
-        assert.ok(status !== 405 && !text.includes("nothing at this address"), `${method} ${template}: ${status} ${text}`);
+        const unrouted = status === 404 && text.includes("nothing at this address");
+        assert.ok(status !== 405 && !unrouted, `${method} ${template}: ${status} ${text}`);
       }
     }
   });

@@ -168,6 +168,7 @@ pub struct Health {
 
 /// A list, or one page of it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[schemars(rename = "{T}Items")]
 pub struct Items<T> {
     /// The records.
     pub items: Vec<T>,

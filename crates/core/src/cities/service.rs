@@ -102,7 +102,7 @@ struct CreateIn {
 }
 
 #[derive(Serialize, JsonSchema)]
-struct Removed {
+struct CityRemoved {
     /// Always `true`.
     success: bool,
 }
@@ -195,7 +195,7 @@ impl CitiesService {
         set_status(&cx, &input, CityStatus::Active).await
     }
 
-    async fn remove(self: Arc<Self>, cx: Cx, input: CityIn) -> Result<Removed> {
+    async fn remove(self: Arc<Self>, cx: Cx, input: CityIn) -> Result<CityRemoved> {
         let city_id = known_id(&input.city_id)?;
         let now = cx.runtime().clock().now();
         let remove = move |tx: &mut Tx<'_>| {
@@ -205,7 +205,7 @@ impl CitiesService {
             token::revoke(tx, &Revocation::City { city_id: city_id.clone() }, now)
         };
         cx.runtime().change(remove).await?;
-        Ok(Removed { success: true })
+        Ok(CityRemoved { success: true })
     }
 
     async fn apply(self: Arc<Self>, cx: Cx, input: ApplyIn) -> Result<IssuedToken> {

@@ -104,20 +104,23 @@ impl Assembler {
             operation.insert("description".into(), action.description().into());
         }
         operation.insert("security".into(), security(action.access()));
-        let (parameters, body) = self.input(action, method, template);
+        let has_body = !matches!(*method, Method::GET | Method::OPTIONS);
+        let (parameters, body) = self.input(action, has_body, template);
+        let takes_input = has_body || !parameters.is_empty();
         if !parameters.is_empty() {
             operation.insert("parameters".into(), parameters.into());
         }
         if let Some(body) = body {
             operation.insert("requestBody".into(), body);
         }
-        operation.insert("responses".into(), self.responses(action, method));
+        operation.insert("responses".into(), self.responses(action, takes_input, has_body));
         operation.into()
     }
 
     /// Such as `cities_tokens_apply`; with the method where that is taken.
     fn operation_id(&mut self, action: &Action, method: &Method) -> String {
-        let name = format!("{} {}", action.service_id(), action.id());
+        let id = action.id().strip_prefix("v1/").unwrap_or(action.id());
+        let name = format!("{} {id}", action.service_id());
         let words =
             name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
         let name = words.collect::<Vec<_>>().join("_");
@@ -136,10 +139,9 @@ impl Assembler {
     fn input(
         &mut self,
         action: &Action,
-        method: &Method,
+        has_body: bool,
         template: &PathTemplate,
     ) -> (Vec<Value>, Option<Value>) {
-        let has_body = !matches!(*method, Method::GET | Method::OPTIONS);
         let InputKind::Typed(schema) = action.input() else {
             let any = json!({"content": {"*/*": {}}});
             return (template.parameters(&[]), has_body.then_some(any));
@@ -161,7 +163,7 @@ impl Assembler {
         (parameters, Some(body))
     }
 
-    fn responses(&mut self, action: &Action, method: &Method) -> Value {
+    fn responses(&mut self, action: &Action, takes_input: bool, has_body: bool) -> Value {
         let schema = action.output_schema(&mut self.schemas);
         let content = schema.map_or_else(|| json!({}), |schema| json!({"schema": schema}));
         let mut responses = Map::new();
@@ -170,10 +172,10 @@ impl Assembler {
         responses.insert("200".into(), success);
         let typed = matches!(action.input(), InputKind::Typed(_));
         let failures = [
-            (typed, Failure::INVALID),
+            (typed && takes_input, Failure::INVALID),
             (!action.access().is_public(), Failure::UNAUTHORISED),
             (!action.access().is_public(), Failure::FORBIDDEN),
-            (typed && *method != Method::GET, Failure::TOO_LARGE),
+            (typed && has_body, Failure::TOO_LARGE),
             (true, Failure::OTHER),
         ];
         for (_, failure) in failures.into_iter().filter(|(applies, _)| *applies) {
@@ -209,8 +211,9 @@ impl Assembler {
         self.paths.values().chain(self.responses.values()).for_each(|value| {
             mark_used(value, &all, &mut used);
         });
-        let schemas: Map<String, Value> =
+        let mut schemas: Map<String, Value> =
             all.into_iter().filter(|(name, _)| used.contains(name)).collect();
+        self.paths.values_mut().chain(schemas.values_mut()).for_each(unlink);
         let components = json!({
             "schemas": schemas,
             "responses": self.responses,
@@ -307,6 +310,20 @@ fn mark_used(value: &Value, all: &Map<String, Value>, used: &mut BTreeSet<String
                 mark_used(target, all, used);
             }
             object.values().for_each(|item| mark_used(item, all, used));
+        }
+        _ => {}
+    }
+}
+
+/// Doc comments link to other Rust items; outside of Rust only their names say something.
+fn unlink(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(unlink),
+        Value::Object(object) => {
+            if let Some(Value::String(text)) = object.get_mut("description") {
+                *text = text.replace("[`", "`").replace("`]", "`");
+            }
+            object.values_mut().for_each(unlink);
         }
         _ => {}
     }
