@@ -7,7 +7,7 @@ use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use downcity_types::{ErrorCode, OpenAiError};
 use futures_util::FutureExt as _;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderName};
@@ -18,7 +18,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::action::{Action, ErrorShape, InputKind};
 use crate::call::{AnyInput, Call, Cx, Locals, lock};
-use crate::decode::InputSource;
+use crate::decode::{InputSource, PathParams};
 use crate::finish::{self, FinishBody};
 use crate::hook::Outcome;
 use crate::registry::Found;
@@ -51,7 +51,7 @@ pub(crate) fn reply(runtime: &Runtime, reply: Result<Reply>) -> Response<Body> {
     respond(&runtime.next_request_id(), ErrorShape::Standard, reply)
 }
 
-fn find(runtime: &Runtime, parts: &Parts) -> Result<(Arc<Action>, Vec<(String, String)>)> {
+fn find(runtime: &Runtime, parts: &Parts) -> Result<(Arc<Action>, PathParams)> {
     let path = parts.uri.path();
     let path = if path.contains('%') {
         percent_decode_str(path).decode_utf8().map_err(|_| not_found())?
@@ -83,7 +83,7 @@ async fn serve(
     runtime: &Arc<Runtime>,
     request_id: &Arc<str>,
     action: Arc<Action>,
-    params: Vec<(String, String)>,
+    params: PathParams,
     parts: Parts,
     body: Body,
 ) -> Result<Reply> {
@@ -185,15 +185,28 @@ pub(crate) async fn read_body(body: Body, limit: usize) -> Result<Bytes> {
         Body::Empty => Ok(Bytes::new()),
         Body::Full(bytes) if bytes.len() > limit => Err(too_large()),
         Body::Full(bytes) => Ok(bytes),
-        Body::Stream(stream) => {
-            if http_body::Body::size_hint(&stream).lower() > limit as u64 {
-                return Err(too_large());
+        Body::Stream(stream) if http_body::Body::size_hint(&stream).lower() > limit as u64 => {
+            Err(too_large())
+        }
+        Body::Stream(mut stream) => {
+            // Most bodies are one piece, which is taken as it is.
+            let mut first = Bytes::new();
+            let mut whole = BytesMut::new();
+            while let Some(frame) = stream.frame().await {
+                let frame = frame
+                    .map_err(|_| Error::new(ErrorCode::InvalidInput, "The body broke off."))?;
+                let Ok(piece) = frame.into_data() else { continue };
+                if first.len() + whole.len() + piece.len() > limit {
+                    return Err(too_large());
+                }
+                if first.is_empty() && whole.is_empty() {
+                    first = piece;
+                } else {
+                    whole.extend_from_slice(&std::mem::take(&mut first));
+                    whole.extend_from_slice(&piece);
+                }
             }
-            match http_body_util::Limited::new(stream, limit).collect().await {
-                Ok(whole) => Ok(whole.to_bytes()),
-                Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(too_large()),
-                Err(_) => Err(Error::new(ErrorCode::InvalidInput, "The body broke off.")),
-            }
+            Ok(if whole.is_empty() { first } else { whole.freeze() })
         }
     }
 }

@@ -104,8 +104,11 @@ impl Kernel {
     }
 
     /// Answers one request. Never fails and never panics: every failure is an answer.
-    pub async fn handle(&self, request: Request<Body>) -> Response<Body> {
-        crate::dispatch::handle(&self.runtime, request).await
+    pub fn handle(
+        &self,
+        request: Request<Body>,
+    ) -> impl Future<Output = Response<Body>> + Send + '_ {
+        crate::dispatch::handle(&self.runtime, request)
     }
 
     /// An answer that no action gave, such as a refusal of the transport, with a request id.
