@@ -1,0 +1,91 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap_complete::Shell;
+
+const EXAMPLES: &str = "\
+Examples:
+  fed serve                                   run on ./.base/downcity.sqlite
+  fed serve --listen 0.0.0.0:8080             listen on all addresses
+  fed serve --database postgres://app@db/fed  keep the data in PostgreSQL
+  fed config check                            show what is configured, and where
+  fed key show-admin                          print the admin key";
+
+/// A Federation: one self-hosted backend that many AI products share.
+#[derive(Debug, Parser)]
+#[command(name = "fed", version, after_help = EXAMPLES, arg_required_else_help = true)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run the server until SIGTERM or ctrl-c.
+    Serve {
+        /// Listen on this address and port [default: 127.0.0.1:43127].
+        #[arg(long, value_name = "ADDRESS:PORT")]
+        listen: Option<String>,
+        #[command(flatten)]
+        layers: Layers,
+    },
+    /// Look at the configuration, or begin one.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Show keys of the Federation.
+    #[command(subcommand)]
+    Key(KeyCommand),
+    /// Print the OpenAPI document of every route. Needs no database.
+    Openapi,
+    /// Print the completions of a shell.
+    #[command(
+        after_help = "Example:\n  fed completions bash > ~/.local/share/bash-completion/completions/fed"
+    )]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+}
+
+/// Flags that change the configuration.
+#[derive(Debug, Default, ClapArgs)]
+pub(crate) struct Layers {
+    /// Read this file in place of ./federation.toml.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) config: Option<PathBuf>,
+    /// Keep the data in this database: sqlite:PATH or postgres://USER@HOST/NAME.
+    #[arg(long, value_name = "URL")]
+    pub(crate) database: Option<String>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigCommand {
+    /// Print every value in effect and where it comes from; list all problems and end with exit
+    /// code 1 when something is wrong.
+    Check {
+        #[command(flatten)]
+        layers: Layers,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Write a federation.toml that shows every default; never overwrites a file.
+    Init {
+        /// Where to write it.
+        #[arg(value_name = "PATH", default_value = downcity_server::config::DEFAULT_FILE)]
+        path: PathBuf,
+    },
+    /// Print the table of all keys as Markdown.
+    Reference,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeyCommand {
+    /// Print the admin key. Works while the server runs; needs its database and master key.
+    ShowAdmin {
+        #[command(flatten)]
+        layers: Layers,
+    },
+}

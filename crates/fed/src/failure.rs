@@ -1,0 +1,49 @@
+//! What ends a command, and the exit code that tells it.
+
+use std::io::Write as _;
+use std::process::ExitCode;
+
+use downcity_server::config::ConfigError;
+use downcity_server::{FailureKind, StartError};
+
+/// A command that failed.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    kind: FailureKind,
+    message: String,
+}
+
+impl Failure {
+    /// A failure with a sentence that says what to do.
+    pub(crate) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into() }
+    }
+
+    /// Says what failed on standard error, and gives the exit code.
+    pub(crate) fn report(&self) -> ExitCode {
+        let mut err = std::io::stderr();
+        for line in self.message.lines() {
+            // Nobody may be reading; the exit code still tells.
+            let _ = writeln!(err, "fed: {line}");
+        }
+        ExitCode::from(self.kind.exit_code())
+    }
+}
+
+impl From<StartError> for Failure {
+    fn from(error: StartError) -> Self {
+        Self::new(error.kind(), error.to_string())
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        StartError::from(error).into()
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self::new(FailureKind::Failed, error.to_string())
+    }
+}

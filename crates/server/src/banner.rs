@@ -1,0 +1,55 @@
+//! What a start says to the person who started it.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::net::SocketAddr;
+use std::path::Path;
+
+use crate::Federation;
+use crate::config::{DEFAULT_DATABASE, LoadedConfig};
+
+/// Databases of earlier generations, relative to the working directory.
+const EARLIER_DATABASES: &[&str] =
+    &["data.sqlite", ".base/visiblebase.sqlite", ".visiblebase/visiblebase.sqlite"];
+
+/// Prints where the Federation is, where its data is, and what to try next.
+pub(crate) fn print(federation: &Federation, address: SocketAddr) {
+    let config = federation.config();
+    let url = config.server.public_url.clone().unwrap_or_else(|| local_url(address));
+    let database = config.database_url().map(|url| url.to_string()).unwrap_or_default();
+    let mut out = std::io::stdout();
+    let shown = match &federation.first_start().admin_key {
+        // A log or a pipe would keep the key; a person sees it once.
+        Some(key) if out.is_terminal() => {
+            format!("{}  (shown once; fed key show-admin prints it again)", key.expose())
+        }
+        _ => "fed key show-admin prints it".to_owned(),
+    };
+    let text = format!(
+        "Downcity Federation {}\n  URL        {url}\n  Database   {database}\n  Admin key  {shown}\n  Try        curl {url}/health\n",
+        env!("CARGO_PKG_VERSION"),
+    );
+    // Nobody may be reading; that is no reason to stop.
+    let _ = out.write_all(text.as_bytes());
+}
+
+/// An address that a client on this machine can use.
+fn local_url(address: SocketAddr) -> String {
+    let port = address.port();
+    match address {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => format!("http://127.0.0.1:{port}"),
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => format!("http://[::1]:{port}"),
+        other => format!("http://{other}"),
+    }
+}
+
+/// Databases of earlier generations that a new, empty default database would hide.
+pub(crate) fn overlooked(loaded: &LoadedConfig, directory: &Path) -> Vec<&'static str> {
+    let is_new = loaded
+        .config
+        .database_url()
+        .is_ok_and(|url| url.sqlite_path().is_some_and(|path| !directory.join(path).exists()));
+    if loaded.config.database.url != DEFAULT_DATABASE || !is_new {
+        return Vec::new();
+    }
+    EARLIER_DATABASES.iter().copied().filter(|path| directory.join(path).is_file()).collect()
+}

@@ -1,0 +1,289 @@
+//! Putting a Federation together.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use downcity_core::env::{ADMIN_KEY, AUTH_SECRET, MasterKey, MasterKeySource, SIGNING_KEY};
+use downcity_core::{
+    Hook, Kernel, KernelOptions, Registry, RegistryBuilder, RegistryError, Secret, Service,
+    Settings,
+};
+use downcity_db::DbOptions;
+use serde_json::Value;
+use tokio::net::TcpListener;
+
+use crate::config::{Config, ConfigSources, LoadedConfig};
+use crate::error::{FailureKind, StartError};
+use crate::federation::Federation;
+use crate::http::{Frontend, Listener, ListenerSettings, cors_layer};
+use crate::metrics::{Figures, MetricsService};
+
+/// System keys whose first value may come from the environment.
+const SEEDED: &[&str] = &[ADMIN_KEY, SIGNING_KEY, AUTH_SECRET];
+
+/// What a Federation is made of: its configuration and the services on top of the built-in ones.
+pub struct FederationBuilder {
+    configuration: Configuration,
+    services: RegistryBuilder,
+    listen: Option<String>,
+    master_key: Option<MasterKey>,
+    seeds: Vec<(String, Secret)>,
+}
+
+enum Configuration {
+    /// Read from layers; may be read again.
+    Layers(ConfigSources),
+    /// Given as a whole; nothing else is read.
+    Given(Box<Config>),
+}
+
+impl Default for FederationBuilder {
+    fn default() -> Self {
+        Self {
+            configuration: Configuration::Layers(ConfigSources::process()),
+            services: Registry::builder(),
+            listen: None,
+            master_key: None,
+            seeds: Vec::new(),
+        }
+    }
+}
+
+impl FederationBuilder {
+    /// Uses this configuration as it is: neither a file nor the environment is read, so that a
+    /// master key from the environment has to be given with [`FederationBuilder::master_key`].
+    #[must_use]
+    pub fn config(mut self, config: Config) -> Self {
+        self.configuration = Configuration::Given(Box::new(config));
+        self
+    }
+
+    /// Reads this file in place of `federation.toml`; the environment still wins over it.
+    #[must_use]
+    pub fn config_file(self, path: impl Into<PathBuf>) -> Self {
+        self.config_sources(ConfigSources::process().file(path))
+    }
+
+    /// Reads the configuration from these layers.
+    #[must_use]
+    pub fn config_sources(mut self, sources: ConfigSources) -> Self {
+        self.configuration = Configuration::Layers(sources);
+        self
+    }
+
+    /// Adds a product's own service.
+    #[must_use]
+    pub fn service(mut self, service: impl Service) -> Self {
+        self.services = self.services.service(Arc::new(service));
+        self
+    }
+
+    /// Adds a hook around every action of every service.
+    #[must_use]
+    pub fn hook(mut self, hook: impl Hook) -> Self {
+        self.services = self.services.hook(Arc::new(hook));
+        self
+    }
+
+    /// Listens on this address (`127.0.0.1:0` takes a free port), whatever is configured.
+    #[must_use]
+    pub fn listen(mut self, address: impl ToString) -> Self {
+        self.listen = Some(address.to_string());
+        self
+    }
+
+    /// Opens the env vault with this key, whatever the environment says.
+    #[must_use]
+    pub fn master_key(mut self, key: MasterKey) -> Self {
+        self.master_key = Some(key);
+        self
+    }
+
+    /// Gives a key of the env vault its value where the database has none yet.
+    #[must_use]
+    pub fn seed(mut self, key: impl Into<String>, value: Secret) -> Self {
+        self.seeds.push((key.into(), value));
+        self
+    }
+
+    /// The OpenAPI 3.1 document of everything this Federation can do; needs no database.
+    ///
+    /// # Errors
+    /// The rule that a service breaks.
+    pub fn openapi(self) -> Result<Value, RegistryError> {
+        let services = self.services.builtin(Arc::new(MetricsService { figures: None }));
+        Ok(downcity_core::views::openapi(&services.build()?, &Settings::default()))
+    }
+
+    /// The admin key that the configured database holds. Works while a server runs on it.
+    ///
+    /// # Errors
+    /// When there is no database yet, or when it cannot be opened.
+    pub async fn admin_key(mut self) -> Result<Secret, StartError> {
+        let (loaded, sources) = self.load()?;
+        let mut config = loaded.config;
+        let url = config.database_url().map_err(failed)?;
+        if url.sqlite_path().is_some_and(|path| !path.exists()) {
+            let message = format!("There is no database {url} yet; fed serve makes it.");
+            return Err(StartError::new(FailureKind::NotFound, message));
+        }
+        // Only a reader: the work of the node is left to those that serve.
+        config.jobs.workers = 0;
+        config.metrics.enabled = false;
+        let federation = self.start(config.into(), sources, None).await?;
+        let key = federation.runtime().snapshot().env().get(ADMIN_KEY);
+        federation.shutdown().await;
+        key.ok_or_else(|| {
+            StartError::new(FailureKind::NotFound, "The database holds no admin key.")
+        })
+    }
+
+    /// Starts a node, for use inside another program. It listens only where
+    /// [`FederationBuilder::listen`] says so; [`Federation::handle`] answers without a socket.
+    ///
+    /// # Errors
+    /// Why it did not start; nothing is left running then.
+    pub async fn build(mut self) -> Result<Federation, StartError> {
+        let (loaded, sources) = self.load()?;
+        let listen = self.listen.take();
+        self.start(loaded, sources, listen.as_deref()).await
+    }
+
+    /// Runs a Federation as a whole process: reads the layered configuration, begins to log,
+    /// listens, and returns after SIGTERM, SIGINT or ctrl-c when everything under way is finished.
+    ///
+    /// # Errors
+    /// Why it did not start.
+    pub async fn serve(mut self) -> Result<(), StartError> {
+        let (mut loaded, sources) = self.load()?;
+        if let Some(listen) = self.listen.take() {
+            loaded.config.server.listen = listen;
+        }
+        crate::run::serve(self, loaded, sources).await
+    }
+
+    fn load(&mut self) -> Result<(LoadedConfig, Option<ConfigSources>), StartError> {
+        match &self.configuration {
+            Configuration::Layers(sources) => Ok((sources.load()?, Some(sources.clone()))),
+            Configuration::Given(config) => Ok(((**config).clone().into(), None)),
+        }
+    }
+
+    pub(crate) async fn start(
+        self,
+        loaded: LoadedConfig,
+        sources: Option<ConfigSources>,
+        listen: Option<&str>,
+    ) -> Result<Federation, StartError> {
+        install_crypto_provider();
+        let config = loaded.config.clone();
+        // Before the database: a port in use must not cost a migration.
+        let socket = match listen {
+            Some(listen) => Some(bound(listen).await?),
+            None => None,
+        };
+        let figures = if config.metrics.enabled { Figures::install() } else { None };
+        let own_address = match (&figures, &config.metrics.listen) {
+            (Some(_), Some(listen)) => Some(bound(listen).await?),
+            _ => None,
+        };
+        let options = self.kernel_options(&config, sources.as_ref())?;
+        let mut services = self.services;
+        if figures.is_some() && own_address.is_none() {
+            let figures = figures.clone();
+            services = services.builtin(Arc::new(MetricsService { figures }));
+        }
+        let database = options.database.url.to_string();
+        let kernel = Kernel::start(options, services)
+            .await
+            .map_err(|error| StartError::kernel(&database, &error))?;
+        if let Some(figures) = &figures {
+            figures.follow(kernel.runtime());
+        }
+        let mut federation = Federation::new(kernel, loaded, sources);
+        if let (Some(figures), Some(socket)) = (figures, own_address) {
+            let runtime = federation.runtime().clone();
+            federation.metrics = Some(figures.serve(socket, runtime).map_err(not_listening)?);
+        }
+        if let Some(socket) = socket {
+            federation.listener = Some(listener(socket, &federation).map_err(not_listening)?);
+        }
+        Ok(federation)
+    }
+
+    fn kernel_options(
+        &self,
+        config: &Config,
+        sources: Option<&ConfigSources>,
+    ) -> Result<KernelOptions, StartError> {
+        let url = config.database_url().map_err(failed)?;
+        let variable = |name: &str| sources.and_then(|sources| sources.variable(name));
+        let master_key = match &self.master_key {
+            Some(key) => MasterKeySource::Given(key.clone()),
+            None => MasterKeySource::resolve(
+                variable("DOWNCITY_FEDERATION_MASTER_KEY"),
+                variable("DOWNCITY_FEDERATION_MASTER_KEY_FILE").map(Path::new),
+                &url,
+            )
+            .map_err(|error| StartError::new(FailureKind::NotAllowed, error.message()))?,
+        };
+        let mut options = KernelOptions::new(DbOptions::new(url), master_key);
+        options.settings = settings(config);
+        options.seeds = self.seeds.clone();
+        let from_environment = SEEDED
+            .iter()
+            .filter_map(|key| Some(((*key).to_owned(), Secret::new(variable(key)?.to_owned()))));
+        options.seeds.extend(from_environment);
+        Ok(options)
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    let server = &config.server;
+    Settings {
+        public_url: server.public_url.clone(),
+        body_limit: server.body_limit.get(),
+        body_timeout: Some(server.body_timeout.get()),
+        request_timeout: Some(server.request_timeout.get()),
+        token_default_ttl: config.tokens.default_ttl,
+        token_max_ttl: config.tokens.max_ttl,
+        public_env_keys: server.public_env_keys,
+        job_workers: config.jobs.workers,
+        ..Settings::default()
+    }
+}
+
+async fn bound(listen: &str) -> Result<TcpListener, StartError> {
+    TcpListener::bind(listen).await.map_err(|error| StartError::bind(listen, &error))
+}
+
+fn failed(message: String) -> StartError {
+    StartError::new(FailureKind::Failed, message)
+}
+
+fn not_listening(error: std::io::Error) -> StartError {
+    failed(format!("Cannot listen: {error}."))
+}
+
+fn listener(socket: TcpListener, federation: &Federation) -> std::io::Result<Listener> {
+    let server = &federation.config().server;
+    let (header, uri) = (server.max_header_size.get(), server.max_uri_size.get());
+    let settings = ListenerSettings {
+        max_connections: server.max_connections,
+        header_timeout: server.header_timeout.get(),
+        // Above our own limits, so that a request that is somewhat too large gets a whole answer.
+        head_limit: (header + uri).saturating_mul(2).max(64 * 1024),
+    };
+    let frontend = Frontend {
+        kernel: federation.kernel().clone(),
+        cors: cors_layer(&server.cors.origins),
+        max_header_size: header,
+        max_uri_size: uri,
+    };
+    Listener::start(socket, settings, frontend)
+}
+
+/// Every TLS connection of the process uses one provider. A program that installed its own keeps it.
+fn install_crypto_provider() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+}

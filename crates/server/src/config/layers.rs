@@ -1,0 +1,253 @@
+//! Puts the layers together.
+
+use std::collections::BTreeMap;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value};
+
+use super::check;
+use super::document::Document;
+use super::environment::{Environment, Variable};
+use super::problem::{ConfigError, Problem, Source};
+use super::report::Effective;
+use super::schema::{ConfigSchema, nested};
+use super::{Config, DEFAULT_FILE};
+
+/// Where a configuration is read from. It may be read again at any time, with the same flags and
+/// environment.
+#[derive(Clone, Debug, Default)]
+pub struct ConfigSources {
+    file: Option<PathBuf>,
+    environment: Vec<(String, String)>,
+    flags: Vec<(&'static str, &'static str, String)>,
+}
+
+impl ConfigSources {
+    /// The environment of this process, and `federation.toml` of the working directory where there
+    /// is one.
+    pub fn process() -> Self {
+        Self { environment: process_environment(), ..Self::default() }
+    }
+
+    /// No file that is not named, and these environment variables in place of the process's.
+    pub fn with_environment<K: Into<String>, V: Into<String>>(
+        variables: impl IntoIterator<Item = (K, V)>,
+    ) -> Self {
+        let environment =
+            variables.into_iter().map(|(name, value)| (name.into(), value.into())).collect();
+        Self { environment, ..Self::default() }
+    }
+
+    /// Reads this file, which must exist.
+    #[must_use]
+    pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
+        self.file = Some(path.into());
+        self
+    }
+
+    /// Sets a key to what a flag of the command line says.
+    #[must_use]
+    pub fn flag(mut self, flag: &'static str, key: &'static str, value: String) -> Self {
+        self.flags.push((flag, key, value));
+        self
+    }
+
+    /// The file that [`ConfigSources::load`] reads; `None` when there is none.
+    pub fn path(&self) -> Option<PathBuf> {
+        let default = || Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists());
+        self.file.clone().or_else(default)
+    }
+
+    /// An environment variable; `None` when it is absent or empty.
+    pub fn variable(&self, name: &str) -> Option<&str> {
+        let found = self.environment.iter().find(|(own, _)| own == name);
+        found.map(|(_, value)| value.as_str()).filter(|value| !value.trim().is_empty())
+    }
+
+    /// Reads and checks everything.
+    ///
+    /// # Errors
+    /// Every problem found, not only the first.
+    pub fn load(&self) -> Result<LoadedConfig, ConfigError> {
+        let file = self.path();
+        let document = match &file {
+            Some(path) => read_document(path)?,
+            None => Document::default(),
+        };
+        let mut layers = Layers {
+            schema: ConfigSchema::new(),
+            values: document.values,
+            sources: document.sources,
+            problems: Vec::new(),
+        };
+        let mut warnings = Vec::new();
+        layers.add_environment(&Environment::new(&self.environment), &mut warnings);
+        for (flag, key, value) in &self.flags {
+            layers.set(key, Value::String(value.clone()), Source::Flag(flag));
+        }
+        let (config, sources) = layers.finish()?;
+        Ok(LoadedConfig { config, file, warnings, sources })
+    }
+}
+
+/// Names that are not Unicode are nobody's configuration.
+fn process_environment() -> Vec<(String, String)> {
+    std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
+        .collect()
+}
+
+fn read_document(path: &Path) -> Result<Document, ConfigError> {
+    let one = |message: String| {
+        let source = Source::File { path: path.to_path_buf(), line: 1 };
+        ConfigError { problems: vec![Problem { source, key: String::new(), message }] }
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => one("there is no such file; fed config init writes one".to_owned()),
+        _ => one(format!("cannot be read: {error}")),
+    })?;
+    Document::parse(path, &text).map_err(|problems| ConfigError { problems })
+}
+
+/// A configuration and where it comes from.
+#[derive(Clone, Debug, Default)]
+pub struct LoadedConfig {
+    /// The values.
+    pub config: Config,
+    /// The file that was read.
+    pub file: Option<PathBuf>,
+    /// What works but should be changed.
+    pub warnings: Vec<String>,
+    pub(super) sources: BTreeMap<String, Source>,
+}
+
+impl From<Config> for LoadedConfig {
+    /// A configuration that nobody read from anywhere.
+    fn from(config: Config) -> Self {
+        Self { config, ..Self::default() }
+    }
+}
+
+impl LoadedConfig {
+    /// Where the value of a key comes from.
+    pub fn source(&self, key: &str) -> Source {
+        source_of(&self.sources, key)
+    }
+
+    /// Every value with its origin, in the order of the sections. Passwords are left out.
+    pub fn effective(&self) -> Vec<Effective> {
+        super::report::effective(self)
+    }
+}
+
+/// The origin of a key, or of the nearest table around it.
+fn source_of(sources: &BTreeMap<String, Source>, key: &str) -> Source {
+    let mut key = key;
+    loop {
+        if let Some(source) = sources.get(key) {
+            return source.clone();
+        }
+        match key.rfind(['.', '[']) {
+            Some(end) => key = &key[..end],
+            None => return Source::Default,
+        }
+    }
+}
+
+struct Layers {
+    schema: ConfigSchema,
+    values: Map<String, Value>,
+    sources: BTreeMap<String, Source>,
+    problems: Vec<Problem>,
+}
+
+impl Layers {
+    fn add_environment(&mut self, environment: &Environment<'_>, warnings: &mut Vec<String>) {
+        let configured = self.values.get("server").and_then(|server| server.get("listen"));
+        let default = Config::default().server.listen;
+        let listen = configured.and_then(Value::as_str).unwrap_or(&default).to_owned();
+        if let Some((listen, source)) = environment.listen(&listen) {
+            self.set("server.listen", Value::String(listen), source);
+        }
+        for Variable { key, value, source } in environment.named(warnings) {
+            self.set(&key, value, source);
+        }
+        for Variable { key, value, source } in environment.prefixed(&self.schema) {
+            self.set(&key, value, source);
+        }
+    }
+
+    fn set(&mut self, key: &str, value: Value, source: Source) {
+        let path: Vec<&str> = key.split('.').collect();
+        if let Value::Object(layer) = nested(&path, value) {
+            merge(&mut self.values, layer);
+        }
+        self.sources.insert(key.to_owned(), source);
+    }
+
+    /// Notes the first problem of a key; what follows from it says nothing new.
+    fn problem(&mut self, key: String, message: String) {
+        if self.problems.iter().any(|known| known.key == key) {
+            return;
+        }
+        let source = source_of(&self.sources, &key);
+        self.problems.push(Problem { source, key, message });
+    }
+
+    fn finish(mut self) -> Result<(Config, BTreeMap<String, Source>), ConfigError> {
+        for mismatch in check::check(&self.schema, &mut self.values) {
+            self.problem(mismatch.path, mismatch.message);
+        }
+        let config = self.read();
+        for (key, message) in config.iter().flat_map(Config::validate).collect::<Vec<_>>() {
+            self.problem(key, message);
+        }
+        match config {
+            Some(config) if self.problems.is_empty() => Ok((config, self.sources)),
+            _ => Err(ConfigError { problems: self.problems }),
+        }
+    }
+
+    /// Reads the values section by section and key by key, so that one bad value hides no other.
+    fn read(&mut self) -> Option<Config> {
+        // Each round takes one bad value out: there are no more rounds than values.
+        loop {
+            let values = Value::Object(self.values.clone());
+            let error = match serde_path_to_error::deserialize::<_, Config>(values) {
+                Ok(config) => return Some(config),
+                Err(error) => error,
+            };
+            let path = error.path().to_string();
+            let message = error.into_inner().to_string();
+            let gone = path.split('[').next().unwrap_or_default().to_owned();
+            self.problem(path, message);
+            if !remove(&mut self.values, &gone) {
+                return None;
+            }
+        }
+    }
+}
+
+/// Lays a table over another; lists and single values are replaced as a whole.
+fn merge(below: &mut Map<String, Value>, above: Map<String, Value>) {
+    for (key, value) in above {
+        match (below.get_mut(&key), value) {
+            (Some(Value::Object(below)), Value::Object(above)) => merge(below, above),
+            (_, value) => {
+                below.insert(key, value);
+            }
+        }
+    }
+}
+
+/// Takes the value at a path of keys out; says whether there was one.
+fn remove(values: &mut Map<String, Value>, path: &str) -> bool {
+    match path.split_once('.') {
+        None => values.remove(path).is_some(),
+        Some((first, rest)) => match values.get_mut(first) {
+            Some(Value::Object(inner)) => remove(inner, rest),
+            _ => false,
+        },
+    }
+}

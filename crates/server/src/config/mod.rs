@@ -1,0 +1,301 @@
+//! The configuration of a Federation: its sections, their defaults, and where values come from.
+//!
+//! A value comes from the first of these layers that names it: a flag of the command line, the
+//! environment, the configuration file, the default. Secrets are not configuration; they live in
+//! the env vault.
+
+mod check;
+mod document;
+mod environment;
+mod layers;
+mod problem;
+mod reference;
+mod report;
+mod schema;
+mod units;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use downcity_db::DbUrl;
+use downcity_types::Ttl;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use layers::{ConfigSources, LoadedConfig};
+pub use problem::{ConfigError, Problem, Source};
+pub use reference::{reference, template};
+pub use report::Effective;
+pub use units::{ByteSize, Span};
+
+/// The file that is read when none is named and it exists in the working directory.
+pub const DEFAULT_FILE: &str = "federation.toml";
+
+/// Everything that can be configured. `Config::default()` is an unconfigured Federation.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct Config {
+    /// Where and how the Federation listens.
+    pub server: ServerConfig,
+    /// Where data is kept.
+    pub database: DatabaseConfig,
+    /// The life of user tokens.
+    pub tokens: TokenConfig,
+    /// What is logged, and how.
+    pub log: LogConfig,
+    /// Figures for Prometheus.
+    pub metrics: MetricsConfig,
+    /// Background work.
+    pub jobs: JobConfig,
+}
+
+/// Where and how the Federation listens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct ServerConfig {
+    /// Address and port, such as `127.0.0.1:43127`, `[::1]:8080` or `0.0.0.0:80`. Port 0 takes a
+    /// free one.
+    pub listen: String,
+    /// Where clients reach the Federation, such as `https://fed.example.com`.
+    pub public_url: Option<String>,
+    /// Whether `GET /v1/services` shows guests which env keys services read.
+    pub public_env_keys: bool,
+    /// How many connections are served at the same time; further ones wait.
+    pub max_connections: usize,
+    /// How long a connection may take to send the head of its next request. Idle connections are
+    /// closed after the same time.
+    pub header_timeout: Span,
+    /// The largest sum of header names and values of a request.
+    pub max_header_size: ByteSize,
+    /// The longest path with query.
+    pub max_uri_size: ByteSize,
+    /// The largest request body, where an action does not set its own limit.
+    pub body_limit: ByteSize,
+    /// How long a request body may take to arrive.
+    pub body_timeout: Span,
+    /// How long an action may take until its answer starts, where it does not set its own limit.
+    pub request_timeout: Span,
+    /// How long a shutdown waits for requests and streams under way.
+    pub shutdown_timeout: Span,
+    /// Which browsers may call.
+    pub cors: CorsConfig,
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:43127".to_owned(),
+            public_url: None,
+            public_env_keys: true,
+            max_connections: 10_000,
+            header_timeout: Span::seconds(30),
+            max_header_size: ByteSize::kibibytes(64),
+            max_uri_size: ByteSize::kibibytes(16),
+            body_limit: ByteSize::kibibytes(10 * 1024),
+            body_timeout: Span::seconds(30),
+            request_timeout: Span::seconds(60),
+            shutdown_timeout: Span::seconds(30),
+            cors: CorsConfig::default(),
+        }
+    }
+}
+
+/// Which browsers may call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct CorsConfig {
+    /// Web origins that may call, such as `https://app.example.com`; `*` is any, an empty list none.
+    pub origins: Vec<String>,
+}
+
+impl Default for CorsConfig {
+    fn default() -> Self {
+        Self { origins: vec!["*".to_owned()] }
+    }
+}
+
+/// Where data is kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct DatabaseConfig {
+    /// `sqlite:PATH`, or `postgres://USER:PASSWORD@HOST:PORT/NAME`.
+    pub url: String,
+}
+
+/// The database of a Federation that was told nothing.
+pub const DEFAULT_DATABASE: &str = "sqlite:.base/downcity.sqlite";
+
+impl Default for DatabaseConfig {
+    fn default() -> Self {
+        Self { url: DEFAULT_DATABASE.to_owned() }
+    }
+}
+
+/// The life of user tokens.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct TokenConfig {
+    /// How long a token lives when its issuer names no `ttl`; without this it lives for ever.
+    pub default_ttl: Option<Ttl>,
+    /// The longest `ttl` that may be asked for; tokens without end are refused then.
+    pub max_ttl: Option<Ttl>,
+}
+
+/// The form of log lines.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// What is logged, and how. Log lines go to standard error.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct LogConfig {
+    /// `text` for people, `json` for collectors.
+    pub format: LogFormat,
+    /// The least level that is logged: `error`, `warn`, `info`, `debug` or `trace`; single modules
+    /// may differ, as in `info,downcity_ai=debug`.
+    pub level: String,
+    /// Whether every request is logged as one line.
+    pub requests: bool,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { format: LogFormat::Text, level: "info".to_owned(), requests: false }
+    }
+}
+
+/// Figures for Prometheus.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct MetricsConfig {
+    /// Whether figures are collected and shown at `GET /metrics`.
+    pub enabled: bool,
+    /// An address of its own for `GET /metrics`, without a credential, such as `127.0.0.1:9464`.
+    /// Without one it is served beside the API and needs the admin key.
+    pub listen: Option<String>,
+}
+
+impl Default for MetricsConfig {
+    fn default() -> Self {
+        Self { enabled: true, listen: None }
+    }
+}
+
+/// Background work.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct JobConfig {
+    /// How many jobs run at the same time on this node; 0 leaves them to other nodes.
+    pub workers: usize,
+}
+
+impl Default for JobConfig {
+    fn default() -> Self {
+        Self { workers: 4 }
+    }
+}
+
+impl Config {
+    /// Where the database is.
+    ///
+    /// # Errors
+    /// A sentence that never shows the URL, which may hold a password.
+    pub fn database_url(&self) -> Result<DbUrl, String> {
+        self.database.url.parse().map_err(|error: downcity_db::DbError| error.to_string())
+    }
+
+    /// The folder of the SQLite file, where the Federation keeps what belongs to it; the working
+    /// directory's `.base` for other databases.
+    pub fn data_dir(&self) -> PathBuf {
+        let file = self.database_url().ok().and_then(|url| url.sqlite_path().map(PathBuf::from));
+        match file.as_deref().and_then(std::path::Path::parent) {
+            Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
+            Some(_) => PathBuf::from("."),
+            None => PathBuf::from(".base"),
+        }
+    }
+
+    /// The sections that differ and need a restart.
+    pub(crate) fn differences(&self, other: &Self) -> Vec<&'static str> {
+        let sections = [
+            ("server", self.server == other.server),
+            ("database", self.database == other.database),
+            ("tokens", self.tokens == other.tokens),
+            ("log", self.log == other.log),
+            ("metrics", self.metrics == other.metrics),
+            ("jobs", self.jobs == other.jobs),
+        ];
+        sections.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
+    }
+
+    /// What the types alone do not say: each entry is a key and what is wrong with its value.
+    pub(crate) fn validate(&self) -> Vec<(String, String)> {
+        let mut wrong = Vec::new();
+        let mut check = |key: &str, result: Result<(), String>| {
+            if let Err(message) = result {
+                wrong.push((key.to_owned(), message));
+            }
+        };
+        check("server.listen", check_listen(&self.server.listen));
+        if let Some(url) = &self.server.public_url {
+            check("server.public_url", check_public_url(url));
+        }
+        for origin in &self.server.cors.origins {
+            check("server.cors.origins", check_origin(origin));
+        }
+        if self.server.max_connections == 0 {
+            check("server.max_connections", Err("must be at least 1".to_owned()));
+        }
+        check("database.url", self.database_url().map(|_| ()));
+        if let (Some(default), Some(max)) = (self.tokens.default_ttl, self.tokens.max_ttl)
+            && default > max
+        {
+            check("tokens.default_ttl", Err("is longer than tokens.max_ttl".to_owned()));
+        }
+        check("log.level", crate::telemetry::check_level(&self.log.level));
+        if let Some(listen) = &self.metrics.listen {
+            check("metrics.listen", check_listen(listen));
+        }
+        wrong
+    }
+}
+
+fn check_listen(listen: &str) -> Result<(), String> {
+    if listen.parse::<SocketAddr>().is_ok() {
+        return Ok(());
+    }
+    let advice = "must be an address and a port, such as 127.0.0.1:43127 or [::1]:43127";
+    let (host, port) = listen.rsplit_once(':').ok_or(advice)?;
+    let is_name = |c: char| c.is_ascii_alphanumeric() || c == '.' || c == '-';
+    if host.is_empty() || !host.chars().all(is_name) || port.parse::<u16>().is_err() {
+        return Err(advice.to_owned());
+    }
+    Ok(())
+}
+
+fn check_public_url(url: &str) -> Result<(), String> {
+    let advice = "must be a URL such as https://fed.example.com, without query and fragment";
+    let uri: http::Uri = url.parse().map_err(|_| advice)?;
+    let web = matches!(uri.scheme_str(), Some("http" | "https"));
+    if !web || uri.host().is_none_or(str::is_empty) || url.contains(['?', '#']) {
+        return Err(advice.to_owned());
+    }
+    Ok(())
+}
+
+fn check_origin(origin: &str) -> Result<(), String> {
+    if origin == "*" {
+        return Ok(());
+    }
+    let advice = format!("{origin:?} must be an origin such as https://app.example.com, or *");
+    let uri: http::Uri = origin.parse().map_err(|_| advice.clone())?;
+    let bare = uri.scheme().is_some() && uri.host().is_some() && !origin.ends_with('/');
+    if bare && uri.path() == "/" && uri.query().is_none() { Ok(()) } else { Err(advice) }
+}

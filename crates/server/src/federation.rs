@@ -1,0 +1,140 @@
+//! A running node.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use downcity_core::token::{IssueRequest, issue};
+use downcity_core::{Body, Error, FirstStart, Kernel, Runtime};
+use downcity_types::IssuedToken;
+use http::{Request, Response};
+
+use crate::FederationBuilder;
+use crate::config::{Config, ConfigError, ConfigSources, LoadedConfig};
+use crate::http::Listener;
+
+/// A running node of a Federation. Dropped without [`Federation::shutdown`], it ends at once.
+pub struct Federation {
+    kernel: Kernel,
+    loaded: LoadedConfig,
+    sources: Option<ConfigSources>,
+    pub(crate) listener: Option<Listener>,
+    pub(crate) metrics: Option<Listener>,
+}
+
+impl Federation {
+    /// Starts putting a Federation together.
+    pub fn builder() -> FederationBuilder {
+        FederationBuilder::default()
+    }
+
+    pub(crate) fn new(
+        kernel: Kernel,
+        loaded: LoadedConfig,
+        sources: Option<ConfigSources>,
+    ) -> Self {
+        Self { kernel, loaded, sources, listener: None, metrics: None }
+    }
+
+    pub(crate) fn kernel(&self) -> &Kernel {
+        &self.kernel
+    }
+
+    /// Answers one request without a socket. Never fails: every failure is an answer.
+    pub async fn handle(&self, request: Request<Body>) -> Response<Body> {
+        self.kernel.handle(request).await
+    }
+
+    /// What the node owns: database, snapshot, clock, tasks.
+    pub fn runtime(&self) -> &Arc<Runtime> {
+        self.kernel.runtime()
+    }
+
+    /// The configuration it was started with.
+    pub fn config(&self) -> &Config {
+        &self.loaded.config
+    }
+
+    pub(crate) fn loaded(&self) -> &LoadedConfig {
+        &self.loaded
+    }
+
+    /// What this start made; empty on later starts.
+    pub fn first_start(&self) -> &FirstStart {
+        self.kernel.first_start()
+    }
+
+    /// Issues a `user_token`, as `POST /v1/cities/tokens/apply` does.
+    ///
+    /// # Errors
+    /// 404 unknown city, 403 paused city, 400 for a user id or ttl that is not acceptable.
+    pub fn issue_token(&self, request: IssueRequest) -> Result<IssuedToken, Error> {
+        issue(self.runtime(), request)
+    }
+
+    /// Whether the node can take calls: the database answers and the node is not stopping.
+    pub async fn is_healthy(&self) -> bool {
+        let stopping = self.runtime().tasks().stopping().is_cancelled();
+        !stopping && self.runtime().db().ping().await.is_ok()
+    }
+
+    /// Where it listens; `None` without a socket.
+    pub fn local_addr(&self) -> Option<SocketAddr> {
+        self.listener.as_ref().map(Listener::local_addr)
+    }
+
+    /// Where the figures are served, when they have an address of their own.
+    pub fn metrics_addr(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(Listener::local_addr)
+    }
+
+    /// Reads the configuration again. Other sections than `[ai]` take effect at the next start.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the new configuration; the running one stays in effect then.
+    pub fn reload(&self) -> Result<(), ConfigError> {
+        let Some(sources) = &self.sources else { return Ok(()) };
+        let loaded = sources.load()?;
+        for section in self.config().differences(&loaded.config) {
+            tracing::warn!("[{section}] has changed; restart to apply it");
+        }
+        Ok(())
+    }
+
+    pub(crate) fn reload_and_log(&self) {
+        match self.reload() {
+            Ok(()) => tracing::info!("configuration read again"),
+            Err(error) => {
+                for problem in &error.problems {
+                    tracing::error!("{problem}");
+                }
+                tracing::error!(
+                    "the configuration cannot be used; the running one stays in effect"
+                );
+            }
+        }
+    }
+
+    /// Takes no further requests, finishes those under way, streams included, and closes the
+    /// database; at most `server.shutdown_timeout`. Says whether everything ended by itself.
+    pub async fn shutdown(self) -> bool {
+        let patience = self.config().server.shutdown_timeout.get();
+        let deadline = tokio::time::Instant::now() + patience;
+        let mut finished = true;
+        if let Some(listener) = &self.listener {
+            finished &= listener.close(patience).await;
+        }
+        let rest = deadline.saturating_duration_since(tokio::time::Instant::now());
+        // What was cut off above still gets a moment to write down what it has.
+        finished &= self.kernel.shutdown(rest.max(patience / 10)).await;
+        if let Some(metrics) = &self.metrics {
+            finished &= metrics.close(patience / 10).await;
+        }
+        finished
+    }
+}
+
+impl Drop for Federation {
+    fn drop(&mut self) {
+        self.runtime().tasks().stopping().cancel();
+    }
+}

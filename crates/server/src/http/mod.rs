@@ -1,0 +1,11 @@
+//! The transport: sockets, connections, and the way from a connection to the kernel.
+
+mod answer;
+mod connection;
+mod cors;
+mod listener;
+
+pub(crate) use answer::Frontend;
+pub(crate) use connection::Answer;
+pub(crate) use cors::cors_layer;
+pub(crate) use listener::{Listener, ListenerSettings};

@@ -1,0 +1,131 @@
+//! A Federation as a process: from its configuration to its last signal.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::builder::FederationBuilder;
+use crate::config::{ConfigSources, LoadedConfig};
+use crate::error::StartError;
+use crate::federation::Federation;
+use crate::reload::FileWatch;
+use crate::{banner, telemetry};
+
+/// How often the configuration file is looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+pub(crate) async fn serve(
+    builder: FederationBuilder,
+    loaded: LoadedConfig,
+    sources: Option<ConfigSources>,
+) -> Result<(), StartError> {
+    telemetry::install(&loaded.config.log);
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    for path in banner::overlooked(&loaded, Path::new(".")) {
+        tracing::warn!(
+            "{path} is a database of an earlier generation; this start makes a new, empty one and leaves it alone"
+        );
+    }
+    let mut signals = Signals::listen()?;
+    let listen = loaded.config.server.listen.clone();
+    let federation = builder.start(loaded, sources, Some(&listen)).await?;
+    if let Some(address) = federation.local_addr() {
+        banner::print(&federation, address);
+    }
+    follow(&federation, &mut signals).await;
+    tracing::info!("stopping; a second signal ends what is still under way");
+    let finished = tokio::select! {
+        finished = federation.shutdown() => finished,
+        () = signals.stop() => false,
+    };
+    if finished {
+        tracing::info!("stopped");
+    } else {
+        tracing::warn!("stopped before everything under way was finished");
+    }
+    Ok(())
+}
+
+/// Follows the configuration file until the process shall stop.
+async fn follow(federation: &Federation, signals: &mut Signals) {
+    let file = federation.loaded().file.clone();
+    let mut watch = FileWatch::new(file);
+    let mut looks = tokio::time::interval(LOOK_INTERVAL);
+    loop {
+        tokio::select! {
+            signal = signals.next() => match signal {
+                Signal::Stop => return,
+                Signal::Reload => federation.reload_and_log(),
+            },
+            _ = looks.tick() => if watch.changed() { federation.reload_and_log() },
+        }
+    }
+}
+
+/// What the operator tells the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Signal {
+    /// Stop (SIGTERM, SIGINT).
+    Stop,
+    /// Read the configuration again (SIGHUP).
+    #[cfg_attr(not(unix), expect(dead_code, reason = "only unix has SIGHUP"))]
+    Reload,
+}
+
+#[cfg(unix)]
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+    hangup: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Signals {
+    fn listen() -> Result<Self, StartError> {
+        use tokio::signal::unix::{SignalKind, signal};
+        let listen = |kind| {
+            signal(kind).map_err(|error| {
+                let message = format!("Cannot listen for signals: {error}.");
+                StartError::new(crate::FailureKind::Failed, message)
+            })
+        };
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+
+    async fn next(&mut self) -> Signal {
+        tokio::select! {
+            _ = self.terminate.recv() => Signal::Stop,
+            _ = self.interrupt.recv() => Signal::Stop,
+            _ = self.hangup.recv() => Signal::Reload,
+        }
+    }
+}
+
+#[cfg(not(unix))]
+struct Signals;
+
+#[cfg(not(unix))]
+impl Signals {
+    fn listen() -> Result<Self, StartError> {
+        Ok(Self)
+    }
+
+    async fn next(&mut self) -> Signal {
+        if let Err(error) = tokio::signal::ctrl_c().await {
+            tracing::error!(%error, "cannot listen for ctrl-c");
+        }
+        Signal::Stop
+    }
+}
+
+impl Signals {
+    /// Resolves when the process shall stop; everything else passes.
+    async fn stop(&mut self) {
+        while self.next().await != Signal::Stop {}
+    }
+}
