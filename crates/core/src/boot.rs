@@ -101,7 +101,7 @@ fn seed(tx: &mut Tx<'_>, writer: &Writer<'_>, seeds: &[Seed]) -> Result<Seeded> 
     let mut seeded = Seeded { changed: env::seal_clear_rows(tx, writer)? > 0, ..Seeded::default() };
     let mut values = env::load(tx, writer.vault)?;
     for Seed { key, value, generated } in seeds {
-        if values.unreadable.contains_key(key) {
+        if values.is_unreadable(key) {
             // Kept for the operator, who may still have the key or the row it was sealed for.
             continue;
         }

@@ -78,6 +78,7 @@ impl State {
     pub async fn load(db: Db, vault: Arc<Vault>) -> Result<Self> {
         let revocations = Arc::new(Revocations::default());
         let first = read_snapshot(&db, &vault, &revocations, i64::MIN).await?;
+        report_unreadable(None, &first);
         Ok(Self {
             current: ArcSwap::from_pointee(first),
             db,
@@ -121,8 +122,18 @@ impl State {
     /// `revoked_since` is the revision after which the log of revocations is read.
     async fn swap(&self, revoked_since: i64) -> Result<()> {
         let next = read_snapshot(&self.db, &self.vault, &self.revocations, revoked_since).await?;
+        report_unreadable(Some(&self.current.load()), &next);
         self.current.store(Arc::new(next));
         Ok(())
+    }
+}
+
+/// Logs the env rows that cannot be opened, each once.
+fn report_unreadable(before: Option<&Snapshot>, now: &Snapshot) {
+    for (key, reason) in now.env.unreadable() {
+        if before.is_none_or(|before| !before.env.is_unreadable(key)) {
+            tracing::warn!(key, reason, "an env row cannot be opened; it is skipped");
+        }
     }
 }
 

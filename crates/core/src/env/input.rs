@@ -124,7 +124,7 @@ pub(crate) fn key(text: &str) -> Result<String> {
 /// Checks what may be stored under a normalised key.
 ///
 /// # Errors
-/// 400: too long, or too short or unfit for a system key.
+/// 400: too long; for a system key also a mask, too short, or unfit to be sent in a header.
 pub(crate) fn check_value(key: &str, value: &str, at: At<'_>) -> Result<()> {
     if key.len() > KEY_MAX_LEN {
         return Err(at.refuse(ErrorCode::InvalidKey, "has a key of more than 128 characters."));
@@ -132,12 +132,22 @@ pub(crate) fn check_value(key: &str, value: &str, at: At<'_>) -> Result<()> {
     if value.len() > VALUE_MAX_LEN {
         return Err(at.refuse(ErrorCode::InvalidInput, "is longer than 64 KiB."));
     }
+    if is_system_key(key) && Secret::looks_like_preview(value) {
+        return Err(masked(key, at));
+    }
     match system_key_problem(key, value) {
         None => Ok(()),
         Some(problem) => Err(at.refuse(ErrorCode::SystemKey, &problem).with_fix(format!(
             "{key} is a system key: it can be replaced by another value, never be blank or removed."
         ))),
     }
+}
+
+/// The answer to a mask that is sent as if it were a value.
+pub(crate) fn masked(key: &str, at: At<'_>) -> Error {
+    at.refuse(ErrorCode::MaskedValue, "is how lists show the stored value, not a value.").with_fix(
+        format!("Send the whole new value of {key}, or leave the key out to keep the stored one."),
+    )
 }
 
 /// Why a value is unfit for a key, when that is a system key.

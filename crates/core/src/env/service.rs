@@ -145,7 +145,7 @@ impl EnvService {
         let (stored_key, value) = (key.clone(), input.value.0);
         change(cx.runtime(), move |tx, writer| {
             match store::put(tx, writer, &stored_key, value.expose())? {
-                Put::Mask => Err(masked(At::Field, &stored_key)),
+                Put::Mask => Err(input::masked(&stored_key, At::Field)),
                 Put::Stored | Put::Unchanged => Ok(()),
             }
         })
@@ -183,7 +183,7 @@ impl EnvService {
             change(cx.runtime(), move |tx, writer| {
                 for (key, (value, line)) in &latest {
                     if store::put(tx, writer, key, value.expose())? == Put::Mask {
-                        return Err(masked(At::Line(*line, key), key));
+                        return Err(input::masked(key, At::Line(*line, key)));
                     }
                 }
                 Ok(())
@@ -257,10 +257,4 @@ fn read_import(raw: &str) -> Result<Vec<dotenv::Entry>> {
 
 fn entry(key: &str, value: String, masked: bool, error: Option<String>) -> EnvEntry {
     EnvEntry { key: key.to_owned(), value, source: EnvSource::Database, masked, error }
-}
-
-fn masked(at: At<'_>, key: &str) -> Error {
-    at.refuse(ErrorCode::MaskedValue, "is how lists show the stored value, not a value.").with_fix(
-        format!("Send the whole new value of {key}, or leave the key out to keep the stored one."),
-    )
 }

@@ -8,7 +8,7 @@ use downcity_db::{Row, Tx, sql};
 use downcity_types::Timestamp;
 
 use super::vault::{NonceSeed, Place, Unreadable, is_sealed, version_of};
-use super::{EnvValues, Vault, is_system_key, normalise_key};
+use super::{EnvValues, Vault, normalise_key};
 use crate::{Result, Secret};
 
 const TABLE: &str = "env";
@@ -98,9 +98,6 @@ pub(crate) fn put(tx: &mut Tx<'_>, writer: &Writer<'_>, key: &str, value: &str) 
         if stored.expose() != value && stored.preview() == value {
             return Ok(Put::Mask);
         }
-    }
-    if is_system_key(key) && Secret::looks_like_preview(value) {
-        return Ok(Put::Mask);
     }
     let version = match &before {
         Some(before) => keep(tx, writer, key, before)? + 1,

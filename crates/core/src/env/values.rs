@@ -30,6 +30,11 @@ impl EnvValues {
         self.unreadable.iter().map(|(key, reason)| (key.as_str(), reason.to_string()))
     }
 
+    /// Whether the row of this key is skipped.
+    pub fn is_unreadable(&self, key: &str) -> bool {
+        self.unreadable.contains_key(key)
+    }
+
     fn find(&self, key: &str) -> Option<&Secret> {
         self.entries.get(key).or_else(|| {
             let normal = super::normalise_key(key)?;
