@@ -17,6 +17,9 @@ use serde_json::{Map, Value};
 
 use crate::{Error, Result};
 
+/// The `{param}` segments of a path by name, decoded.
+pub(crate) type PathParams = Vec<(String, String)>;
+
 /// Where the input of a call comes from.
 #[derive(Default)]
 pub(crate) struct InputSource {
@@ -25,14 +28,14 @@ pub(crate) struct InputSource {
     /// The query string of a GET.
     pub(crate) query: Option<Box<str>>,
     /// `{param}` segments of the path.
-    pub(crate) params: Vec<(String, String)>,
+    pub(crate) params: PathParams,
     /// What a hook put in place of the input.
     changed: Option<Value>,
     parsed: OnceLock<Value>,
 }
 
 impl InputSource {
-    pub(crate) fn with_params(params: Vec<(String, String)>) -> Self {
+    pub(crate) fn with_params(params: PathParams) -> Self {
         Self { params, ..Self::default() }
     }
 

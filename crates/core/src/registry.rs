@@ -8,6 +8,7 @@ use downcity_types::EnvRequirement;
 use http::Method;
 
 use crate::action::{Action, InputKind};
+use crate::decode::PathParams;
 use crate::jobs::JobRegistration;
 use crate::service::{EnvScopeSource, InstructionText};
 use crate::{Hook, Service, ServiceDef};
@@ -140,7 +141,7 @@ struct Route {
 
 /// What the router finds for a request.
 pub(crate) enum Found<'a> {
-    Action(&'a Arc<Action>, Vec<(String, String)>),
+    Action(&'a Arc<Action>, PathParams),
     /// The path exists, but not with this method; the value of the `Allow` header.
     WrongMethod(String),
     Nothing,

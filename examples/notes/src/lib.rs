@@ -1,0 +1,89 @@
+//! A service as a product writes it: users keep notes in their city.
+
+use downcity_server::prelude::*;
+
+/// The service `notes`.
+pub struct Notes;
+
+#[derive(Deserialize, JsonSchema)]
+struct NewNote {
+    /// What to remember.
+    text: String,
+}
+
+#[derive(Clone, Serialize, JsonSchema)]
+struct Note {
+    note_id: String,
+    text: String,
+}
+
+impl Service for Notes {
+    fn id(&self) -> &'static str {
+        "notes"
+    }
+
+    fn name(&self) -> &'static str {
+        "Notes"
+    }
+
+    fn define(self: Arc<Self>, s: &mut ServiceDef) {
+        s.migrations(migrations!("notes", [(1, "notes", "../migrations/0001_notes.sql")]));
+        s.env("NOTES_BANNED_WORDS", "Words that no note may hold, separated by commas.", true);
+        s.instruction("Users keep short notes; nobody sees those of another.");
+        s.post("add", USER, &self, Self::add).summary("Keep a note.").hook(Moderation);
+        s.get("list", USER, &self, Self::list).summary("List the caller's notes, newest first.");
+    }
+}
+
+impl Notes {
+    async fn add(self: Arc<Self>, cx: Cx, input: NewNote) -> Result<Note> {
+        if input.text.trim().is_empty() {
+            return Err(Error::invalid("text", "is empty"));
+        }
+        let note = Note { note_id: cx.runtime().ids().sortable("note_"), text: input.text };
+        let (user, row) = (cx.user()?.clone(), note.clone());
+        cx.runtime().db().write(move |tx| insert(tx, &user, &row)).await?;
+        Ok(note)
+    }
+
+    async fn list(self: Arc<Self>, cx: Cx, _: NoInput) -> Result<Items<Note>> {
+        let user = cx.user()?.clone();
+        Ok(cx.runtime().db().scan(move |tx| newest(tx, &user)).await?.into())
+    }
+}
+
+/// Refuses notes with words that the operator has banned.
+struct Moderation;
+
+#[async_trait]
+impl Hook for Moderation {
+    async fn before(&self, call: &mut Call) -> Result<()> {
+        let banned = call.require_env("NOTES_BANNED_WORDS")?.expose().to_lowercase();
+        let text = call.input()["text"].as_str().unwrap_or_default().to_lowercase();
+        match banned.split(',').map(str::trim).find(|word| !word.is_empty() && text.contains(word))
+        {
+            Some(_) => Err(Error::new(ErrorCode::Unprocessable, "The text holds a banned word.")),
+            None => Ok(()),
+        }
+    }
+}
+
+fn insert(tx: &mut Tx<'_>, user: &UserIdentity, note: &Note) -> Result<()> {
+    let (city_id, user_id) = (&user.city.city_id, &*user.user_id);
+    let insert =
+        sql!("INSERT INTO notes (note_id, city_id, user_id, text) VALUES ($1, $2, $3, $4)");
+    tx.execute(insert, &[&note.note_id, city_id, &user_id, &note.text])?;
+    Ok(())
+}
+
+fn newest(tx: &mut Tx<'_>, user: &UserIdentity) -> Result<Vec<Note>> {
+    let (city_id, user_id) = (&user.city.city_id, &*user.user_id);
+    let newest = sql!(
+        "SELECT note_id, text FROM notes WHERE city_id = $1 AND user_id = $2
+         ORDER BY note_id DESC LIMIT 100"
+    );
+    let rows = tx.query(newest, &[city_id, &user_id])?;
+    rows.iter()
+        .map(|row| Ok(Note { note_id: row.get("note_id")?, text: row.get("text")? }))
+        .collect()
+}
