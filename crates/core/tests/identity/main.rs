@@ -1,7 +1,12 @@
 //! Cities, tokens and who a caller is, through the HTTP surface on both engines.
 
+#[cfg(test)]
 mod access;
+#[cfg(test)]
 mod apply;
+#[cfg(test)]
 mod cities;
+#[cfg(test)]
 mod probe;
+#[cfg(test)]
 mod revoke;
