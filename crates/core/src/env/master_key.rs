@@ -201,28 +201,32 @@ fn create_file(path: &Path, text: &str) -> std::io::Result<()> {
         _ => Path::new("."),
     };
     std::fs::create_dir_all(folder)?;
+    // Written under another name first, so that nobody ever reads half a key.
+    let draft = path.with_file_name(format!("{FILE_NAME}.{}.new", std::process::id()));
+    let made = write_new(&draft, text).and_then(|()| match std::fs::hard_link(&draft, path) {
+        // Some file systems know no links. A rename could replace what another node has just made.
+        Err(error) if error.kind() != ErrorKind::AlreadyExists => write_new(path, text),
+        linked => linked,
+    });
+    let _ = std::fs::remove_file(&draft);
+    match made {
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+        made => made?,
+    }
+    #[cfg(unix)]
+    std::fs::File::open(folder)?.sync_all()?;
+    Ok(())
+}
+
+fn write_new(path: &Path, text: &str) -> std::io::Result<()> {
     let mut options = std::fs::OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
     std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    // Written under another name first, so that nobody ever reads half a key.
-    let draft = path.with_file_name(format!("{FILE_NAME}.{}.new", std::process::id()));
-    let written = options.open(&draft).and_then(|mut file| {
-        file.write_all(text.as_bytes())?;
-        file.write_all(b"\n")?;
-        file.sync_all()
-    });
-    let linked = written.and_then(|()| match std::fs::hard_link(&draft, path) {
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
-        Err(_without_links) => std::fs::rename(&draft, path),
-        Ok(()) => Ok(()),
-    });
-    // Gone already when it was renamed.
-    let _ = std::fs::remove_file(&draft);
-    linked?;
-    #[cfg(unix)]
-    std::fs::File::open(folder)?.sync_all()?;
-    Ok(())
+    let mut file = options.open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.write_all(b"\n")?;
+    file.sync_all()
 }
 
 fn warn_if_open_to_others(path: &Path) {

@@ -128,10 +128,7 @@ both_engines! {
             let client = node.admin();
             async move { client.post("/v1/env/import", json!({"raw": raw})).await.expect(200) }
         });
-        let runs = writes.map(tokio::spawn).collect::<Vec<_>>();
-        for run in runs {
-            run.await.unwrap();
-        }
+        futures_util::future::join_all(writes).await;
         let numbers: Vec<i64> = versions(&app, "K").await.iter().map(|(n, _)| *n).collect();
         assert_eq!(numbers, (1..=19).collect::<Vec<_>>(), "each write made one version");
         let revision = other.runtime().db().revision().await.unwrap();
@@ -163,10 +160,10 @@ async fn two_first_starts(engine: Engine) {
     let start = || {
         let key = MasterKey::parse(&"0f".repeat(32)).unwrap();
         let options = KernelOptions::new(DbOptions::new(database.url()), key);
-        tokio::spawn(Kernel::start(options, Registry::builder()))
+        Kernel::start(options, Registry::builder())
     };
-    let (first, second) = (start(), start());
-    let nodes = [first.await.unwrap().unwrap(), second.await.unwrap().unwrap()];
+    let (first, second) = tokio::join!(start(), start());
+    let nodes = [first.unwrap(), second.unwrap()];
     for key in SYSTEM_KEYS {
         let [a, b] = nodes.each_ref().map(|node| {
             node.runtime().snapshot().env().get(key).map(|value| value.expose().to_owned())

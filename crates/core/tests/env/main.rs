@@ -1,9 +1,16 @@
 //! The env vault as callers, operators and other nodes meet it, and what a first start makes.
 
+#[cfg(test)]
 mod actions;
+#[cfg(test)]
 mod at_rest;
+#[cfg(test)]
 mod boot;
+#[cfg(test)]
 mod by_hand;
+#[cfg(test)]
 mod catalog;
+#[cfg(test)]
 mod common;
+#[cfg(test)]
 mod master_key;
