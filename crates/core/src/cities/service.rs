@@ -112,9 +112,8 @@ struct ApplyIn {
     /// The city; it has to be active.
     city_id: String,
     /// The user; opaque to the Federation. Checked after the city.
-    #[serde(default)]
     #[schemars(required)]
-    user_id: String,
+    user_id: Option<String>,
     /// What every call of the user carries.
     #[serde(default)]
     metadata: Option<Map<String, Value>>,
@@ -212,10 +211,11 @@ impl CitiesService {
         let runtime = cx.runtime();
         let city_id = known_id(&input.city_id)?;
         // City and user are judged before the ttl, whatever it looks like.
-        token::check_subject(&runtime.snapshot(), &city_id, &input.user_id)?;
+        let user_id = input.user_id.unwrap_or_default();
+        token::check_subject(&runtime.snapshot(), &city_id, &user_id)?;
         let ttl = Ttl::parse_json(&input.ttl).map_err(token::invalid_ttl)?;
         let metadata = input.metadata.unwrap_or_default();
-        token::issue(runtime, IssueRequest { city_id, user_id: input.user_id, metadata, ttl })
+        token::issue(runtime, IssueRequest { city_id, user_id, metadata, ttl })
     }
 
     async fn revoke(self: Arc<Self>, cx: Cx, input: RevokeIn) -> Result<Revoked> {
@@ -335,5 +335,23 @@ async fn prune_revocations(runtime: Arc<Runtime>) {
         if let Err(error) = token::prune_revocations(&runtime).await {
             tracing::warn!(%error, "could not delete revocations of ended tokens");
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use schemars::schema_for;
+    use serde_json::json;
+
+    use super::*;
+
+    /// Fields that are checked in an order of their own are required all the same.
+    #[test]
+    fn documents_say_what_a_token_needs() {
+        let schema = schema_for!(ApplyIn).to_value();
+        assert_eq!(schema["required"], json!(["city_id", "user_id"]));
+        assert_eq!(schema["properties"]["user_id"]["type"], "string");
+        let ttl = schema["properties"]["ttl"].to_string();
+        assert!(ttl.contains("Ttl") && ttl.contains("null"), "{ttl}");
     }
 }

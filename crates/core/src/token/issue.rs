@@ -1,11 +1,9 @@
 //! Issuing of tokens. Touches no database.
 
 use std::borrow::Cow;
-use std::sync::Arc;
 
 use downcity_types::{
-    AUDIENCE, City, CityStatus, Claims, ErrorCode, IssuedToken, MAX_TOKEN_BYTES, Timestamp, Ttl,
-    TtlError,
+    AUDIENCE, CityStatus, Claims, ErrorCode, IssuedToken, MAX_TOKEN_BYTES, Timestamp, Ttl, TtlError,
 };
 use serde_json::{Map, Value};
 
@@ -69,18 +67,13 @@ pub fn issue(runtime: &Runtime, request: IssueRequest) -> Result<IssuedToken> {
 }
 
 /// Checks city, then user.
-pub(crate) fn check_subject<'a>(
-    snapshot: &'a Snapshot,
-    city_id: &str,
-    user_id: &str,
-) -> Result<&'a Arc<City>> {
+pub(crate) fn check_subject(snapshot: &Snapshot, city_id: &str, user_id: &str) -> Result<()> {
     let city = snapshot.city(city_id).ok_or_else(crate::cities::unknown_city)?;
     if city.status == CityStatus::Paused {
         return Err(Error::new(ErrorCode::CityPaused, "The city is paused.")
             .with_fix("Activate it with POST /v1/cities/activate."));
     }
-    check_user_id(user_id)?;
-    Ok(city)
+    check_user_id(user_id)
 }
 
 /// Checks the id of a user.
