@@ -1,1 +1,40 @@
-//! Placeholder.
+//! The AI service: a catalog of models, the providers behind them, and three ways to call them.
+//!
+//! # What is here
+//! * [`AiConfig`]: the `[ai]` section of the configuration, checked as a whole before it is used.
+//! * [`Ai`]: the service. `text` and `stream` take UI messages; `chat/completions` is passed through.
+//!
+//! # How a call runs
+//! The catalog resolves the model; the request becomes one chat completion in the form of OpenAI,
+//! whatever the route; the provider's protocol sends it; its answer is converted, encoded or relayed.
+//! The `echo` provider is a protocol like any other, so that all of this works offline.
+//!
+//! # Invariants
+//! * Built on the public interface of the core only.
+//! * A provider's key is read for each call and appears in nothing that goes to a caller.
+//! * No streamed answer is buffered: at most one incomplete event is held, and it has a limit.
+//! * Dropping an answer cancels the call to the provider, or finishes it, as configured; either way
+//!   its account is closed.
+//! * Deliberately absent: fetching of URLs that callers send.
+
+mod catalog;
+mod config;
+mod convert;
+mod exchange;
+mod failure;
+mod limits;
+mod metering;
+mod outgoing;
+mod provider;
+mod routes;
+mod service;
+mod stream;
+mod upstream;
+
+pub use config::{
+    AiConfig, Auth, DefaultModes, MaxTokensField, Mode, ModelConfig, OnDisconnect, OpenAiMode,
+    Params, PriceConfig, Problem, ProtocolKind, ProviderConfig, Retries, Timeouts,
+};
+pub use convert::request::{Stop, TextInput};
+pub use routes::{ChatRequest, ListedModel, ModelList, OpenAiModel};
+pub use service::Ai;

@@ -1,0 +1,352 @@
+//! The catalog: which models there are, what they need, and which one answers a call.
+//!
+//! A catalog is immutable. A change of the configuration makes a new one; calls under way keep the
+//! one that they began with.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use downcity_core::{Call, Error, Result};
+use downcity_types::{EnvRequirement, ErrorCode};
+use serde_json::{Map, Value};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::config::{
+    AiConfig, Auth, DefaultModes, MaxTokensField, Mode, ModelConfig, OnDisconnect, OpenAiMode,
+    Params, Problem, ProtocolKind, ProviderConfig, Retries, unknown,
+};
+use crate::limits::CallLimits;
+use crate::provider::{Echo, OpenAiChat, Protocol};
+use crate::upstream::Upstream;
+
+/// Id of the built-in provider and model, which exist while none is configured.
+pub(crate) const ECHO_ID: &str = "echo";
+
+/// Models and settings of one configuration.
+pub(crate) struct Catalog {
+    models: Vec<Arc<Model>>,
+    by_id: HashMap<Box<str>, usize>,
+    /// Settings that every call reads.
+    pub(crate) settings: CallSettings,
+    slots: Option<Arc<Semaphore>>,
+}
+
+/// What every call reads of the configuration.
+#[derive(Clone)]
+pub(crate) struct CallSettings {
+    pub(crate) limits: CallLimits,
+    pub(crate) retries: Retries,
+    pub(crate) on_disconnect: OnDisconnect,
+    pub(crate) max_messages: usize,
+    pub(crate) max_message_bytes: usize,
+}
+
+/// A provider as calls use it.
+pub(crate) struct Provider {
+    pub(crate) id: String,
+    pub(crate) protocol: Arc<dyn Protocol>,
+    pub(crate) openai_mode: OpenAiMode,
+    pub(crate) text_only: bool,
+    pub(crate) lenient: bool,
+    pub(crate) include_usage: bool,
+    pub(crate) max_tokens_field: MaxTokensField,
+    pub(crate) options_key: String,
+    pub(crate) strip: Vec<String>,
+    pub(crate) force: Map<String, Value>,
+}
+
+/// A model as calls use it.
+pub(crate) struct Model {
+    pub(crate) id: String,
+    pub(crate) name: String,
+    pub(crate) description: String,
+    pub(crate) tags: Vec<String>,
+    pub(crate) meta: Map<String, Value>,
+    pub(crate) hidden: bool,
+    /// In the order of the catalog.
+    pub(crate) modes: Vec<Mode>,
+    pub(crate) default_modes: Vec<Mode>,
+    pub(crate) env: Vec<EnvRequirement>,
+    /// The provider's own name of the model.
+    pub(crate) upstream_model: String,
+    pub(crate) provider: Arc<Provider>,
+    pub(crate) max_output: Option<u64>,
+    pub(crate) default_params: Params,
+    pub(crate) max_params: Params,
+}
+
+impl Catalog {
+    /// Builds the catalog of a configuration.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the configuration.
+    pub(crate) fn build(
+        config: &AiConfig,
+        upstream: &Arc<dyn Upstream>,
+    ) -> Result<Self, Vec<Problem>> {
+        let problems = config.validate();
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let mut providers: HashMap<&str, Arc<Provider>> = HashMap::new();
+        let echo = ProviderConfig {
+            id: ECHO_ID.to_owned(),
+            protocol: ProtocolKind::Echo,
+            auth: Auth::None,
+            include_usage: true,
+            ..ProviderConfig::default()
+        };
+        let built_in: &[ProviderConfig] =
+            if config.provider.is_empty() { std::slice::from_ref(&echo) } else { &[] };
+        for provider in config.provider.iter().chain(built_in) {
+            providers.insert(&provider.id, Arc::new(Provider::new(provider, upstream)));
+        }
+        let mut models = Vec::new();
+        for (index, model) in config.model.iter().enumerate() {
+            let Some(provider) = providers.get(model.provider.as_str()) else {
+                let path = format!("model[{index}].provider");
+                let message = unknown("provider", &model.provider, std::iter::empty());
+                return Err(vec![Problem { path, message }]);
+            };
+            models.push(Arc::new(Model::new(model, provider, config)));
+        }
+        if let (true, Some(provider)) = (models.is_empty(), providers.get(ECHO_ID))
+            && config.provider.is_empty()
+        {
+            models.push(Arc::new(Model::new(&echo_model(), provider, config)));
+        }
+        let by_id = models.iter().enumerate().map(|(at, model)| (model.id.as_str().into(), at));
+        Ok(Self {
+            by_id: by_id.collect(),
+            models,
+            settings: CallSettings {
+                limits: CallLimits::new(config),
+                retries: config.retries.clone(),
+                on_disconnect: config.on_disconnect,
+                max_messages: config.max_messages,
+                max_message_bytes: config.max_message_bytes,
+            },
+            slots: config.max_concurrent.map(|most| Arc::new(Semaphore::new(most))),
+        })
+    }
+
+    /// Every model, those that callers of `text` get by default first.
+    pub(crate) fn listed(&self) -> Vec<&Arc<Model>> {
+        let mut models: Vec<&Arc<Model>> = self.models.iter().collect();
+        // Stable: models of one score keep the order of the configuration.
+        models.sort_by_key(|model| std::cmp::Reverse(model.score(Mode::Text)));
+        models
+    }
+
+    /// The env keys of all models: described by the first model that needs one, with the names of
+    /// all that do.
+    pub(crate) fn env_requirements(&self) -> Vec<EnvRequirement> {
+        let mut found: Vec<(EnvRequirement, Vec<&str>)> = Vec::new();
+        for model in &self.models {
+            for needed in &model.env {
+                match found.iter_mut().find(|(known, _)| known.key == needed.key) {
+                    Some((known, names)) => {
+                        known.required |= needed.required;
+                        names.push(&model.name);
+                    }
+                    None => found.push((needed.clone(), vec![&model.name])),
+                }
+            }
+        }
+        let named = found.into_iter().map(|(mut needed, names)| {
+            needed.description = format!("{} - used by {}", needed.description, names.join(", "));
+            needed
+        });
+        named.collect()
+    }
+
+    /// The model that answers: the one that is asked for, else the best that is callable now.
+    ///
+    /// # Errors
+    /// 422 when there is none; 500 `missing_config` when its env keys are not set.
+    pub(crate) fn resolve(
+        &self,
+        asked: Option<&str>,
+        mode: Mode,
+        call: &Call,
+    ) -> Result<Arc<Model>> {
+        let asked = asked.map(str::trim).filter(|id| !id.is_empty());
+        let Some(id) = asked else { return self.default_model(mode, call) };
+        let Some(model) = self.by_id.get(id).and_then(|&at| self.models.get(at)) else {
+            let listed = self.models.iter().filter(|m| !m.hidden).map(|m| m.id.as_str());
+            let message = format!("{}.", unknown("model", id, listed).trim_end_matches('?'));
+            let message = message.replacen("no model", "No model", 1);
+            return Err(Error::new(ErrorCode::ModelNotFound, message)
+                .with_fix("GET /v1/ai/models lists the models."));
+        };
+        if !model.modes.contains(&mode) {
+            let modes: Vec<&str> = model.modes.iter().map(|mode| mode.as_str()).collect();
+            let message = format!(
+                "The model {id:?} does not support {:?}; it supports: {}.",
+                mode.as_str(),
+                modes.join(", ")
+            );
+            return Err(Error::new(ErrorCode::ModelUnsupported, message));
+        }
+        match model.missing_env(call) {
+            Some(key) => Err(Error::missing_config(key)),
+            None => Ok(model.clone()),
+        }
+    }
+
+    fn default_model(&self, mode: Mode, call: &Call) -> Result<Arc<Model>> {
+        let best = self
+            .models
+            .iter()
+            .filter(|model| model.modes.contains(&mode) && !model.hidden)
+            .filter(|model| model.missing_env(call).is_none())
+            // Of equals the last is the maximum: reversed, that is the first of the configuration.
+            .rev()
+            .max_by_key(|model| model.score(mode));
+        best.cloned().ok_or_else(|| {
+            let message = if self.models.is_empty() {
+                "No model is configured.".to_owned()
+            } else {
+                format!("No model for {:?} is available now.", mode.as_str())
+            };
+            Error::new(ErrorCode::ModelNotFound, message)
+                .with_fix("GET /v1/ai/models lists the models that can be called.")
+        })
+    }
+
+    /// A place among the calls that may be under way at the same time.
+    ///
+    /// # Errors
+    /// 429 when all are taken.
+    pub(crate) fn take_slot(&self) -> Result<Option<OwnedSemaphorePermit>> {
+        let Some(slots) = &self.slots else { return Ok(None) };
+        slots.clone().try_acquire_owned().map(Some).map_err(|_| {
+            let retry_after = http::HeaderValue::from_static("1");
+            Error::new(ErrorCode::TooManyRequests, "Too many AI calls are under way; try again.")
+                .with_header(http::header::RETRY_AFTER, retry_after)
+        })
+    }
+}
+
+impl Provider {
+    fn new(config: &ProviderConfig, upstream: &Arc<dyn Upstream>) -> Self {
+        let protocol: Arc<dyn Protocol> = match config.protocol {
+            ProtocolKind::OpenaiChat => Arc::new(OpenAiChat::new(config, upstream.clone())),
+            ProtocolKind::Echo => Arc::new(Echo),
+        };
+        Self {
+            id: config.id.clone(),
+            protocol,
+            openai_mode: config.openai_mode,
+            text_only: config.text_only,
+            lenient: config.lenient,
+            include_usage: config.include_usage,
+            max_tokens_field: config.max_tokens_field,
+            options_key: config.options_key.clone().unwrap_or_else(|| config.id.clone()),
+            strip: config.strip.clone(),
+            force: config.force.clone(),
+        }
+    }
+}
+
+impl Model {
+    fn new(model: &ModelConfig, provider: &Arc<Provider>, config: &AiConfig) -> Self {
+        let source = config.provider.iter().find(|provider| provider.id == model.provider);
+        let offered = |mode: &Mode| match &model.modes {
+            Some(modes) => modes.contains(mode),
+            None => *mode != Mode::Openai || provider.openai_mode != OpenAiMode::Off,
+        };
+        let modes: Vec<Mode> = Mode::ALL.into_iter().filter(offered).collect();
+        let default_modes = match &model.default {
+            DefaultModes::All(true) => modes.clone(),
+            DefaultModes::All(false) => Vec::new(),
+            DefaultModes::Modes(list) => {
+                modes.iter().copied().filter(|mode| list.contains(mode)).collect()
+            }
+        };
+        Self {
+            id: model.id.clone(),
+            name: model.name.clone(),
+            description: model.description.clone(),
+            tags: model.tags.clone(),
+            meta: model.meta.clone(),
+            hidden: model.hidden,
+            env: env_of(model, source),
+            upstream_model: upstream_model(model, source),
+            provider: provider.clone(),
+            max_output: model.max_output,
+            default_params: model.default_params,
+            max_params: model.max_params,
+            modes,
+            default_modes,
+        }
+    }
+
+    /// How well the model serves callers that name none: 3 to 0.
+    fn score(&self, mode: Mode) -> u8 {
+        if self.default_modes.contains(&mode) {
+            3
+        } else if self.default_modes.contains(&Mode::Text) {
+            2
+        } else {
+            u8::from(!self.default_modes.is_empty())
+        }
+    }
+
+    /// The first env key that the model needs and that has no value now.
+    pub(crate) fn missing_env(&self, call: &Call) -> Option<&str> {
+        if self.env.is_empty() {
+            return None;
+        }
+        let snapshot = call.runtime().snapshot();
+        let needed = self.env.iter().filter(|needed| needed.required);
+        needed.map(|needed| needed.key.as_str()).find(|key| !snapshot.env().is_configured(key))
+    }
+}
+
+/// The one rule for the provider's own name of a model.
+fn upstream_model(model: &ModelConfig, provider: Option<&ProviderConfig>) -> String {
+    let named = [
+        model.upstream_model.as_deref(),
+        model.meta.get("upstream_model").and_then(Value::as_str),
+        provider.and_then(|provider| provider.passthrough_model.as_deref()),
+    ];
+    let named = named.into_iter().flatten().map(str::trim).find(|name| !name.is_empty());
+    named.unwrap_or(&model.id).to_owned()
+}
+
+fn env_of(model: &ModelConfig, provider: Option<&ProviderConfig>) -> Vec<EnvRequirement> {
+    let described = |env: &std::collections::BTreeMap<String, String>| {
+        let needed = env.iter().map(|(key, description)| EnvRequirement {
+            key: key.clone(),
+            description: description.clone(),
+            required: true,
+        });
+        needed.collect::<Vec<_>>()
+    };
+    if !model.env.is_empty() {
+        return described(&model.env);
+    }
+    let Some(provider) = provider else { return Vec::new() };
+    if !provider.env.is_empty() {
+        return described(&provider.env);
+    }
+    let key = provider.env_key.iter().map(|key| EnvRequirement {
+        key: key.clone(),
+        description: format!("{} API Key", provider.id),
+        required: true,
+    });
+    key.collect()
+}
+
+fn echo_model() -> ModelConfig {
+    ModelConfig {
+        id: ECHO_ID.to_owned(),
+        name: "Echo (development)".to_owned(),
+        description: "Repeats what you say. It answers as long as no provider is configured."
+            .to_owned(),
+        provider: ECHO_ID.to_owned(),
+        default: DefaultModes::All(true),
+        ..ModelConfig::default()
+    }
+}

@@ -1,0 +1,106 @@
+//! The `[ai]` section of the configuration.
+
+mod model;
+mod provider;
+mod validate;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use model::{DefaultModes, Mode, ModelConfig, Params, PriceConfig};
+pub use provider::{Auth, MaxTokensField, OpenAiMode, ProtocolKind, ProviderConfig};
+pub use validate::Problem;
+pub(crate) use validate::{MAX_CALL_MS, unknown};
+
+/// The `[ai]` section: how models are called, which providers there are, and their models.
+///
+/// Unknown keys are errors. With neither a provider nor a model configured, the model `echo`
+/// answers, so that everything works offline.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct AiConfig {
+    /// Milliseconds of silence after which a UI message stream sends a comment to stay open.
+    pub keep_alive_ms: u64,
+    /// How long a provider may take.
+    pub timeouts: Timeouts,
+    /// Calls to providers that may be under way at the same time on this node; absent = any number.
+    pub max_concurrent: Option<usize>,
+    /// How `text` and `stream` repeat a call that failed before its first byte.
+    pub retries: Retries,
+    /// What happens to a provider's answer when the client leaves.
+    pub on_disconnect: OnDisconnect,
+    /// The most messages that one request may hold.
+    pub max_messages: usize,
+    /// The most bytes of text and URLs that one message may hold.
+    pub max_message_bytes: usize,
+    /// The providers.
+    pub provider: Vec<ProviderConfig>,
+    /// The models, in the order of the list that clients see.
+    pub model: Vec<ModelConfig>,
+}
+
+impl Default for AiConfig {
+    fn default() -> Self {
+        Self {
+            keep_alive_ms: 15_000,
+            timeouts: Timeouts::default(),
+            max_concurrent: None,
+            retries: Retries::default(),
+            on_disconnect: OnDisconnect::Cancel,
+            max_messages: 1_000,
+            max_message_bytes: 8 * 1024 * 1024,
+            provider: Vec::new(),
+            model: Vec::new(),
+        }
+    }
+}
+
+/// How long a provider may take, in milliseconds. A call that takes longer is a 504.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Timeouts {
+    /// Until the connection stands.
+    pub connect_ms: u64,
+    /// Until the answer begins. An answer that is not streamed begins when it is complete.
+    pub first_byte_ms: u64,
+    /// Between two pieces of an answer.
+    pub idle_ms: u64,
+    /// For the whole answer.
+    pub total_ms: u64,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { connect_ms: 10_000, first_byte_ms: 300_000, idle_ms: 120_000, total_ms: 1_800_000 }
+    }
+}
+
+/// Repetition of calls whose connection or answer failed before its first byte.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retries {
+    /// How often a call is tried, the first time included.
+    pub attempts: u32,
+    /// Milliseconds before the second try; each further wait is twice as long. A provider's
+    /// `Retry-After` is waited for instead, where it fits into the budget.
+    pub backoff_ms: u64,
+    /// Milliseconds after the first try within which a further one may begin.
+    pub budget_ms: u64,
+}
+
+impl Default for Retries {
+    fn default() -> Self {
+        Self { attempts: 3, backoff_ms: 500, budget_ms: 10_000 }
+    }
+}
+
+/// What happens to a provider's answer when the client leaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnDisconnect {
+    /// The call to the provider is cancelled.
+    #[default]
+    Cancel,
+    /// The answer is read to its end, so that its usage is known.
+    Finish,
+}

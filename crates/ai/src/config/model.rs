@@ -1,0 +1,130 @@
+//! One `[[ai.model]]`.
+
+use std::collections::BTreeMap;
+
+use downcity_types::Microcredits;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// A model as clients see it, and what stands behind it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ModelConfig {
+    /// Id, unique among models; clients name it.
+    pub id: String,
+    /// Name to show.
+    pub name: String,
+    /// What it is good for.
+    #[serde(default)]
+    pub description: String,
+    /// Words to group models by.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Anything else that clients may know. `upstream_model` in it is shown to the admin only.
+    #[serde(default)]
+    pub meta: Map<String, Value>,
+    /// Left out of the list of users and never chosen by default; callable by its id.
+    #[serde(default)]
+    pub hidden: bool,
+    /// Id of the provider.
+    pub provider: String,
+    /// The provider's own name of the model; without it `meta.upstream_model`, else the provider's
+    /// `passthrough_model`, else the id.
+    #[serde(default)]
+    pub upstream_model: Option<String>,
+    /// For which modes this is the model of callers that name none.
+    #[serde(default)]
+    pub default: DefaultModes,
+    /// The modes it offers; all that the provider can do unless set.
+    #[serde(default)]
+    pub modes: Option<Vec<Mode>>,
+    /// The env keys it needs, in place of the provider's.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// What a call costs the user.
+    #[serde(default)]
+    pub price: Option<PriceConfig>,
+    /// The most output tokens of a call. Requests that ask for more, or for no limit, get this one.
+    #[serde(default)]
+    pub max_output: Option<u64>,
+    /// Parameters of requests that set none.
+    #[serde(default)]
+    pub default_params: Params,
+    /// The highest values of parameters; higher ones are lowered to them.
+    #[serde(default)]
+    pub max_params: Params,
+}
+
+/// Sampling parameters.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Params {
+    /// Randomness, usually 0 to 2.
+    pub temperature: Option<f64>,
+    /// Share of the likeliest tokens to draw from, 0 to 1.
+    pub top_p: Option<f64>,
+}
+
+/// A way to call a model: the route's last words on the wire.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Mode {
+    /// `POST /v1/ai/text`
+    Text,
+    /// `POST /v1/ai/stream`
+    Stream,
+    /// `POST /v1/ai/chat/completions`
+    Openai,
+}
+
+impl Mode {
+    /// Every mode, in the order of the catalog.
+    pub const ALL: [Self; 3] = [Self::Text, Self::Stream, Self::Openai];
+
+    /// The mode as it stands on the wire.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Text => "text",
+            Self::Stream => "stream",
+            Self::Openai => "openai",
+        }
+    }
+}
+
+/// For which modes a model is the default.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum DefaultModes {
+    /// All of its modes, or none.
+    All(bool),
+    /// These modes.
+    Modes(Vec<Mode>),
+}
+
+impl Default for DefaultModes {
+    fn default() -> Self {
+        Self::All(false)
+    }
+}
+
+/// What a call costs the user, in whole microcredits (1 credit = 1,000,000).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PriceConfig {
+    /// For each request.
+    pub per_request: Option<Microcredits>,
+    /// For each request of a mode, in place of `per_request`.
+    pub per_mode: BTreeMap<Mode, Microcredits>,
+    /// For 1,000,000 input tokens that were not cached.
+    pub input_per_m: Option<Microcredits>,
+    /// For 1,000,000 cached input tokens; without it `input_per_m`.
+    pub cached_per_m: Option<Microcredits>,
+    /// For 1,000,000 output tokens.
+    pub output_per_m: Option<Microcredits>,
+    /// The least that a request costs.
+    pub minimum: Option<Microcredits>,
+}

@@ -1,0 +1,128 @@
+//! One `[[ai.provider]]`.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+/// A provider of models: where it is, how it is spoken to, and which env keys it needs.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderConfig {
+    /// Id, unique among providers; models name it. Users never see it.
+    pub id: String,
+    /// How the provider is spoken to.
+    #[serde(default)]
+    pub protocol: ProtocolKind,
+    /// Root of the provider's API, such as `https://api.deepseek.com/v1`; `/chat/completions` is
+    /// appended.
+    #[serde(default)]
+    pub base_url: Option<String>,
+    /// Env key whose value, when it is set, takes the place of `base_url`.
+    #[serde(default)]
+    pub base_url_env: Option<String>,
+    /// Env key that holds the API key. It is read for every call, so a new key works at once.
+    #[serde(default)]
+    pub env_key: Option<String>,
+    /// Env keys that the provider's models need, with what they are for. Without it, `env_key`.
+    #[serde(default)]
+    pub env: BTreeMap<String, String>,
+    /// Where the API key stands in a request.
+    #[serde(default)]
+    pub auth: Auth,
+    /// Further request headers.
+    #[serde(default)]
+    pub headers: BTreeMap<String, String>,
+    /// What `/v1/ai/chat/completions` does with requests.
+    #[serde(default)]
+    pub openai_mode: OpenAiMode,
+    /// The models take text only: lists of text parts are joined, other parts are refused.
+    #[serde(default)]
+    pub text_only: bool,
+    /// Where the models take text only: other parts are dropped, not refused.
+    #[serde(default)]
+    pub lenient: bool,
+    /// Whether streams are asked for their usage, which metering needs.
+    #[serde(default = "yes")]
+    pub include_usage: bool,
+    /// Name of the field for the output limit: `max_tokens`, or `max_completion_tokens`.
+    #[serde(default)]
+    pub max_tokens_field: MaxTokensField,
+    /// Key of `provider_options` that is meant for this provider; its id unless set.
+    #[serde(default)]
+    pub options_key: Option<String>,
+    /// Fields of the body that are never sent.
+    #[serde(default)]
+    pub strip: Vec<String>,
+    /// Fields of the body that are always sent with this value.
+    #[serde(default)]
+    pub force: Map<String, Value>,
+    /// Upstream model of all models that name none.
+    #[serde(default)]
+    pub passthrough_model: Option<String>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// How a provider is spoken to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProtocolKind {
+    /// The chat completions of OpenAI, which most providers speak.
+    #[default]
+    OpenaiChat,
+    /// No provider at all: repeats the last text of the user. For development.
+    Echo,
+}
+
+/// Where the API key stands in a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Auth {
+    /// `Authorization: Bearer <key>`.
+    #[default]
+    Bearer,
+    /// A header of this name, such as `x-goog-api-key`.
+    Header(String),
+    /// A query parameter of this name.
+    Query(String),
+    /// Nowhere.
+    None,
+}
+
+/// What `/v1/ai/chat/completions` does with requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OpenAiMode {
+    /// Passes them on; only what has to change is changed.
+    #[default]
+    Passthrough,
+    /// Joins lists of text parts in user messages to one text.
+    Normalize,
+    /// Refuses them: the provider's models do not offer the mode `openai`.
+    Off,
+}
+
+/// Name of the field that limits the output.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MaxTokensField {
+    /// `max_tokens`
+    #[default]
+    MaxTokens,
+    /// `max_completion_tokens`
+    MaxCompletionTokens,
+}
+
+impl MaxTokensField {
+    /// The name as it stands in a request.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::MaxTokens => "max_tokens",
+            Self::MaxCompletionTokens => "max_completion_tokens",
+        }
+    }
+}

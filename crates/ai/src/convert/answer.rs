@@ -1,0 +1,157 @@
+//! A whole chat completion as a UI message.
+
+use downcity_types::{FinishReason, ToolPart, UiMessage, UiPart, UiRole, Usage};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use crate::failure::{Failure, error_text};
+
+/// A whole chat completion, as far as it is read.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Completion {
+    #[serde(default)]
+    choices: Vec<Choice>,
+    #[serde(default)]
+    pub(crate) usage: Option<Value>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Choice {
+    message: Message,
+    #[serde(default)]
+    finish_reason: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Message {
+    #[serde(default)]
+    content: Option<Value>,
+    #[serde(default)]
+    reasoning_content: Option<String>,
+    #[serde(default)]
+    reasoning: Option<Value>,
+    #[serde(default)]
+    tool_calls: Option<Vec<ToolCall>>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ToolCall {
+    #[serde(default)]
+    id: Option<String>,
+    function: Function,
+}
+
+#[derive(Debug, Deserialize)]
+struct Function {
+    name: String,
+    #[serde(default)]
+    arguments: String,
+}
+
+/// What identifies an answer: id, model and caller.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct AnswerOf {
+    pub(crate) message_id: String,
+    pub(crate) model: String,
+    pub(crate) city_id: Option<String>,
+    pub(crate) user_id: Option<String>,
+}
+
+impl AnswerOf {
+    /// `{model, city_id, user_id}`, without what is unknown.
+    pub(crate) fn metadata(&self) -> Map<String, Value> {
+        let mut metadata = Map::new();
+        metadata.insert("model".to_owned(), json!(self.model));
+        for (name, value) in [("city_id", &self.city_id), ("user_id", &self.user_id)] {
+            if let Some(value) = value {
+                metadata.insert(name.to_owned(), json!(value));
+            }
+        }
+        metadata
+    }
+}
+
+/// `{finishReason, usage}`, usage left out where the provider told none.
+pub(crate) fn finish_metadata(finish: FinishReason, usage: Option<&Value>) -> Map<String, Value> {
+    let mut metadata = Map::new();
+    metadata.insert("finishReason".to_owned(), json!(finish.as_str()));
+    if let Some(usage) = usage.and_then(Usage::from_openai) {
+        metadata.insert("usage".to_owned(), json!(usage));
+    }
+    metadata
+}
+
+/// The input of a tool call: its arguments as JSON, no arguments as `{}`, else the raw text.
+pub(crate) fn tool_input(arguments: &str) -> Value {
+    if arguments.trim().is_empty() {
+        return json!({});
+    }
+    serde_json::from_str(arguments).unwrap_or_else(|_| Value::String(arguments.to_owned()))
+}
+
+impl Completion {
+    /// Reads a completion.
+    ///
+    /// # Errors
+    /// [`Failure::Unreadable`] for anything else, errors under 200 included.
+    pub(crate) fn read(bytes: &[u8]) -> Result<Self, Failure> {
+        let completion: Self = serde_json::from_slice(bytes)
+            .map_err(|error| Failure::Unreadable(format!("not a chat completion: {error}")))?;
+        if completion.choices.is_empty() {
+            let said = serde_json::from_slice(bytes).ok().as_ref().and_then(error_text);
+            let what = said.unwrap_or_else(|| "no choices".to_owned());
+            return Err(Failure::Unreadable(what));
+        }
+        Ok(completion)
+    }
+
+    /// The message of the first choice.
+    pub(crate) fn into_message(self, of: &AnswerOf) -> UiMessage {
+        let usage = self.usage;
+        let choice = self.choices.into_iter().next();
+        let finish = choice.as_ref().and_then(|choice| choice.finish_reason.as_deref());
+        let finish = finish.map_or(FinishReason::Other, FinishReason::from_openai);
+        let mut metadata = of.metadata();
+        metadata.extend(finish_metadata(finish, usage.as_ref()));
+        UiMessage {
+            id: Some(of.message_id.clone()),
+            role: UiRole::Assistant,
+            parts: choice.map(|choice| parts(choice.message, &of.message_id)).unwrap_or_default(),
+            metadata: Some(Value::Object(metadata)),
+        }
+    }
+}
+
+fn parts(message: Message, message_id: &str) -> Vec<UiPart> {
+    let mut parts = Vec::with_capacity(2);
+    let reasoning = message.reasoning_content.filter(|text| !text.is_empty());
+    let reasoning =
+        reasoning.or_else(|| message.reasoning.as_ref().and_then(Value::as_str).map(str::to_owned));
+    if let Some(reasoning) = reasoning.filter(|text| !text.is_empty()) {
+        parts.push(UiPart::reasoning(reasoning));
+    }
+    parts.push(UiPart::text(message.content.as_ref().map(content_text).unwrap_or_default()));
+    for (index, call) in message.tool_calls.into_iter().flatten().enumerate() {
+        let id = call.id.filter(|id| !id.is_empty());
+        let id = id.unwrap_or_else(|| made_up_call_id(message_id, index));
+        let input = tool_input(&call.function.arguments);
+        parts.push(UiPart::Tool(Box::new(ToolPart::dynamic_call(id, call.function.name, input))));
+    }
+    parts
+}
+
+/// The id of a call for which the provider sent none.
+pub(crate) fn made_up_call_id(message_id: &str, index: usize) -> String {
+    format!("call_{}_{index}", message_id.trim_start_matches("msg_"))
+}
+
+/// The text of a content: a string, or the texts of a list of parts.
+fn content_text(content: &Value) -> String {
+    match content {
+        Value::String(text) => text.clone(),
+        Value::Array(parts) => {
+            parts.iter().filter_map(|part| part.get("text").and_then(Value::as_str)).collect()
+        }
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,10 @@
+//! Between UI messages and the chat completions of OpenAI.
+
+pub(crate) mod answer;
+pub(crate) mod file;
+pub(crate) mod messages;
+pub(crate) mod normalize;
+pub(crate) mod request;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! One call to a provider, with its limits of time and its repetitions.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use downcity_core::{Body, Cx, Error, Result};
+use http::Response;
+use tokio::time::Instant;
+
+use crate::catalog::{CallSettings, Model};
+use crate::config::OnDisconnect;
+use crate::failure::Failure;
+use crate::limits::CallLimits;
+use crate::metering::Meter;
+use crate::provider::succeeded;
+
+/// Sends a request once; resolves when the head of the answer is there, whatever its status.
+pub(crate) async fn send(
+    cx: &Cx,
+    model: &Model,
+    body: Bytes,
+    limits: &CallLimits,
+) -> Result<Response<Body>, Failure> {
+    let patience = limits.first_byte.min(limits.total.saturating_sub(cx.elapsed()));
+    let answer = model.provider.protocol.chat(cx, body);
+    tokio::time::timeout(patience, answer).await.unwrap_or(Err(Failure::TimedOut))
+}
+
+/// Sends a request, and again where that may help, until a provider's answer of success begins.
+pub(crate) async fn send_with_retries(
+    meter: &Meter,
+    model: &Model,
+    body: Bytes,
+    settings: &CallSettings,
+) -> Result<Response<Body>, Failure> {
+    let cx = meter.cx();
+    let retries = &settings.retries;
+    let began = Instant::now();
+    let mut backoff = Duration::from_millis(retries.backoff_ms);
+    let mut attempt = 1;
+    loop {
+        let failure = match send(cx, model, body.clone(), &settings.limits).await {
+            Ok(response) => {
+                let secret = || model.provider.protocol.secret(cx);
+                match succeeded(response, secret, &settings.limits).await {
+                    Ok(response) => return Ok(response),
+                    Err(failure) => failure,
+                }
+            }
+            Err(failure) => failure,
+        };
+        let wait = failure.retry_after().unwrap_or(backoff);
+        let in_budget = began.elapsed() + wait <= Duration::from_millis(retries.budget_ms);
+        if attempt >= retries.attempts || !failure.may_pass() || !in_budget {
+            tracing::warn!(
+                request_id = cx.request_id(),
+                provider = model.provider.id,
+                model = model.id,
+                attempt,
+                ?failure,
+                "the provider failed"
+            );
+            return Err(failure);
+        }
+        attempt += 1;
+        backoff *= 2;
+        tokio::time::sleep(wait).await;
+        meter.retried();
+    }
+}
+
+/// Runs a call: to its end, or until its client leaves.
+pub(crate) async fn run<T, F>(cx: &Cx, on_disconnect: OnDisconnect, work: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<T>> + Send + 'static,
+{
+    match on_disconnect {
+        OnDisconnect::Cancel => work.await,
+        OnDisconnect::Finish => {
+            let task = Arc::clone(cx.runtime()).tasks().spawn(work);
+            task.await.unwrap_or_else(|stopped| Err(Error::internal(stopped)))
+        }
+    }
+}

@@ -1,0 +1,153 @@
+//! What can go wrong with a provider, and how each surface reports it.
+
+use std::time::Duration;
+
+use downcity_core::{BoxError, Error};
+use downcity_types::ErrorCode;
+use http::header::RETRY_AFTER;
+use http::{HeaderValue, StatusCode};
+use serde_json::Value;
+
+/// Why a provider gave no usable answer.
+#[derive(Debug)]
+pub(crate) enum Failure {
+    /// No connection could be made: nothing was sent.
+    Unreachable(BoxError),
+    /// The connection broke while the request or answer was under way.
+    Broken(BoxError),
+    /// A limit of time was reached.
+    TimedOut,
+    /// The provider answered with a status other than 2xx.
+    Refused(Refusal),
+    /// The provider answered with something that cannot be read; the text is for the log.
+    Unreadable(String),
+    /// The call could not be made at all.
+    Ours(Error),
+}
+
+/// A provider's answer with a status other than 2xx.
+#[derive(Debug)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) retry_after: Option<HeaderValue>,
+    /// The provider's own words, without its key.
+    pub(crate) message: Option<String>,
+}
+
+/// The cause of a failure, for the log only.
+#[derive(Debug, thiserror::Error)]
+enum Cause {
+    #[error("the provider answered {0}")]
+    Status(StatusCode),
+    #[error("unreadable answer: {0}")]
+    Unreadable(String),
+}
+
+impl Failure {
+    /// Whether the same call may succeed when it is made again.
+    pub(crate) fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable(_) | Self::Broken(_) => true,
+            Self::Refused(refusal) => {
+                matches!(refusal.status.as_u16(), 408 | 409 | 429)
+                    || refusal.status.is_server_error()
+            }
+            Self::TimedOut | Self::Unreadable(_) | Self::Ours(_) => false,
+        }
+    }
+
+    /// How long the provider asks to wait, where it says so in seconds.
+    pub(crate) fn retry_after(&self) -> Option<Duration> {
+        let Self::Refused(refusal) = self else { return None };
+        let seconds = refusal.retry_after.as_ref()?.to_str().ok()?.trim().parse().ok()?;
+        Some(Duration::from_secs(seconds))
+    }
+
+    /// The stable code of the failure.
+    pub(crate) fn code(&self) -> ErrorCode {
+        match self {
+            Self::Unreachable(_) | Self::Broken(_) => ErrorCode::UpstreamError,
+            Self::TimedOut => ErrorCode::UpstreamTimeout,
+            Self::Refused(refusal) => refusal.code(),
+            Self::Unreadable(_) => ErrorCode::UpstreamInvalid,
+            Self::Ours(error) => error.code(),
+        }
+    }
+
+    /// A sentence for the caller. It names neither address nor key.
+    pub(crate) fn sentence(&self) -> String {
+        match self {
+            Self::Unreachable(_) => "The AI provider could not be reached.".to_owned(),
+            Self::Broken(_) => "The connection to the AI provider broke.".to_owned(),
+            Self::TimedOut => "The AI provider did not answer in time.".to_owned(),
+            Self::Refused(refusal) => refusal.sentence(),
+            Self::Unreadable(_) => "The AI provider sent an answer that cannot be read.".to_owned(),
+            Self::Ours(error) => error.message().to_owned(),
+        }
+    }
+
+    /// The error that ends a call of `text` or `stream` before its first byte.
+    pub(crate) fn into_error(self) -> Error {
+        let (code, sentence) = (self.code(), self.sentence());
+        let error = Error::new(code, sentence);
+        match self {
+            Self::Ours(error) => error,
+            Self::Unreachable(source) | Self::Broken(source) => error.with_source(source),
+            Self::TimedOut => error,
+            Self::Unreadable(what) => error.with_source(Cause::Unreadable(what)),
+            Self::Refused(refusal) => {
+                let error = error.with_source(Cause::Status(refusal.status));
+                match refusal.retry_after {
+                    Some(after) if code == ErrorCode::UpstreamRateLimited => {
+                        error.with_header(RETRY_AFTER, after)
+                    }
+                    _ => error,
+                }
+            }
+        }
+    }
+}
+
+impl Refusal {
+    /// 401 and 403 are about the server's own key, 400, 413 and 422 about the caller's request.
+    fn code(&self) -> ErrorCode {
+        match self.status.as_u16() {
+            400 => ErrorCode::InvalidInput,
+            401 | 403 => ErrorCode::UpstreamAuth,
+            408 | 504 => ErrorCode::UpstreamTimeout,
+            413 => ErrorCode::PayloadTooLarge,
+            422 => ErrorCode::Unprocessable,
+            429 => ErrorCode::UpstreamRateLimited,
+            _ => ErrorCode::UpstreamError,
+        }
+    }
+
+    fn sentence(&self) -> String {
+        let own = self.message.as_deref().map(str::trim).filter(|text| !text.is_empty());
+        match (self.code(), own) {
+            (ErrorCode::UpstreamAuth, _) => {
+                "The AI provider refused the Federation's own key; its operator has to replace it."
+                    .to_owned()
+            }
+            (ErrorCode::UpstreamTimeout, _) => "The AI provider did not answer in time.".to_owned(),
+            (ErrorCode::UpstreamError, _) => "The AI provider failed.".to_owned(),
+            (_, Some(own)) => own.to_owned(),
+            (ErrorCode::UpstreamRateLimited, None) => {
+                "The AI provider limits the rate; try again later.".to_owned()
+            }
+            (_, None) => format!("The AI provider refused the request ({}).", self.status.as_u16()),
+        }
+    }
+}
+
+/// The words of an error body: `error.message`, a textual `error`, `message` or `detail`.
+pub(crate) fn error_text(body: &Value) -> Option<String> {
+    let error = body.get("error");
+    let found = [
+        error.and_then(|error| error.get("message")),
+        error,
+        body.get("message"),
+        body.get("detail"),
+    ];
+    found.into_iter().flatten().find_map(Value::as_str).map(str::to_owned)
+}

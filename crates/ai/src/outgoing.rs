@@ -1,0 +1,263 @@
+//! The body that goes to a provider: the caller's bytes, with only that changed which has to be.
+//!
+//! The object is split into its top-level fields once; values are copied byte by byte, so numbers
+//! and texts arrive as they were written.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use downcity_core::{Error, Result};
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::catalog::Model;
+use crate::config::OpenAiMode;
+use crate::convert::normalize;
+use crate::convert::request::TextInput;
+
+/// Fields that are meant for the Federation and never leave it.
+const OURS: &[&str] = &["city_id"];
+
+/// A body that is ready to be sent, and for whom.
+pub(crate) struct Outgoing {
+    pub(crate) body: Bytes,
+    pub(crate) model: Arc<Model>,
+    /// Usage is asked for on our own account: the caller must not see it in a stream.
+    pub(crate) hide_usage: bool,
+}
+
+impl Outgoing {
+    /// A caller's own chat request, for the model that `resolve` finds for its `model`.
+    ///
+    /// # Errors
+    /// 400 that names the field, 422 for content that the model cannot take, those of `resolve`.
+    pub(crate) fn read(
+        bytes: &[u8],
+        resolve: impl FnOnce(Option<&str>) -> Result<Arc<Model>>,
+    ) -> Result<Self> {
+        let fields = Fields::read(bytes)?;
+        let peek = fields.peek()?;
+        let model = resolve(peek.model.as_deref())?;
+        let hide_usage = peek.stream && model.provider.include_usage && !peek.wants_usage;
+        let body = fields.for_model(&model, &peek)?;
+        Ok(Self { body, model, hide_usage })
+    }
+
+    /// The chat request that a conversation becomes.
+    ///
+    /// # Errors
+    /// As [`Outgoing::read`].
+    pub(crate) fn chat(input: &TextInput, model: &Arc<Model>, stream: bool) -> Result<Self> {
+        let request = input.chat_request(model, stream)?;
+        let bytes = serde_json::to_vec(&request).map_err(Error::internal)?;
+        Self::read(&bytes, |_| Ok(model.clone()))
+    }
+}
+
+/// The top-level fields of a JSON object, in their order.
+struct Fields<'a>(Vec<(Cow<'a, str>, Cow<'a, RawValue>)>);
+
+/// A name that is borrowed where it holds no escapes.
+#[derive(Deserialize)]
+#[serde(transparent)]
+struct Name<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Fields<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Object;
+        impl<'de> Visitor<'de> for Object {
+            type Value = Fields<'de>;
+
+            fn expecting(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+                out.write_str("a JSON object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Fields<'de>, A::Error> {
+                let mut fields = Vec::with_capacity(16);
+                while let Some((Name(name), value)) = map.next_entry::<Name<'de>, &RawValue>()? {
+                    fields.push((name, Cow::Borrowed(value)));
+                }
+                Ok(Fields(fields))
+            }
+        }
+        deserializer.deserialize_map(Object)
+    }
+}
+
+/// What the choice of a model and the form of the answer hang on.
+#[derive(Debug, PartialEq)]
+struct Peek {
+    model: Option<String>,
+    stream: bool,
+    /// Whether the caller wants a stream to tell its usage.
+    wants_usage: bool,
+}
+
+impl<'a> Fields<'a> {
+    /// Splits the bytes of a JSON object.
+    ///
+    /// # Errors
+    /// 400 when they are none.
+    fn read(bytes: &'a [u8]) -> Result<Self> {
+        serde_json::from_slice(bytes).map_err(|error| {
+            Error::new(
+                downcity_types::ErrorCode::InvalidJson,
+                format!("The body is not a JSON object (line {}).", error.line()),
+            )
+        })
+    }
+
+    /// The last value of this name, which is the one that JSON readers take.
+    fn get(&self, name: &str) -> Option<&RawValue> {
+        self.0.iter().rfind(|(known, _)| known == name).map(|(_, value)| &**value)
+    }
+
+    fn remove(&mut self, name: &str) {
+        self.0.retain(|(known, _)| known != name);
+    }
+
+    /// Sets a field in the place of the first of its name, else at the end.
+    fn set(&mut self, name: &'a str, value: Box<RawValue>) {
+        let place = self.0.iter().position(|(known, _)| known == name);
+        self.remove(name);
+        let place = place.unwrap_or(self.0.len()).min(self.0.len());
+        self.0.insert(place, (Cow::Borrowed(name), Cow::Owned(value)));
+    }
+
+    fn set_json(&mut self, name: &'a str, value: &Value) -> Result<()> {
+        self.set(name, serde_json::value::to_raw_value(value).map_err(Error::internal)?);
+        Ok(())
+    }
+
+    /// Reads what the call itself hangs on.
+    ///
+    /// # Errors
+    /// 400 that names the field.
+    fn peek(&self) -> Result<Peek> {
+        Ok(Peek {
+            model: self.typed("model", "a text")?,
+            stream: self.typed("stream", "true or false")?.unwrap_or(false),
+            wants_usage: self.usage_option()? == Some(true),
+        })
+    }
+
+    /// `null` counts as absent.
+    fn typed<T: for<'de> Deserialize<'de>>(&self, name: &str, what: &str) -> Result<Option<T>> {
+        let Some(raw) = self.get(name) else { return Ok(None) };
+        serde_json::from_str(raw.get()).map_err(|_| Error::invalid(name, format!("must be {what}")))
+    }
+
+    fn usage_option(&self) -> Result<Option<bool>> {
+        #[derive(Deserialize)]
+        struct Options {
+            include_usage: Option<bool>,
+        }
+        let options: Option<Options> =
+            self.typed("stream_options", "an object with a boolean include_usage")?;
+        Ok(options.and_then(|options| options.include_usage))
+    }
+
+    /// Makes the body for the provider of a model.
+    ///
+    /// # Errors
+    /// 422 when the messages hold what the model cannot take.
+    fn for_model(mut self, model: &'a Model, peek: &Peek) -> Result<Bytes> {
+        let provider = &*model.provider;
+        let keep = |name: &str| !OURS.contains(&name) && !provider.strip.iter().any(|s| s == name);
+        self.0.retain(|(name, _)| keep(name));
+        let upstream_model =
+            serde_json::value::to_raw_value(&model.upstream_model).map_err(Error::internal)?;
+        self.set("model", upstream_model);
+        self.settle_duplicates();
+        if peek.stream && provider.include_usage && !peek.wants_usage {
+            self.ask_for_usage()?;
+        }
+        self.apply_params(model)?;
+        if provider.openai_mode == OpenAiMode::Normalize
+            && let Some(messages) = self.get("messages")
+            && let Some(flat) = normalize::messages(messages, provider.text_only, provider.lenient)?
+        {
+            self.set("messages", flat);
+        }
+        for (name, value) in &provider.force {
+            self.set_json(name, value)?;
+        }
+        Ok(self.write())
+    }
+
+    /// Of fields that we have read only the value that we have read may go on: two readers need
+    /// not agree on which of two equal names counts.
+    fn settle_duplicates(&mut self) {
+        for name in ["stream", "stream_options", "max_tokens", "max_completion_tokens"] {
+            let named = |(known, _): &(Cow<'a, str>, Cow<'a, RawValue>)| known == name;
+            if self.0.iter().filter(|field| named(field)).count() > 1
+                && let Some(last) = self.0.iter().rposition(named)
+            {
+                let kept = self.0.swap_remove(last);
+                self.remove(name);
+                self.0.push(kept);
+            }
+        }
+    }
+
+    fn ask_for_usage(&mut self) -> Result<()> {
+        let options: Option<serde_json::Map<String, Value>> =
+            self.typed("stream_options", "an object")?;
+        let mut options = options.unwrap_or_default();
+        options.insert("include_usage".to_owned(), Value::Bool(true));
+        self.set_json("stream_options", &Value::Object(options))
+    }
+
+    fn apply_params(&mut self, model: &Model) -> Result<()> {
+        let (defaults, most) = (&model.default_params, &model.max_params);
+        for (name, default, most) in [
+            ("temperature", defaults.temperature, most.temperature),
+            ("top_p", defaults.top_p, most.top_p),
+        ] {
+            let given = match (default, most) {
+                (None, None) => continue,
+                _ => self.typed::<f64>(name, "a number")?,
+            };
+            let wanted = given.or(default);
+            let allowed = wanted.map(|value| most.map_or(value, |most| value.min(most)));
+            if let Some(value) = allowed.filter(|_| allowed != given) {
+                self.set_json(name, &Value::from(value))?;
+            }
+        }
+        let Some(most) = model.max_output else { return Ok(()) };
+        let mut limited = false;
+        for name in ["max_tokens", "max_completion_tokens"] {
+            let Some(given) = self.typed::<f64>(name, "a number")? else { continue };
+            limited = true;
+            if given > most as f64 {
+                self.set_json(name, &Value::from(most))?;
+            }
+        }
+        if !limited {
+            self.set_json(model.provider.max_tokens_field.as_str(), &Value::from(most))?;
+        }
+        Ok(())
+    }
+
+    fn write(&self) -> Bytes {
+        let length: usize =
+            self.0.iter().map(|(name, value)| name.len() + value.get().len() + 8).sum();
+        let mut out = Vec::with_capacity(length + 2);
+        out.push(b'{');
+        for (index, (name, value)) in self.0.iter().enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            // Writing a text into memory cannot fail.
+            let _ = serde_json::to_writer(&mut out, name);
+            out.push(b':');
+            out.extend_from_slice(value.get().as_bytes());
+        }
+        out.push(b'}');
+        out.into()
+    }
+}

@@ -1,0 +1,136 @@
+//! The provider `echo`: repeats the last text of the user, so that everything works offline.
+
+use std::borrow::Cow;
+
+use bytes::Bytes;
+use downcity_core::{Body, Call, Error};
+use futures_util::future::BoxFuture;
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Response};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::Protocol;
+use crate::failure::Failure;
+
+/// The label in front of every answer, so that nobody takes it for a model's.
+const LABEL: &str = "Echo (development): ";
+
+/// Answers without a provider: whole, or word by word.
+pub(crate) struct Echo;
+
+#[derive(Deserialize)]
+struct Request<'a> {
+    #[serde(borrow, default)]
+    model: Cow<'a, str>,
+    #[serde(default)]
+    messages: Vec<Message>,
+    #[serde(default)]
+    stream: bool,
+    #[serde(default)]
+    stream_options: Option<StreamOptions>,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    #[serde(default)]
+    role: String,
+    #[serde(default)]
+    content: Value,
+}
+
+#[derive(Deserialize)]
+struct StreamOptions {
+    #[serde(default)]
+    include_usage: bool,
+}
+
+impl Protocol for Echo {
+    fn chat<'a>(
+        &'a self,
+        call: &'a Call,
+        body: Bytes,
+    ) -> BoxFuture<'a, Result<Response<Body>, Failure>> {
+        let created = call.runtime().clock().now_seconds();
+        Box::pin(std::future::ready(answer(&body, created)))
+    }
+}
+
+fn answer(body: &[u8], created: i64) -> Result<Response<Body>, Failure> {
+    let request: Request<'_> = serde_json::from_slice(body).map_err(|error| {
+        let message = error.to_string();
+        let message = message.split(" at line ").next().unwrap_or_default();
+        Failure::Ours(Error::invalid("", format!("The echo model cannot read this: {message}.")))
+    })?;
+    let text = format!("{LABEL}{}", last_user_text(&request.messages));
+    let words = |text: &str| text.split_whitespace().count();
+    let said: usize =
+        request.messages.iter().map(|message| words(&text_of(&message.content))).sum();
+    let usage = json!({
+        "prompt_tokens": said,
+        "completion_tokens": words(&text),
+        "total_tokens": said + words(&text),
+    });
+    let (kind, body) = if request.stream {
+        ("text/event-stream", streamed(&request, &text, &usage, created))
+    } else {
+        let whole = json!({
+            "id": "chatcmpl-echo", "object": "chat.completion", "created": created,
+            "model": request.model,
+            "choices": [{
+                "index": 0,
+                "message": {"role": "assistant", "content": text},
+                "finish_reason": "stop",
+            }],
+            "usage": usage,
+        });
+        ("application/json", Body::from(whole.to_string()))
+    };
+    let mut response = Response::new(body);
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+    Ok(response)
+}
+
+fn streamed(request: &Request<'_>, text: &str, usage: &Value, created: i64) -> Body {
+    let event = |choices: Value, usage: Option<&Value>| {
+        let mut chunk = json!({
+            "id": "chatcmpl-echo", "object": "chat.completion.chunk", "created": created,
+            "model": request.model, "choices": choices,
+        });
+        if let (Some(usage), Some(fields)) = (usage, chunk.as_object_mut()) {
+            fields.insert("usage".to_owned(), usage.clone());
+        }
+        format!("data: {chunk}\n\n")
+    };
+    let delta = |delta: Value, finish: Value| {
+        event(json!([{"index": 0, "delta": delta, "finish_reason": finish}]), None)
+    };
+    let mut events = vec![delta(json!({"role": "assistant", "content": ""}), Value::Null)];
+    for word in text.split_inclusive(char::is_whitespace) {
+        events.push(delta(json!({"content": word}), Value::Null));
+    }
+    events.push(delta(json!({}), json!("stop")));
+    if request.stream_options.as_ref().is_some_and(|options| options.include_usage) {
+        events.push(event(json!([]), Some(usage)));
+    }
+    events.push("data: [DONE]\n\n".to_owned());
+    let pieces = events.into_iter().map(|event| Ok::<_, std::io::Error>(Bytes::from(event)));
+    Body::from_stream(futures_util::stream::iter(pieces))
+}
+
+fn last_user_text(messages: &[Message]) -> Cow<'_, str> {
+    let last = messages.iter().rfind(|message| message.role == "user");
+    last.map_or(Cow::Borrowed(""), |message| text_of(&message.content))
+}
+
+/// The text of a content: a string, or the text parts of a list.
+fn text_of(content: &Value) -> Cow<'_, str> {
+    match content {
+        Value::String(text) => Cow::Borrowed(text),
+        Value::Array(parts) => {
+            let texts = parts.iter().filter_map(|part| part.get("text").and_then(Value::as_str));
+            Cow::Owned(texts.collect::<Vec<_>>().join("\n"))
+        }
+        _ => Cow::Borrowed(""),
+    }
+}

@@ -1,0 +1,154 @@
+//! Providers that speak the chat completions of OpenAI.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use downcity_core::{Body, Call, Error, Secret};
+use futures_util::future::BoxFuture;
+use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use super::Protocol;
+use crate::config::{Auth, ProviderConfig};
+use crate::failure::Failure;
+use crate::upstream::Upstream;
+
+/// A provider of the protocol `openai-chat`, everything parsed that does not change per call.
+pub(crate) struct OpenAiChat {
+    upstream: Arc<dyn Upstream>,
+    endpoint: Option<Uri>,
+    base_url_env: Option<String>,
+    env_key: Option<String>,
+    auth: Auth,
+    headers: HeaderMap,
+}
+
+impl OpenAiChat {
+    /// From a configuration that has been validated.
+    pub(crate) fn new(config: &ProviderConfig, upstream: Arc<dyn Upstream>) -> Self {
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        headers.insert(
+            USER_AGENT,
+            HeaderValue::from_static(concat!("downcity/", env!("CARGO_PKG_VERSION"))),
+        );
+        for (name, value) in &config.headers {
+            if let (Ok(name), Ok(value)) =
+                (HeaderName::try_from(name), HeaderValue::from_str(value))
+            {
+                headers.insert(name, value);
+            }
+        }
+        Self {
+            upstream,
+            endpoint: config.base_url.as_deref().and_then(|url| parse_base_url(url).ok()),
+            base_url_env: config.base_url_env.clone(),
+            env_key: config.env_key.clone(),
+            auth: config.auth.clone(),
+            headers,
+        }
+    }
+
+    fn endpoint(&self, call: &Call) -> Result<Uri, Error> {
+        let Some(key) = &self.base_url_env else {
+            return self.endpoint.clone().ok_or_else(|| Error::missing_config("base_url"));
+        };
+        match (call.env(key), &self.endpoint) {
+            (Some(url), _) => {
+                parse_base_url(url.expose().trim()).map_err(|why| unusable(key, &why))
+            }
+            (None, Some(configured)) => Ok(configured.clone()),
+            (None, None) => Err(Error::missing_config(key)),
+        }
+    }
+
+    fn request(&self, call: &Call, body: Bytes) -> Result<Request<Bytes>, Error> {
+        let mut request = Request::new(body);
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.endpoint(call)?;
+        *request.headers_mut() = self.headers.clone();
+        let Some(env_key) = &self.env_key else { return Ok(request) };
+        if self.auth == Auth::None {
+            return Ok(request);
+        }
+        let secret = call.require_env(env_key)?;
+        let key = secret.expose().trim();
+        match &self.auth {
+            Auth::None => {}
+            Auth::Bearer => {
+                let value = secret_header(env_key, &format!("Bearer {key}"))?;
+                request.headers_mut().insert(AUTHORIZATION, value);
+            }
+            Auth::Header(name) => {
+                let name = HeaderName::try_from(name).map_err(Error::internal)?;
+                request.headers_mut().insert(name, secret_header(env_key, key)?);
+            }
+            Auth::Query(name) => {
+                let uri = request.uri();
+                let mark = if uri.query().is_some() { '&' } else { '?' };
+                let name = utf8_percent_encode(name, NON_ALPHANUMERIC);
+                let key = utf8_percent_encode(key, NON_ALPHANUMERIC);
+                let with_key = format!("{uri}{mark}{name}={key}");
+                *request.uri_mut() = with_key.parse().map_err(Error::internal)?;
+            }
+        }
+        Ok(request)
+    }
+}
+
+impl Protocol for OpenAiChat {
+    fn chat<'a>(
+        &'a self,
+        call: &'a Call,
+        body: Bytes,
+    ) -> BoxFuture<'a, Result<Response<Body>, Failure>> {
+        match self.request(call, body) {
+            Ok(request) => self.upstream.send(request),
+            Err(error) => Box::pin(std::future::ready(Err(Failure::Ours(error)))),
+        }
+    }
+
+    fn secret(&self, call: &Call) -> Option<Secret> {
+        self.env_key.as_deref().and_then(|key| call.env(key))
+    }
+}
+
+fn secret_header(env_key: &str, text: &str) -> Result<HeaderValue, Error> {
+    let mut value = HeaderValue::from_str(text)
+        .map_err(|_| unusable(env_key, "it holds characters that a header cannot carry"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+fn unusable(key: &str, why: &str) -> Error {
+    Error::new(
+        downcity_types::ErrorCode::MissingConfig,
+        format!("The value of {key} cannot be used: {why}."),
+    )
+}
+
+/// The address for chat completions under a provider's root.
+///
+/// # Errors
+/// A sentence that says what is wrong with the root.
+pub(crate) fn parse_base_url(text: &str) -> Result<Uri, String> {
+    let root: Uri = text.parse().map_err(|_| format!("{text:?} is not a URL"))?;
+    if !matches!(root.scheme_str(), Some("http" | "https")) {
+        return Err("must begin with https:// or http://".to_owned());
+    }
+    let Some(authority) = root.authority() else { return Err("must name a host".to_owned()) };
+    if authority.as_str().contains('@') {
+        return Err("must not hold a user name; keys belong into the env".to_owned());
+    }
+    let path = root.path().trim_end_matches('/');
+    let query = root.query().map(|query| format!("?{query}")).unwrap_or_default();
+    Uri::builder()
+        .scheme(root.scheme_str().unwrap_or("https"))
+        .authority(authority.as_str())
+        .path_and_query(format!("{path}/chat/completions{query}"))
+        .build()
+        .map_err(|_| format!("{text:?} is not a URL"))
+}

@@ -1,0 +1,195 @@
+//! `POST /v1/ai/chat/completions`
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use downcity_core::{Body, Cx, Error, JsonObject, Reply, Result};
+use downcity_types::ErrorCode;
+use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};
+use http::{HeaderMap, HeaderValue, Response};
+use http_body::Body as _;
+use schemars::JsonSchema;
+use serde_json::{Map, Value};
+
+use crate::catalog::{CallSettings, Model};
+use crate::config::Mode;
+use crate::exchange::{run, send};
+use crate::failure::{Failure, Refusal};
+use crate::limits::Patience;
+use crate::metering::Meter;
+use crate::outgoing::Outgoing;
+use crate::provider::{Content, read_answer, read_error, redact};
+use crate::service::Ai;
+use crate::stream::body::stream_body;
+use crate::stream::relay::{Relay, Tap};
+use crate::stream::tap::{JsonTap, StreamTap, usage_of};
+
+/// Whole answers up to this size are read before they are passed on: head and body leave together.
+const READ_WHOLE: u64 = 256 * 1024;
+
+static UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
+/// Names under which providers tell their own request id.
+const REQUEST_IDS: [&str; 4] =
+    ["x-request-id", "request-id", "x-amzn-requestid", "apim-request-id"];
+
+/// A chat completion in the form of OpenAI. Fields that are not listed are passed on as well.
+#[derive(Clone, Debug, JsonSchema)]
+pub struct ChatRequest {
+    /// Id of the model; without it the default model answers.
+    pub model: Option<String>,
+    /// The conversation so far.
+    pub messages: Vec<Map<String, Value>>,
+    /// Whether the answer is a stream of events.
+    pub stream: Option<bool>,
+    /// City of the user; may be left out. It is never passed on.
+    pub city_id: Option<String>,
+}
+
+impl Ai {
+    pub(crate) async fn chat(
+        self: Arc<Self>,
+        cx: Cx,
+        input: JsonObject<ChatRequest>,
+    ) -> Result<Reply> {
+        let catalog = self.catalog();
+        let outgoing =
+            Outgoing::read(&input.bytes, |asked| catalog.resolve(asked, Mode::Openai, &cx))?;
+        let Outgoing { body, model, hide_usage } = outgoing;
+        let meter = Meter::begin(&cx, &model, Mode::Openai, catalog.take_slot()?);
+        let on_disconnect = catalog.settings.on_disconnect;
+        let work = async move {
+            let settings = &catalog.settings;
+            let response = connect(&meter, &model, body, settings)
+                .await
+                .map_err(|failure| failed(&meter, &model, failure))?;
+            if !response.status().is_success() {
+                return refused(response, &meter, &model, settings).await;
+            }
+            relayed(response, meter, hide_usage, settings).await
+        };
+        run(&cx, on_disconnect, work).await
+    }
+}
+
+/// Sends the request; once more where no connection could be made, as nothing was sent then.
+async fn connect(
+    meter: &Meter,
+    model: &Model,
+    body: Bytes,
+    settings: &CallSettings,
+) -> Result<Response<Body>, Failure> {
+    match send(meter.cx(), model, body.clone(), &settings.limits).await {
+        Err(Failure::Unreachable(_)) => {
+            meter.retried();
+            send(meter.cx(), model, body, &settings.limits).await
+        }
+        answer => answer,
+    }
+}
+
+fn failed(meter: &Meter, model: &Model, failure: Failure) -> Error {
+    tracing::warn!(
+        request_id = meter.cx().request_id(),
+        provider = model.provider.id,
+        model = model.id,
+        ?failure,
+        "the provider failed"
+    );
+    failure.into_error()
+}
+
+/// An answer of success: streams and long answers are relayed, short ones are read first.
+async fn relayed(
+    response: Response<Body>,
+    mut meter: Meter,
+    hide_usage: bool,
+    settings: &CallSettings,
+) -> Result<Reply> {
+    let (parts, body) = response.into_parts();
+    let mut reply = Reply::new(parts.status);
+    reply.headers = passed_headers(&parts.headers);
+    let content = Content::of(&parts.headers);
+    let tap = match content {
+        Content::EventStream => {
+            reply.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            reply.headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
+            Tap::Stream(StreamTap::new(hide_usage))
+        }
+        Content::Json if body.size_hint().upper().is_none_or(|length| length > READ_WHOLE) => {
+            Tap::Json(JsonTap::default())
+        }
+        Content::Json | Content::Unknown => {
+            let bytes = read_answer(body, &settings.limits).await.map_err(Failure::into_error)?;
+            meter.first_byte();
+            if !is_json_object(&bytes, content) {
+                let what = "not a JSON object".to_owned();
+                return Err(Failure::Unreadable(what).into_error());
+            }
+            meter.usage(usage_of(&bytes));
+            meter.close();
+            reply.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            reply.body = bytes.into();
+            return Ok(reply);
+        }
+    };
+    let cx = meter.cx().clone();
+    let patience = Patience::new(&settings.limits, cx.elapsed());
+    let relay = Relay::new(body, tap, patience, meter);
+    reply.body = stream_body(relay, &cx, settings.on_disconnect);
+    Ok(reply)
+}
+
+/// Answers that say they are JSON are believed at their first byte; others are read.
+fn is_json_object(bytes: &[u8], content: Content) -> bool {
+    let first = bytes.iter().find(|byte| !byte.is_ascii_whitespace());
+    first == Some(&b'{')
+        && (content == Content::Json
+            || serde_json::from_slice::<serde::de::IgnoredAny>(bytes).is_ok())
+}
+
+/// Any other answer: a JSON object as it is, anything else as an error of ours. The refusal of our
+/// own key is not the caller's matter.
+async fn refused(
+    response: Response<Body>,
+    meter: &Meter,
+    model: &Model,
+    settings: &CallSettings,
+) -> Result<Reply> {
+    let (parts, body) = response.into_parts();
+    let status = parts.status;
+    let bytes = read_error(body, &settings.limits).await;
+    let secret = model.provider.protocol.secret(meter.cx());
+    let refusal =
+        Refusal { status, retry_after: parts.headers.get(RETRY_AFTER).cloned(), message: None };
+    let is_key_fault = matches!(status.as_u16(), 401 | 403);
+    let is_error = status.is_client_error() || status.is_server_error();
+    let is_json = serde_json::from_slice::<Map<String, Value>>(&bytes).is_ok();
+    if is_json && is_error && !is_key_fault {
+        let mut reply = Reply::new(status);
+        reply.headers = passed_headers(&parts.headers);
+        reply.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        reply.body = Body::from(redact(text, secret));
+        return Ok(reply);
+    }
+    let error = failed(meter, model, Failure::Refused(refusal));
+    Err(match error.code() {
+        ErrorCode::UpstreamAuth => error,
+        _ if is_error => error.with_status(status),
+        _ => error,
+    })
+}
+
+/// The headers of a provider's answer that are passed on; all others are the connection's matter.
+fn passed_headers(headers: &HeaderMap) -> HeaderMap {
+    let mut passed = HeaderMap::with_capacity(8);
+    for name in [CONTENT_TYPE, RETRY_AFTER] {
+        if let Some(value) = headers.get(&name) {
+            passed.insert(name, value.clone());
+        }
+    }
+    if let Some(id) = REQUEST_IDS.iter().find_map(|name| headers.get(*name)) {
+        passed.insert(&UPSTREAM_REQUEST_ID, id.clone());
+    }
+    passed
+}

@@ -1,0 +1,107 @@
+//! `GET /v1/ai/models`
+
+use std::sync::Arc;
+
+use downcity_core::{Cx, Result};
+use downcity_types::EnvRequirement;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+
+use crate::catalog::Model;
+use crate::config::Mode;
+use crate::service::Ai;
+
+/// The models, in the form of the Federation and in that of OpenAI.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ModelList {
+    /// Always `list`.
+    pub object: &'static str,
+    /// The models; the first one is the default of `text`.
+    pub items: Vec<ListedModel>,
+    /// The same models as OpenAI clients read them.
+    pub data: Vec<OpenAiModel>,
+}
+
+/// A model as callers see it.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct ListedModel {
+    /// Id to call it by.
+    pub id: String,
+    /// Name to show.
+    pub name: String,
+    /// What it is good for.
+    pub description: String,
+    /// The modes it offers.
+    pub modalities: Vec<Mode>,
+    /// Words to group models by.
+    pub tags: Vec<String>,
+    /// Anything else to know about it.
+    pub meta: Map<String, Value>,
+    /// The env keys that it needs. For the admin only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub env_requirements: Option<Vec<EnvRequirement>>,
+    /// The modes of which it is the default. For the admin only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_modes: Option<Vec<Mode>>,
+}
+
+/// A model as OpenAI clients read it.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct OpenAiModel {
+    /// Id to call it by.
+    pub id: String,
+    /// Always `model`.
+    pub object: &'static str,
+    /// Always 0: when a model was made is not known.
+    pub created: i64,
+    /// Always `downcity`: providers are the operator's matter.
+    pub owned_by: &'static str,
+}
+
+/// No input.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(crate) struct Nothing {}
+
+impl Ai {
+    pub(crate) async fn models(self: Arc<Self>, cx: Cx, _: Nothing) -> Result<ModelList> {
+        let catalog = self.catalog();
+        let is_admin = cx.identity().is_admin();
+        let visible =
+            |model: &&Arc<Model>| is_admin || (!model.hidden && model.missing_env(&cx).is_none());
+        let models: Vec<&Arc<Model>> = catalog.listed().into_iter().filter(visible).collect();
+        let data = models.iter().map(|model| OpenAiModel {
+            id: model.id.clone(),
+            object: "model",
+            created: 0,
+            owned_by: "downcity",
+        });
+        Ok(ModelList {
+            object: "list",
+            data: data.collect(),
+            items: models.iter().map(|model| ListedModel::new(model, is_admin)).collect(),
+        })
+    }
+}
+
+impl ListedModel {
+    /// The provider's own name of the model is shown to the admin only.
+    fn new(model: &Model, is_admin: bool) -> Self {
+        let mut meta = model.meta.clone();
+        if is_admin {
+            meta.insert("upstream_model".to_owned(), model.upstream_model.clone().into());
+        } else {
+            meta.shift_remove("upstream_model");
+        }
+        Self {
+            id: model.id.clone(),
+            name: model.name.clone(),
+            description: model.description.clone(),
+            modalities: model.modes.clone(),
+            tags: model.tags.clone(),
+            meta,
+            env_requirements: is_admin.then(|| model.env.clone()),
+            default_modes: is_admin.then(|| model.default_modes.clone()),
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! `POST /v1/ai/stream`
+
+use std::sync::Arc;
+
+use downcity_core::{Cx, Reply, Result, Sse};
+use http::header::{CONNECTION, HeaderName};
+use http::{HeaderValue, Version};
+
+use super::answer_of;
+use crate::config::Mode;
+use crate::convert::request::TextInput;
+use crate::exchange::{run, send_with_retries};
+use crate::failure::Failure;
+use crate::metering::Meter;
+use crate::outgoing::Outgoing;
+use crate::provider::Content;
+use crate::service::Ai;
+use crate::stream::body::stream_body;
+use crate::stream::encoder::Encoder;
+use crate::stream::ui::UiStream;
+
+/// Tells clients which protocol the stream speaks.
+static PROTOCOL: HeaderName = HeaderName::from_static("x-vercel-ai-ui-message-stream");
+
+impl Ai {
+    pub(crate) async fn stream(self: Arc<Self>, cx: Cx, input: TextInput) -> Result<Reply> {
+        let catalog = self.catalog();
+        input.check(&catalog.settings)?;
+        let model = catalog.resolve(input.model.as_deref(), Mode::Stream, &cx)?;
+        let body = Outgoing::chat(&input, &model, true)?.body;
+        let answer = answer_of(&cx, &model, &input);
+        let meter = Meter::begin(&cx, &model, Mode::Stream, catalog.take_slot()?);
+        let on_disconnect = catalog.settings.on_disconnect;
+        let call = cx.clone();
+        let work = async move {
+            let settings = &catalog.settings;
+            // The provider's status comes first: a failure here has a status of its own.
+            let response = send_with_retries(&meter, &model, body, settings)
+                .await
+                .map_err(Failure::into_error)?;
+            if Content::of(response.headers()) != Content::EventStream {
+                let what = "not an event stream".to_owned();
+                return Err(Failure::Unreadable(what).into_error());
+            }
+            let encoder = Encoder::new(answer, input.tool_names());
+            let stream = UiStream::new(response.into_body(), encoder, &settings.limits, meter);
+            let mut reply = Reply::from(Sse(stream_body(stream, &call, on_disconnect)));
+            reply.headers.insert(&PROTOCOL, HeaderValue::from_static("v1"));
+            if call.parts().version < Version::HTTP_2 {
+                reply.headers.insert(CONNECTION, HeaderValue::from_static("keep-alive"));
+            }
+            Ok(reply)
+        };
+        run(&cx, on_disconnect, work).await
+    }
+}

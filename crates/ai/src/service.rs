@@ -1,0 +1,105 @@
+//! The service `ai`: its state and its routes.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use downcity_core::{ErrorShape, Service, ServiceDef, USER_OR_ADMIN};
+
+use crate::catalog::Catalog;
+use crate::config::{AiConfig, MAX_CALL_MS, Problem};
+use crate::upstream::{HyperUpstream, Upstream};
+
+/// The core's own limit for our actions: beyond every limit that can be configured for a call.
+const GUARD: Duration = Duration::from_millis(MAX_CALL_MS + 60_000);
+
+/// The service `ai`: a catalog of models behind which providers stand.
+pub struct Ai {
+    catalog: ArcSwap<Catalog>,
+}
+
+impl Ai {
+    /// The service with this configuration.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the configuration.
+    pub fn new(config: AiConfig) -> Result<Arc<Self>, Vec<Problem>> {
+        let catalog = build(&config)?;
+        Ok(Arc::new(Self { catalog: ArcSwap::from_pointee(catalog) }))
+    }
+
+    /// Takes another configuration; calls under way end with the one that they began with.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the configuration. The running one stays then.
+    pub fn apply(&self, config: AiConfig) -> Result<(), Vec<Problem>> {
+        let catalog = build(&config)?;
+        self.catalog.store(Arc::new(catalog));
+        Ok(())
+    }
+
+    pub(crate) fn catalog(&self) -> Arc<Catalog> {
+        self.catalog.load_full()
+    }
+}
+
+fn build(config: &AiConfig) -> Result<Catalog, Vec<Problem>> {
+    let connect = Duration::from_millis(config.timeouts.connect_ms);
+    let upstream = HyperUpstream::new(connect).map_err(|error| {
+        vec![Problem { path: "provider".to_owned(), message: format!("no TLS: {error}") }]
+    })?;
+    let upstream: Arc<dyn Upstream> = Arc::new(upstream);
+    Catalog::build(config, &upstream)
+}
+
+impl Service for Ai {
+    fn id(&self) -> &'static str {
+        "ai"
+    }
+
+    fn name(&self) -> &'static str {
+        "AI"
+    }
+
+    fn define(self: Arc<Self>, service: &mut ServiceDef) {
+        let ai = self.clone();
+        service.instruction(include_str!("instruction.md")).env_scope(
+            "ai-models",
+            "AI Models",
+            move || ai.catalog().env_requirements(),
+        );
+        service
+            .get("models", USER_OR_ADMIN, &self, Self::models)
+            .summary("List the models that can be called now.")
+            .description(
+                "Users see the models whose env keys are set; the admin sees all of them, with the \
+                 keys that they need. `data` is the same list in the form of OpenAI.",
+            );
+        service
+            .post("text", USER_OR_ADMIN, &self, Self::text)
+            .summary("Answer a conversation with one whole message.")
+            .timeout(GUARD)
+            .cancel_on_disconnect();
+        service
+            .post("stream", USER_OR_ADMIN, &self, Self::stream)
+            .summary("Answer a conversation with a UI message stream.")
+            .description(
+                "Server-sent events: each `data:` holds one chunk, the last one `[DONE]`. A failure \
+                 before the first chunk has its own status; a later one is an `error` chunk.",
+            )
+            .produces("text/event-stream")
+            .timeout(GUARD)
+            .cancel_on_disconnect();
+        service
+            .post("chat/completions", USER_OR_ADMIN, &self, Self::chat)
+            .summary("Pass a chat completion on to the model's provider, in the form of OpenAI.")
+            .description(
+                "Fields and answers are the provider's. `model` is an id of GET /v1/ai/models, or \
+                 absent for the default model.",
+            )
+            .errors(ErrorShape::OpenAi)
+            .produces("application/json")
+            .timeout(GUARD)
+            .cancel_on_disconnect();
+    }
+}

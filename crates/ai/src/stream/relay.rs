@@ -1,0 +1,129 @@
+//! A provider's answer passed on byte by byte.
+
+use std::collections::VecDeque;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use downcity_core::{Body, BoxError};
+use downcity_types::OpenAiError;
+use http_body::{Body as _, SizeHint};
+
+use super::body::Source;
+use super::tap::{JsonTap, StreamTap};
+use crate::failure::Failure;
+use crate::limits::Patience;
+use crate::metering::Meter;
+
+/// What watches the bytes.
+pub(crate) enum Tap {
+    Stream(StreamTap),
+    Json(JsonTap),
+}
+
+/// Passes an answer on and closes the account of its call at the end.
+pub(crate) struct Relay {
+    body: Body,
+    tap: Tap,
+    out: VecDeque<Bytes>,
+    patience: Patience,
+    meter: Meter,
+    broken: Option<BoxError>,
+    has_ended: bool,
+}
+
+impl Relay {
+    pub(crate) fn new(body: Body, tap: Tap, patience: Patience, meter: Meter) -> Self {
+        let out = VecDeque::new();
+        Self { body, tap, out, patience, meter, broken: None, has_ended: false }
+    }
+
+    fn data(&mut self, bytes: Bytes) {
+        self.meter.first_byte();
+        self.patience.touch();
+        match &mut self.tap {
+            Tap::Stream(tap) => tap.push(bytes, &mut self.out),
+            Tap::Json(tap) => {
+                tap.push(&bytes);
+                self.out.push_back(bytes);
+            }
+        }
+        if self.body.is_end_stream() {
+            self.end();
+        } else if self.patience.is_over() {
+            self.break_off(Failure::TimedOut);
+        }
+    }
+
+    fn end(&mut self) {
+        self.has_ended = true;
+        let usage = match &mut self.tap {
+            Tap::Stream(tap) => {
+                tap.end(&mut self.out);
+                tap.usage().cloned()
+            }
+            Tap::Json(tap) => std::mem::take(tap).end(),
+        };
+        self.meter.usage(usage);
+        self.meter.close();
+    }
+
+    /// A stream ends with an error event, after its last whole event; other answers break.
+    fn break_off(&mut self, failure: Failure) {
+        self.has_ended = true;
+        tracing::warn!(request_id = self.meter.cx().request_id(), ?failure, "the answer broke off");
+        match &self.tap {
+            Tap::Stream(tap) => {
+                self.meter.usage(tap.usage().cloned());
+                let error = OpenAiError::new(failure.code(), failure.sentence(), None);
+                let error = serde_json::to_string(&error).unwrap_or_default();
+                self.out.push_back(format!("data: {error}\n\n").into());
+            }
+            Tap::Json(_) => self.broken = Some(failure.sentence().into()),
+        }
+        self.meter.close();
+        // The connection to the provider is of no use any more.
+        self.body = Body::Empty;
+    }
+}
+
+impl Source for Relay {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
+        loop {
+            if let Some(bytes) = self.out.pop_front() {
+                if !bytes.is_empty() {
+                    return Poll::Ready(Some(Ok(bytes)));
+                }
+            } else if self.has_ended {
+                return Poll::Ready(self.broken.take().map(Err));
+            } else {
+                match Pin::new(&mut self.body).poll_frame(cx) {
+                    Poll::Ready(Some(Ok(frame))) => {
+                        if let Ok(bytes) = frame.into_data() {
+                            self.data(bytes);
+                        }
+                    }
+                    Poll::Ready(Some(Err(error))) => self.break_off(Failure::Broken(error)),
+                    Poll::Ready(None) => self.end(),
+                    Poll::Pending if self.patience.poll(cx).is_ready() => {
+                        self.break_off(Failure::TimedOut);
+                    }
+                    Poll::Pending => return Poll::Pending,
+                }
+            }
+        }
+    }
+
+    fn is_done(&self) -> bool {
+        self.has_ended && self.out.is_empty() && self.broken.is_none()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.tap {
+            // Events may be left out or added.
+            Tap::Stream(_) => SizeHint::default(),
+            Tap::Json(_) if self.out.is_empty() => self.body.size_hint(),
+            Tap::Json(_) => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Watching a relayed answer for its usage.
+//!
+//! # Streams
+//! Bytes are passed on untouched up to the last complete event; an incomplete one waits for its
+//! end, which costs readers nothing, as they act on whole events only. The complete part is searched
+//! for `"usage"` followed by an object, and only an event that has one is parsed. Where the caller
+//! did not ask for usage, the event that tells nothing else (no choices) is left out: it exists
+//! because we asked for it. `"usage":null` in other events stays.
+//!
+//! # Whole answers
+//! The last part of the body is kept by reference (no copy) and searched once, at the end.
+
+use std::collections::VecDeque;
+use std::sync::LazyLock;
+
+use bytes::{Bytes, BytesMut};
+use memchr::memmem::Finder;
+use serde::Deserialize;
+use serde::de::IgnoredAny;
+use serde_json::Value;
+
+static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
+
+/// The most bytes of an incomplete event that wait for its end. A longer one is no usage event and
+/// is passed on as it comes.
+const MAX_HELD: usize = 256 * 1024;
+/// Bytes that a blank line can be split over.
+const OVERLAP: usize = 3;
+/// The part of a whole answer that is kept for the search.
+const MAX_KEPT: usize = 1024 * 1024;
+
+/// Watches a stream of events.
+pub(crate) struct StreamTap {
+    /// The incomplete event.
+    held: BytesMut,
+    /// In the middle of an event that is too long to wait for.
+    passing: bool,
+    hide: bool,
+    usage: Option<Value>,
+}
+
+/// An event with usage, as far as it is read.
+#[derive(Deserialize)]
+struct UsageEvent {
+    #[serde(default)]
+    usage: Option<Value>,
+    #[serde(default)]
+    choices: Option<Vec<IgnoredAny>>,
+}
+
+impl StreamTap {
+    /// With `hide`, events that tell nothing but usage are left out.
+    pub(crate) fn new(hide: bool) -> Self {
+        Self { held: BytesMut::new(), passing: false, hide, usage: None }
+    }
+
+    /// The usage that was seen last.
+    pub(crate) fn usage(&self) -> Option<&Value> {
+        self.usage.as_ref()
+    }
+
+    /// Takes bytes of the stream and puts what may be passed on into `out`.
+    pub(crate) fn push(&mut self, mut bytes: Bytes, out: &mut VecDeque<Bytes>) {
+        if self.passing {
+            match self.pass(bytes, out) {
+                Some(rest) => bytes = rest,
+                None => return,
+            }
+        }
+        let complete = if self.held.is_empty() {
+            let end = last_boundary(&bytes).unwrap_or(0);
+            let complete = bytes.split_to(end);
+            self.held.extend_from_slice(&bytes);
+            complete
+        } else {
+            let from = self.held.len().saturating_sub(OVERLAP);
+            self.held.extend_from_slice(&bytes);
+            match last_boundary(&self.held[from..]) {
+                Some(end) => self.held.split_to(from + end).freeze(),
+                None => Bytes::new(),
+            }
+        };
+        self.complete(&complete, out);
+        if self.held.len() > MAX_HELD {
+            let long = self.held.split_to(self.held.len() - OVERLAP).freeze();
+            out.push_back(long);
+            self.passing = true;
+        }
+    }
+
+    /// Passes on an event that is too long to wait for; gives what follows its end.
+    fn pass(&mut self, bytes: Bytes, out: &mut VecDeque<Bytes>) -> Option<Bytes> {
+        self.held.extend_from_slice(&bytes);
+        let mut held = std::mem::take(&mut self.held).freeze();
+        match first_boundary(&held) {
+            Some(end) => {
+                out.push_back(held.split_to(end));
+                self.passing = false;
+                Some(held)
+            }
+            None => {
+                let tail = held.split_off(held.len().saturating_sub(OVERLAP));
+                out.push_back(held);
+                self.held.extend_from_slice(&tail);
+                None
+            }
+        }
+    }
+
+    /// The end of the stream: what was held may be passed on.
+    pub(crate) fn end(&mut self, out: &mut VecDeque<Bytes>) {
+        let rest = std::mem::take(&mut self.held).freeze();
+        if self.passing {
+            out.push_back(rest);
+        } else {
+            self.complete(&rest, out);
+        }
+    }
+
+    /// Passes whole events on, but for those that are to be hidden.
+    fn complete(&mut self, bytes: &Bytes, out: &mut VecDeque<Bytes>) {
+        let mut passed = 0;
+        let mut from = 0;
+        while let Some(hit) = USAGE.find(&bytes[from..]) {
+            let hit = from + hit;
+            from = hit + USAGE.needle().len();
+            if !begins_object(&bytes[from..]) {
+                continue;
+            }
+            let start = last_boundary(&bytes[..hit]).unwrap_or(0);
+            let end = first_boundary(&bytes[from..]).map_or(bytes.len(), |end| from + end);
+            from = end;
+            let Some(event) = read_event(&bytes[start..end]) else { continue };
+            let only_usage =
+                event.usage.is_some() && event.choices.is_none_or(|all| all.is_empty());
+            if event.usage.is_some() {
+                self.usage = event.usage;
+            }
+            if self.hide && only_usage {
+                if start > passed {
+                    out.push_back(bytes.slice(passed..start));
+                }
+                passed = end;
+            }
+        }
+        if passed < bytes.len() {
+            out.push_back(bytes.slice(passed..));
+        }
+    }
+}
+
+/// After the name of a field: `:` and the begin of an object.
+fn begins_object(bytes: &[u8]) -> bool {
+    let mut rest = bytes.iter().filter(|byte| !byte.is_ascii_whitespace());
+    rest.next() == Some(&b':') && rest.next() == Some(&b'{')
+}
+
+fn read_event(bytes: &[u8]) -> Option<UsageEvent> {
+    let mut data = Vec::new();
+    for line in bytes.split(|byte| matches!(byte, b'\n' | b'\r')) {
+        if let Some(text) = line.strip_prefix(b"data:") {
+            data.extend_from_slice(text);
+            data.push(b'\n');
+        }
+    }
+    serde_json::from_slice(&data).ok()
+}
+
+/// Where the last blank line ends.
+fn last_boundary(bytes: &[u8]) -> Option<usize> {
+    memchr::memrchr2_iter(b'\n', b'\r', bytes).find(|&at| is_boundary(bytes, at)).map(|at| at + 1)
+}
+
+/// Where the first blank line ends.
+fn first_boundary(bytes: &[u8]) -> Option<usize> {
+    memchr::memchr2_iter(b'\n', b'\r', bytes).find(|&at| is_boundary(bytes, at)).map(|at| at + 1)
+}
+
+/// Whether the line end at `at` ends a blank line: LF LF, CR LF CR LF, or CR CR.
+fn is_boundary(bytes: &[u8], at: usize) -> bool {
+    let before = |back: usize| at.checked_sub(back).and_then(|at| bytes.get(at)).copied();
+    match (bytes.get(at), before(1)) {
+        (Some(b'\n'), Some(b'\n')) | (Some(b'\r'), Some(b'\r')) => true,
+        (Some(b'\n'), Some(b'\r')) => before(2) == Some(b'\n'),
+        _ => false,
+    }
+}
+
+/// Watches an answer that is not streamed.
+#[derive(Default)]
+pub(crate) struct JsonTap {
+    kept: VecDeque<Bytes>,
+    length: usize,
+}
+
+impl JsonTap {
+    /// Keeps the bytes for the search; of long answers only the last part, where usage stands.
+    pub(crate) fn push(&mut self, bytes: &Bytes) {
+        self.length += bytes.len();
+        self.kept.push_back(bytes.clone());
+        while let Some(first) = self.kept.front()
+            && self.length - first.len() >= MAX_KEPT
+        {
+            self.length -= first.len();
+            self.kept.pop_front();
+        }
+    }
+
+    /// The usage of the answer.
+    pub(crate) fn end(self) -> Option<Value> {
+        let mut kept = self.kept;
+        if kept.len() == 1 {
+            return kept.pop_front().as_deref().and_then(usage_of);
+        }
+        let whole: Vec<u8> = kept.into_iter().flatten().collect();
+        usage_of(&whole)
+    }
+}
+
+/// The usage object of a JSON answer: the last field `usage` that is an object.
+pub(crate) fn usage_of(bytes: &[u8]) -> Option<Value> {
+    let hits = memchr::memmem::rfind_iter(bytes, USAGE.needle());
+    for hit in hits {
+        let rest = &bytes[hit + USAGE.needle().len()..];
+        if !begins_object(rest) {
+            continue;
+        }
+        let colon = memchr::memchr(b':', rest).unwrap_or(0);
+        let mut values = serde_json::Deserializer::from_slice(&rest[colon + 1..]).into_iter();
+        if let Some(Ok(value)) = values.next() {
+            return Some(value);
+        }
+    }
+    None
+}

@@ -1,0 +1,132 @@
+//! A provider's stream as a UI message stream.
+
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use downcity_core::{Body, BoxError};
+use tokio::time::Instant;
+
+use super::body::Source;
+use super::encoder::Encoder;
+use super::events::Events;
+use crate::failure::Failure;
+use crate::limits::{Alarm, CallLimits, Patience};
+use crate::metering::Meter;
+
+/// Chunks that are encoded before any are handed out, when the provider is faster than the client.
+const FLUSH_AT: usize = 16 * 1024;
+/// How long the provider may keep its connection open after it said that it is done.
+const AFTER_DONE: Duration = Duration::from_secs(1);
+
+/// Encodes a stream and closes the account of its call at the end.
+pub(crate) struct UiStream {
+    events: Events,
+    encoder: Encoder,
+    patience: Patience,
+    keep_alive: Duration,
+    keep_alive_alarm: Alarm,
+    last_sent: Instant,
+    meter: Meter,
+    /// The message is complete; only the end of the connection may follow.
+    is_complete: bool,
+    has_ended: bool,
+}
+
+impl UiStream {
+    pub(crate) fn new(body: Body, encoder: Encoder, limits: &CallLimits, meter: Meter) -> Self {
+        Self {
+            events: Events::new(body),
+            encoder,
+            patience: Patience::new(limits, meter.cx().elapsed()),
+            keep_alive: limits.keep_alive,
+            keep_alive_alarm: Alarm::default(),
+            last_sent: Instant::now(),
+            meter,
+            is_complete: false,
+            has_ended: false,
+        }
+    }
+
+    fn event(&mut self, data: &str) {
+        if self.is_complete {
+            return;
+        }
+        self.meter.first_byte();
+        self.patience.touch();
+        if data.trim() == "[DONE]" {
+            self.complete();
+            self.patience = Patience::after(AFTER_DONE);
+            return;
+        }
+        self.encoder.event(data);
+        if self.patience.is_over() {
+            self.fail(&Failure::TimedOut);
+        }
+    }
+
+    fn fail(&mut self, failure: &Failure) {
+        if !self.is_complete {
+            tracing::warn!(
+                request_id = self.meter.cx().request_id(),
+                ?failure,
+                "the stream broke off"
+            );
+            self.encoder.fail(&failure.sentence());
+        }
+        self.end();
+    }
+
+    fn complete(&mut self) {
+        if !std::mem::replace(&mut self.is_complete, true) {
+            self.encoder.end();
+            self.meter.usage(self.encoder.usage().cloned());
+            self.meter.close();
+        }
+    }
+
+    fn end(&mut self) {
+        self.complete();
+        self.has_ended = true;
+        // The connection to the provider is of no use any more.
+        self.events = Events::new(Body::Empty);
+    }
+
+    /// Reads what is there; says whether more may come later.
+    fn read(&mut self, cx: &mut Context<'_>) -> bool {
+        while !self.has_ended && self.encoder.len() < FLUSH_AT {
+            match self.events.poll_next(cx) {
+                Poll::Ready(Some(Ok(data))) => self.event(&data),
+                Poll::Ready(Some(Err(failure))) => self.fail(&failure),
+                Poll::Ready(None) => self.end(),
+                Poll::Pending if self.patience.poll(cx).is_ready() => self.fail(&Failure::TimedOut),
+                Poll::Pending => return true,
+            }
+        }
+        false
+    }
+}
+
+impl Source for UiStream {
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
+        let is_waiting = self.read(cx);
+        if self.encoder.len() > 0 {
+            self.last_sent = Instant::now();
+            return Poll::Ready(Some(Ok(self.encoder.take())));
+        }
+        if !is_waiting {
+            return Poll::Ready(None);
+        }
+        if !self.is_complete
+            && self.keep_alive_alarm.poll(cx, self.last_sent + self.keep_alive).is_ready()
+        {
+            self.last_sent = Instant::now();
+            return Poll::Ready(Some(Ok(Bytes::from_static(b": keep-alive\n\n"))));
+        }
+        Poll::Pending
+    }
+
+    fn is_done(&self) -> bool {
+        self.has_ended && self.encoder.len() == 0
+    }
+}

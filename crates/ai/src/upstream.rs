@@ -1,0 +1,75 @@
+//! The way to a provider: one HTTP request, one streamed answer.
+//!
+//! One pooled client serves all providers. It speaks HTTP/1.1, follows no redirects, decompresses
+//! nothing, and takes no proxy from the process environment.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use downcity_core::{Body, BoxError};
+use futures_util::future::BoxFuture;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+
+use crate::failure::Failure;
+
+/// Sends requests to providers.
+pub(crate) trait Upstream: Send + Sync {
+    /// Sends a request; resolves when the head of the answer is there. Dropping the future, or the
+    /// body of the answer, closes the connection.
+    fn send(&self, request: Request<Bytes>) -> BoxFuture<'static, Result<Response<Body>, Failure>>;
+}
+
+/// The pooled client.
+pub(crate) struct HyperUpstream(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+
+impl HyperUpstream {
+    /// A client with this limit for new connections.
+    ///
+    /// # Errors
+    /// When TLS cannot be set up.
+    pub(crate) fn new(connect_timeout: Duration) -> Result<Self, rustls::Error> {
+        let mut roots = rustls::RootCertStore::empty();
+        roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
+        let crypto = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = rustls::ClientConfig::builder_with_provider(crypto)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let mut tcp = HttpConnector::new();
+        tcp.enforce_http(false);
+        tcp.set_nodelay(true);
+        tcp.set_connect_timeout(Some(connect_timeout));
+        tcp.set_keepalive(Some(Duration::from_secs(60)));
+        let connector = HttpsConnectorBuilder::new()
+            .with_tls_config(tls)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(tcp);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(Duration::from_secs(60))
+            .build(connector);
+        Ok(Self(client))
+    }
+}
+
+impl Upstream for HyperUpstream {
+    fn send(&self, request: Request<Bytes>) -> BoxFuture<'static, Result<Response<Body>, Failure>> {
+        let answer = self.0.request(request.map(Full::new));
+        Box::pin(async move {
+            match answer.await {
+                Ok(response) => Ok(response.map(Body::from_http)),
+                Err(error) if error.is_connect() => {
+                    Err(Failure::Unreachable(BoxError::from(error)))
+                }
+                Err(error) => Err(Failure::Broken(BoxError::from(error))),
+            }
+        })
+    }
+}
