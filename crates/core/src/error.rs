@@ -194,6 +194,10 @@ impl From<DbError> for Error {
                 ErrorCode::Unavailable,
                 "The database is not available at the moment. Try again shortly.",
             ),
+            DbErrorKind::InvalidValue => (
+                ErrorCode::InvalidInput,
+                "A text of the input holds a character that cannot be stored (NUL).",
+            ),
             _ => (ErrorCode::Internal, "Something went wrong inside the Federation."),
         };
         Self::new(code, message).with_source(error)

@@ -108,14 +108,12 @@ pub fn claim<T: DeserializeOwned>(
 ///
 /// # Errors
 /// When the answer cannot be written as JSON, or the request was not claimed.
-pub fn record<T: Serialize>(
-    tx: &mut Tx<'_>,
-    request: &IdempotentRequest,
-    reply: &T,
-) -> Result<()> {
+pub fn record<T: Serialize>(tx: &mut Tx<'_>, request: &IdempotentRequest, reply: &T) -> Result<()> {
     let reply = serde_json::to_string(reply).map_err(Error::internal)?;
     tx.query_one(
-        sql!("UPDATE idempotency SET reply = $3 WHERE scope = $1 AND key = $2 RETURNING created_at"),
+        sql!(
+            "UPDATE idempotency SET reply = $3 WHERE scope = $1 AND key = $2 RETURNING created_at"
+        ),
         &[&request.scope, &request.key, &reply],
     )?;
     Ok(())

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use super::{store, unknown_city};
+use crate::idempotency::{self, IdempotentRequest};
 use crate::token::{self, IssueRequest, Revocation};
 use crate::{ADMIN, Cx, Error, Result, Runtime, Service, ServiceDef};
 
@@ -48,10 +49,10 @@ impl Service for CitiesService {
                 "Without limit all cities are listed, up to 1,000; next_cursor is there when more \
                  follow.",
             );
-        service
-            .post("create", ADMIN, &self, Self::create)
-            .summary("Create a city.")
-            .description("Without city_id an id is made. An id that is taken answers 409.");
+        service.post("create", ADMIN, &self, Self::create).summary("Create a city.").description(
+            "Without city_id an id is made. An id that is taken answers 409. A repeated \
+                 request with the same Idempotency-Key gets the first one's answer.",
+        );
         service
             .post("pause", ADMIN, &self, Self::pause)
             .summary("Pause a city: its tokens answer 403 and no new ones are issued.");
@@ -173,15 +174,18 @@ impl CitiesService {
                 id.to_owned()
             }
         };
+        let request = IdempotentRequest::of(&cx)?;
         let now = runtime.clock().now();
         let status = CityStatus::Active;
         let city = City { city_id, name, status, created_at: now, updated_at: now };
         let insert = move |tx: &mut Tx<'_>| {
-            if store::insert(tx, &city)? {
-                return Ok(city.clone());
-            }
-            Err(Error::new(ErrorCode::CityExists, "A city with this city_id exists already.")
-                .with_fix("Choose another city_id, or leave it out to have one made."))
+            idempotency::once(tx, request.as_ref(), |tx| {
+                if store::insert(tx, &city)? {
+                    return Ok(city.clone());
+                }
+                Err(Error::new(ErrorCode::CityExists, "A city with this city_id exists already.")
+                    .with_fix("Choose another city_id, or leave it out to have one made."))
+            })
         };
         runtime.change(insert).await
     }

@@ -10,8 +10,8 @@ mod store;
 mod sweep;
 mod worker;
 
-pub use job::{Job, JobCx, JobEnd, JobPolicy, Lease, NewJob};
 pub(crate) use job::JobRegistration;
+pub use job::{Job, JobCx, JobEnd, JobPolicy, Lease, NewJob};
 pub use store::{JobRow, JobStatus, enqueue, finish, get};
 pub use sweep::sweep;
 pub use worker::run_due;

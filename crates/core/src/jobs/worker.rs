@@ -140,10 +140,8 @@ async fn run(runtime: &Arc<Runtime>, job: JobRow, lease: Lease) {
         }
     };
     // When this write fails the lease runs out and the job is due again: nothing is lost.
-    let released = runtime
-        .db()
-        .write(move |tx| store::release(tx, &lease, release.clone(), now))
-        .await;
+    let released =
+        runtime.db().write(move |tx| store::release(tx, &lease, release.clone(), now)).await;
     if let Err(error) = released {
         tracing::warn!(%error, job = %job.job_id, "could not let go of a job; its lease will end");
     }

@@ -212,4 +212,21 @@ both_engines! {
         app.guest().get("/v1/cities/list").await.expect_error(401, "missing_credential");
         user.get("/v1/cities/list").await.expect_error(403, "forbidden");
     }
+
+    async fn a_repeated_create_makes_one_city(app: TestApp) {
+        let client = app.admin().with_header("idempotency-key", "sign-up-7");
+        let first = client.post("/v1/cities/create", json!({"name": "Once"})).await.expect(200);
+        let again = client.post("/v1/cities/create", json!({"name": "Once"})).await.expect(200);
+        assert_eq!(first, again);
+        let other = client.post("/v1/cities/create", json!({"name": "Twice"})).await;
+        other.expect_error(409, "idempotency_mismatch");
+        let list = app.admin().get("/v1/cities/list").await.expect(200);
+        let named = list["items"].as_array().unwrap().iter().filter(|city| city["name"] == "Once");
+        assert_eq!(named.count(), 1);
+    }
+
+    async fn a_text_that_cannot_be_stored_is_refused(app: TestApp) {
+        let reply = app.admin().post("/v1/cities/create", json!({"name": "a\u{0}b"})).await;
+        reply.expect_error(400, "invalid_input");
+    }
 }
