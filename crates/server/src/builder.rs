@@ -26,6 +26,7 @@ pub struct FederationBuilder {
     configuration: Configuration,
     services: RegistryBuilder,
     listen: Option<String>,
+    database: Option<DbOptions>,
     master_key: Option<MasterKey>,
     seeds: Vec<(String, Secret)>,
 }
@@ -43,6 +44,7 @@ impl Default for FederationBuilder {
             configuration: Configuration::Layers(ConfigSources::process()),
             services: Registry::builder(),
             listen: None,
+            database: None,
             master_key: None,
             seeds: Vec::new(),
         }
@@ -92,6 +94,13 @@ impl FederationBuilder {
         self
     }
 
+    /// Uses this database with these options, whatever is configured.
+    #[must_use]
+    pub fn database(mut self, options: DbOptions) -> Self {
+        self.database = Some(options);
+        self
+    }
+
     /// Opens the env vault with this key, whatever the environment says.
     #[must_use]
     pub fn master_key(mut self, key: MasterKey) -> Self {
@@ -122,7 +131,7 @@ impl FederationBuilder {
     pub async fn admin_key(mut self) -> Result<Secret, StartError> {
         let (loaded, sources) = self.load()?;
         let mut config = loaded.config;
-        let url = config.database_url().map_err(failed)?;
+        let url = self.database_options(&config)?.url;
         if url.sqlite_path().is_some_and(|path| !path.exists()) {
             let message = format!("There is no database {url} yet; fed serve makes it.");
             return Err(StartError::new(FailureKind::NotFound, message));
@@ -211,23 +220,30 @@ impl FederationBuilder {
         Ok(federation)
     }
 
+    fn database_options(&self, config: &Config) -> Result<DbOptions, StartError> {
+        match &self.database {
+            Some(options) => Ok(options.clone()),
+            None => Ok(DbOptions::new(config.database_url().map_err(failed)?)),
+        }
+    }
+
     fn kernel_options(
         &self,
         config: &Config,
         sources: Option<&ConfigSources>,
     ) -> Result<KernelOptions, StartError> {
-        let url = config.database_url().map_err(failed)?;
+        let database = self.database_options(config)?;
         let variable = |name: &str| sources.and_then(|sources| sources.variable(name));
         let master_key = match &self.master_key {
             Some(key) => MasterKeySource::Given(key.clone()),
             None => MasterKeySource::resolve(
                 variable("DOWNCITY_FEDERATION_MASTER_KEY"),
                 variable("DOWNCITY_FEDERATION_MASTER_KEY_FILE").map(Path::new),
-                &url,
+                &database.url,
             )
             .map_err(|error| StartError::new(FailureKind::NotAllowed, error.message()))?,
         };
-        let mut options = KernelOptions::new(DbOptions::new(url), master_key);
+        let mut options = KernelOptions::new(database, master_key);
         options.settings = settings(config);
         options.seeds = self.seeds.clone();
         let from_environment = SEEDED

@@ -135,6 +135,11 @@ impl LoadedConfig {
         source_of(&self.sources, key)
     }
 
+    /// Where exactly this key is set.
+    pub(super) fn source_here(&self, key: &str) -> Option<&Source> {
+        self.sources.get(key)
+    }
+
     /// Every value with its origin, in the order of the sections. Passwords are left out.
     pub fn effective(&self) -> Vec<Effective> {
         super::report::effective(self)
@@ -205,7 +210,10 @@ impl Layers {
         }
         match config {
             Some(config) if self.problems.is_empty() => Ok((config, self.sources)),
-            _ => Err(ConfigError { problems: self.problems }),
+            _ => {
+                self.problems.sort_by(|a, b| a.source.cmp(&b.source));
+                Err(ConfigError { problems: self.problems })
+            }
         }
     }
 

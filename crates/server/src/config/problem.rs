@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
-/// Where a value comes from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Where a value comes from. Sorts by layer, and within a file by line.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
     /// Nobody named it.
     #[default]

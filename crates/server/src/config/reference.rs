@@ -5,121 +5,184 @@ use std::fmt::Write as _;
 use serde_json::Value;
 
 use super::Config;
+use super::document::join;
 use super::environment::NAMED;
 use super::schema::{ConfigSchema, description};
 
-/// The fields that flags and named variables set, for the table.
+/// Flags and variables that set a key, beside those that [`NAMED`] lists.
 const OTHER_NAMES: &[(&str, &str)] =
     &[("server.listen", "`--listen`, `HOST`, `PORT`"), ("database.url", "`--database`")];
 
-/// A key with what a reader needs to know of it.
-struct Entry {
+/// A table of the file and its keys.
+struct Section {
+    /// Its path; empty for the file itself.
     path: String,
     description: String,
-    default: Value,
+    kind: Kind,
+    entries: Vec<Entry>,
 }
 
-/// A section and its keys.
-struct Section {
-    path: String,
+/// How often a table may stand in the file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Once.
+    Table,
+    /// Any number of times, each time a further item of a list.
+    Item,
+    /// Once in each item of a list.
+    WithinItem,
+}
+
+/// A key with what a reader needs to know of it.
+struct Entry {
+    key: String,
     description: String,
-    entries: Vec<Entry>,
+    is_required: bool,
+    /// `null` when there is none.
+    default: Value,
 }
 
 fn sections() -> Vec<Section> {
     let schema = ConfigSchema::new();
     let defaults = serde_json::to_value(Config::default()).unwrap_or_default();
     let mut sections = Vec::new();
-    collect(&schema, schema.root(), "", &defaults, &mut sections);
+    let root = Place { at: schema.root(), path: String::new(), description: String::new() };
+    collect(&schema, root, Kind::Table, &defaults, &mut sections);
     sections
 }
 
-fn collect(schema: &ConfigSchema, at: &Value, path: &str, value: &Value, into: &mut Vec<Section>) {
+struct Place<'a> {
+    at: &'a Value,
+    path: String,
+    description: String,
+}
+
+fn collect(
+    schema: &ConfigSchema,
+    place: Place<'_>,
+    kind: Kind,
+    defaults: &Value,
+    into: &mut Vec<Section>,
+) {
     let index = into.len();
-    let text = description(at);
-    into.push(Section { path: path.to_owned(), description: text, entries: Vec::new() });
+    let Place { at, path, description: text } = place;
+    let required: Vec<&Value> =
+        schema.alternatives(at).into_iter().filter_map(|schema| schema.get("required")).collect();
+    let is_required = |key: &str| {
+        required.iter().filter_map(|keys| keys.as_array()).flatten().any(|name| name == key)
+    };
+    into.push(Section { path: path.clone(), description: text, kind, entries: Vec::new() });
     for (key, child) in schema.properties(at).unwrap_or_default() {
-        let path = super::document::join(path, key);
-        let default = value.get(key).cloned().unwrap_or_default();
-        if default.is_object() {
-            collect(schema, child, &path, &default, into);
+        let default = defaults.get(key).or_else(|| child.get("default")).cloned();
+        let default = default.unwrap_or_default();
+        let inner = |at| Place { at, path: join(&path, key), description: description(child) };
+        if let Some(table) = schema.table(child) {
+            let kind = if kind == Kind::Table { kind } else { Kind::WithinItem };
+            collect(schema, inner(table), kind, &default, into);
+        } else if let Some(each) = schema.table_of_list(child) {
+            collect(schema, inner(each), Kind::Item, &Value::Null, into);
         } else {
-            let description = description(child);
-            into[index].entries.push(Entry { path, description, default });
+            let entry = Entry {
+                key: key.to_owned(),
+                description: description(child),
+                is_required: is_required(key),
+                default,
+            };
+            into[index].entries.push(entry);
         }
     }
 }
 
-/// The default as it stands in the file.
-fn shown(default: &Value) -> String {
-    match default {
-        Value::Null => String::new(),
-        other => other.to_string(),
-    }
+/// How the names of a key look from outside the file.
+fn other_names(path: &str) -> Option<String> {
+    let named =
+        NAMED.iter().filter(|(_, _, key)| *key == path).map(|(name, ..)| format!("`{name}`"));
+    let other =
+        OTHER_NAMES.iter().filter(|(key, _)| *key == path).map(|(_, names)| (*names).to_owned());
+    let names: Vec<String> = other.chain(named).collect();
+    (!names.is_empty()).then(|| names.join(", "))
 }
 
-/// The table of all keys, as Markdown.
+/// All keys as Markdown: one table per section.
 pub fn reference() -> String {
-    let mut text = String::from("| Key | Default | Meaning |\n|---|---|---|\n");
-    for entry in sections().into_iter().flat_map(|section| section.entries) {
-        let mut meaning = entry.description.replace('|', "\\|");
-        let named = NAMED.iter().find(|(_, _, key)| *key == entry.path);
-        let other = OTHER_NAMES.iter().find(|(key, _)| *key == entry.path);
-        let names: Vec<String> = other
-            .map(|(_, names)| (*names).to_owned())
-            .into_iter()
-            .chain(named.map(|(name, ..)| format!("`{name}`")))
-            .collect();
-        if !names.is_empty() {
-            let _ = write!(meaning, " Also set by {}.", names.join(", "));
+    let mut text = String::new();
+    for section in sections().into_iter().filter(|section| !section.entries.is_empty()) {
+        let _ = write!(
+            text,
+            "### `{}`\n\n{}\n\n| Key | Default | Meaning |\n|---|---|---|\n",
+            section.header(),
+            section.description
+        );
+        for entry in &section.entries {
+            let default = match &entry.default {
+                _ if entry.is_required => "required".to_owned(),
+                Value::Null => "–".to_owned(),
+                default => format!("`{default}`"),
+            };
+            let mut meaning = entry.description.replace('|', "\\|");
+            if let Some(names) = other_names(&join(&section.path, &entry.key)) {
+                let _ = write!(meaning, " Also set by {names}.");
+            }
+            let _ = writeln!(text, "| `{}` | {default} | {meaning} |", entry.key);
         }
-        let default = match shown(&entry.default) {
-            none if none.is_empty() => "–".to_owned(),
-            some => format!("`{some}`"),
-        };
-        let _ = writeln!(text, "| `{}` | {default} | {meaning} |", entry.path);
+        text.push('\n');
     }
+    text.truncate(text.trim_end().len());
+    text.push('\n');
     text
 }
 
-/// A configuration file that says every default in comments.
+/// A configuration file that shows every default in comments.
 pub fn template() -> String {
     let mut text = String::from(
         "# The configuration of a Federation. Every key is optional; a commented line shows its default.\n\
          # A flag or an environment variable wins over this file; `fed config check` shows what is in\n\
          # effect and where it comes from. Keys and secrets do not belong here: they are env entries.\n",
     );
-    for section in sections() {
-        if section.entries.is_empty() {
-            continue;
-        }
-        let _ = write!(text, "\n# {}\n[{}]\n", section.description, section.path);
-        for entry in section.entries {
-            let key = entry.path.rsplit('.').next().unwrap_or_default();
-            for line in wrap(&entry.description, 96) {
-                let _ = writeln!(text, "# {line}");
-            }
-            let _ = match shown(&entry.default) {
-                none if none.is_empty() => writeln!(text, "# {key} ="),
-                some => writeln!(text, "# {key} = {some}"),
+    for section in sections().into_iter().filter(|section| !section.entries.is_empty()) {
+        text.push('\n');
+        comment(&mut text, &section.description);
+        // A list begins with its first table, so that an empty one has to stay a comment.
+        let mark = if section.kind != Kind::Table { "# " } else { "" };
+        let _ = writeln!(text, "{mark}{}", section.header());
+        for entry in &section.entries {
+            comment(&mut text, &entry.description);
+            let key = &entry.key;
+            let _ = match &entry.default {
+                _ if entry.is_required => writeln!(text, "# {key} = \"…\"  # required"),
+                Value::Null => writeln!(text, "# {key} ="),
+                default => writeln!(text, "# {key} = {default}"),
             };
         }
     }
     text
 }
 
-fn wrap(text: &str, width: usize) -> Vec<String> {
-    let mut lines = vec![String::new()];
-    for word in text.split(' ') {
-        let Some(line) = lines.last_mut() else { break };
-        if !line.is_empty() && line.len() + word.len() >= width {
-            lines.push(word.to_owned());
-        } else {
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line.push_str(word);
+impl Section {
+    /// The line that opens the section in the file.
+    fn header(&self) -> String {
+        match self.kind {
+            Kind::Item => format!("[[{}]]", self.path),
+            Kind::Table | Kind::WithinItem => format!("[{}]", self.path),
         }
     }
-    lines
+}
+
+/// Adds the text as comment lines of at most 100 columns.
+fn comment(into: &mut String, text: &str) {
+    let mut length = usize::MAX;
+    for word in text.split(' ') {
+        let needed = word.chars().count() + 1;
+        if length.saturating_add(needed) > 100 {
+            if length != usize::MAX {
+                into.push('\n');
+            }
+            into.push('#');
+            length = 1;
+        }
+        into.push(' ');
+        into.push_str(word);
+        length += needed;
+    }
+    into.push('\n');
 }

@@ -48,6 +48,19 @@ impl ConfigSchema {
         Some(known)
     }
 
+    /// The table that a value is; `None` for other values and for tables with free keys.
+    pub(super) fn table<'a>(&'a self, schema: &'a Value) -> Option<&'a Value> {
+        let mut tables = self.alternatives(schema).into_iter().filter(|schema| !is_null(schema));
+        let table = tables.next().filter(|schema| schema.get("properties").is_some())?;
+        tables.next().is_none().then_some(table)
+    }
+
+    /// The table that each item of a list is.
+    pub(super) fn table_of_list<'a>(&'a self, schema: &'a Value) -> Option<&'a Value> {
+        let lists = self.alternatives(schema);
+        lists.into_iter().find_map(|list| self.table(list.get("items")?))
+    }
+
     /// The schema of a key below a table.
     pub(super) fn child<'a>(&'a self, schema: &'a Value, key: &str) -> Option<&'a Value> {
         let known = self.properties(schema)?;
@@ -82,6 +95,10 @@ fn may_be(schema: &Value, wanted: &str) -> bool {
         Some(Value::Array(several)) => several.iter().any(|one| one == wanted),
         _ => true,
     }
+}
+
+fn is_null(schema: &Value) -> bool {
+    schema.get("type").is_some_and(|name| name == "null")
 }
 
 /// The first paragraph of a schema's description, on one line.

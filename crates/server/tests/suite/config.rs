@@ -1,0 +1,253 @@
+//! Layers, provenance, and what is said about mistakes.
+
+use std::path::PathBuf;
+
+use downcity_server::config::{ConfigError, ConfigSources, LoadedConfig, Source, template};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+type Variables<'a> = &'a [(&'a str, &'a str)];
+
+struct File {
+    folder: TempDir,
+}
+
+impl File {
+    fn new(text: &str) -> Self {
+        let folder = TempDir::new().unwrap();
+        std::fs::write(folder.path().join("federation.toml"), text).unwrap();
+        Self { folder }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.folder.path().join("federation.toml")
+    }
+
+    fn line(&self, line: usize) -> Source {
+        Source::File { path: self.path(), line }
+    }
+
+    fn sources(&self, variables: Variables<'_>) -> ConfigSources {
+        ConfigSources::with_environment(variables.iter().copied()).file(self.path())
+    }
+
+    fn load(&self, variables: Variables<'_>) -> LoadedConfig {
+        self.sources(variables).load().unwrap()
+    }
+
+    /// The problems as `line key message`.
+    fn problems(&self) -> Vec<String> {
+        let error = self.sources(&[]).load().unwrap_err();
+        let shown = |problem: &downcity_server::config::Problem| {
+            let Source::File { line, .. } = problem.source else { panic!("{problem}") };
+            format!("{line} {} {}", problem.key, problem.message)
+        };
+        error.problems.iter().map(shown).collect()
+    }
+}
+
+fn environment(variables: Variables<'_>) -> Result<LoadedConfig, ConfigError> {
+    ConfigSources::with_environment(variables.iter().copied())
+        .file(File::new("").path())
+        .load()
+        .or_else(|_| ConfigSources::with_environment(variables.iter().copied()).load())
+}
+
+#[test]
+fn without_anything_the_defaults_are_in_effect() {
+    let loaded = File::new("").load(&[]);
+    assert_eq!(loaded.config.server.listen, "127.0.0.1:43127");
+    assert_eq!(loaded.config.database.url, "sqlite:.base/downcity.sqlite");
+    assert_eq!(loaded.config.server.cors.origins, ["*"]);
+    assert_eq!(loaded.source("server.listen"), Source::Default);
+    assert_eq!(loaded.warnings, [""; 0]);
+}
+
+#[test]
+fn a_flag_wins_over_the_environment_and_that_over_the_file() {
+    let file = File::new(
+        "[server]\nlisten = \"127.0.0.1:1\"\nbody_limit = \"1MiB\"\n\n[database]\nurl = \"sqlite:file.sqlite\"\n",
+    );
+    let variables = [("PORT", "2"), ("DOWNCITY_FEDERATION_DATABASE_URL", "sqlite:env.sqlite")];
+
+    let loaded = file.load(&variables);
+    assert_eq!(loaded.config.server.listen, "127.0.0.1:2");
+    assert_eq!(loaded.source("server.listen"), Source::Env("PORT".into()));
+    assert_eq!(loaded.config.database.url, "sqlite:env.sqlite");
+    assert_eq!(loaded.config.server.body_limit.get(), 1 << 20);
+    assert_eq!(loaded.source("server.body_limit"), file.line(3));
+
+    let flagged = file
+        .sources(&variables)
+        .flag("--listen", "server.listen", "[::1]:3".into())
+        .load()
+        .unwrap();
+    assert_eq!(flagged.config.server.listen, "[::1]:3");
+    assert_eq!(flagged.source("server.listen"), Source::Flag("--listen"));
+}
+
+#[test]
+fn host_and_port_change_their_part_of_the_address() {
+    let listen = |variables| environment(variables).unwrap().config.server.listen;
+    assert_eq!(listen(&[("HOST", "0.0.0.0")]), "0.0.0.0:43127");
+    assert_eq!(listen(&[("HOST", "::1"), ("PORT", "80")]), "[::1]:80");
+    assert_eq!(listen(&[("PORT", "")]), "127.0.0.1:43127");
+    assert_eq!(
+        listen(&[("PORT", "1"), ("DOWNCITY_FEDERATION__SERVER__LISTEN", "a.example:2")]),
+        "a.example:2"
+    );
+}
+
+#[test]
+fn every_key_has_an_environment_variable() {
+    let loaded = environment(&[
+        ("DOWNCITY_FEDERATION__SERVER__BODY_LIMIT", "2MiB"),
+        ("DOWNCITY_FEDERATION__SERVER__MAX_CONNECTIONS", "7"),
+        ("DOWNCITY_FEDERATION__SERVER__CORS__ORIGINS", "[\"https://a.example\"]"),
+        ("DOWNCITY_FEDERATION__LOG__REQUESTS", "true"),
+        ("DOWNCITY_FEDERATION__TOKENS__MAX_TTL", "7d"),
+    ])
+    .unwrap();
+    assert_eq!(loaded.config.server.body_limit.get(), 2 << 20);
+    assert_eq!(loaded.config.server.max_connections, 7);
+    assert_eq!(loaded.config.server.cors.origins, ["https://a.example"]);
+    assert!(loaded.config.log.requests);
+    assert_eq!(loaded.config.tokens.max_ttl.unwrap().seconds(), 7 * 86_400);
+    assert_eq!(
+        loaded.source("log.requests"),
+        Source::Env("DOWNCITY_FEDERATION__LOG__REQUESTS".into())
+    );
+
+    let error = environment(&[("DOWNCITY_FEDERATION__SERVER__BODY_LIMITS", "2MiB")]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "environment DOWNCITY_FEDERATION__SERVER__BODY_LIMITS: server.body_limits is not a known \
+         key; did you mean \"body_limit\"?"
+    );
+}
+
+#[test]
+fn older_names_are_accepted_with_a_warning_and_lose_to_the_new_one() {
+    let loaded = environment(&[
+        ("DOWNCITY_CITY_DATABASE_URL", "sqlite:old.sqlite"),
+        ("DOWNCITY_CITY_BASE_URL", "https://old.example"),
+        ("DOWNCITY_FEDERATION_BASE_URL", "https://new.example"),
+    ])
+    .unwrap();
+    assert_eq!(loaded.config.database.url, "sqlite:old.sqlite");
+    assert_eq!(loaded.config.server.public_url.as_deref(), Some("https://new.example"));
+    let expected = "DOWNCITY_CITY_DATABASE_URL is an older name; rename it to DOWNCITY_FEDERATION_DATABASE_URL";
+    assert_eq!(loaded.warnings, [expected]);
+}
+
+#[test]
+fn all_problems_are_told_with_their_lines() {
+    let file = File::new(
+        "[server]\n\
+         lisen = \"127.0.0.1:1\"\n\
+         max_connections = \"many\"\n\
+         header_timeout = \"5 years\"\n\
+         public_url = \"fed.example.com\"\n\
+         [servr.cors]\n\
+         origins = []\n\
+         [log]\n\
+         format = \"yaml\"\n\
+         level = \"loud\"\n\
+         zzz = 1\n",
+    );
+    assert_eq!(
+        file.problems(),
+        [
+            "2 server.lisen is not a known key; did you mean \"listen\"?",
+            "3 server.max_connections must be a whole number, not a text",
+            "4 server.header_timeout must be a length of time of at least 1 ms, such as 30 \
+             (seconds), \"500ms\", \"30s\", \"5m\" or \"2h\"",
+            "5 server.public_url must be a URL such as https://fed.example.com, without query and \
+             fragment",
+            "6 servr is not a known key; did you mean \"server\"?",
+            "9 log.format unknown variant `yaml`, expected `text` or `json`",
+            "10 log.level must be error, warn, info, debug or trace, or a list such as \
+             info,downcity_ai=debug",
+            "11 log.zzz is not a known key; known here: format, level, requests",
+        ]
+    );
+}
+
+#[test]
+fn malformed_toml_is_told_with_its_line() {
+    let problems = File::new("[server]\nlisten = \"127.0.0.1:1\"\nbody_limit 5\n").problems();
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].starts_with("3  is not valid TOML: "), "{problems:?}");
+}
+
+#[test]
+fn values_that_cannot_work_are_refused() {
+    for (text, key) in [
+        ("[server]\nlisten = \"43127\"", "server.listen"),
+        ("[server]\nlisten = \"127.0.0.1:99999\"", "server.listen"),
+        ("[server]\nmax_connections = 0", "server.max_connections"),
+        ("[server.cors]\norigins = [\"app.example.com\"]", "server.cors.origins"),
+        ("[server.cors]\norigins = [\"https://app.example.com/\"]", "server.cors.origins"),
+        ("[tokens]\ndefault_ttl = \"2d\"\nmax_ttl = \"1d\"", "tokens.default_ttl"),
+        ("[tokens]\ndefault_ttl = 0", "tokens.default_ttl"),
+        ("[database]\nurl = \"mysql://root:geheim@db/x\"", "database.url"),
+        ("[metrics]\nlisten = \"9464\"", "metrics.listen"),
+    ] {
+        let problems = File::new(text).problems();
+        assert_eq!(problems.len(), 1, "{text}: {problems:?}");
+        assert!(problems[0].contains(key), "{problems:?}");
+        assert!(!problems[0].contains("geheim"), "{problems:?}");
+    }
+}
+
+#[test]
+fn a_named_file_has_to_exist() {
+    let error = ConfigSources::with_environment([("", ""); 0])
+        .file("/nowhere/federation.toml")
+        .load()
+        .unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "/nowhere/federation.toml:1: there is no such file; fed config init writes one"
+    );
+}
+
+#[test]
+fn the_effective_values_hide_the_password_of_the_database() {
+    let file = File::new("[database]\nurl = \"postgres://app:geheim@db.example/fed\"\n");
+    let values = serde_json::to_value(file.load(&[]).effective()).unwrap();
+    let find = |key: &str| {
+        values.as_array().unwrap().iter().find(|value| value["key"] == key).cloned().unwrap()
+    };
+    assert_eq!(
+        find("database.url"),
+        json!({
+            "key": "database.url",
+            "value": "postgres://app@db.example:5432/fed",
+            "source": format!("{}:2", file.path().display()),
+        })
+    );
+    assert_eq!(find("server.public_url")["value"], Value::Null);
+    assert_eq!(find("server.cors.origins")["source"], "default");
+    assert!(!values.to_string().contains("geheim"));
+}
+
+#[test]
+fn the_template_is_a_valid_file_that_changes_nothing() {
+    let loaded = File::new(&template()).load(&[]);
+    let defaults = File::new("").load(&[]);
+    assert_eq!(format!("{:?}", loaded.config), format!("{:?}", defaults.config));
+}
+
+#[test]
+fn every_default_of_the_template_can_be_taken_out_of_its_comment() {
+    let is_default = |line: &&str| line.starts_with("# ") && line.contains(" = ");
+    let lines: Vec<String> = template()
+        .lines()
+        .map(|line| if is_default(&line) { line[2..].to_owned() } else { line.to_owned() })
+        .filter(|line| !line.ends_with("# required"))
+        .collect();
+    let text = lines.join("\n");
+    assert!(text.contains("\nlisten = \"127.0.0.1:43127\"\n"), "{text}");
+    File::new(&text).load(&[]);
+}

@@ -1,0 +1,8 @@
+//! The server over real sockets, and its configuration.
+
+mod config;
+mod connections;
+mod federation;
+mod limits;
+mod observe;
+mod support;
