@@ -2,7 +2,6 @@
 //!
 //! identify → authorise → read and decode → city match → `before` hooks → handler → `after` hooks.
 
-use std::borrow::Cow;
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
@@ -12,7 +11,7 @@ use downcity_types::{ErrorCode, OpenAiError};
 use futures_util::FutureExt as _;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderName};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use percent_encoding::percent_decode_str;
 
@@ -31,8 +30,12 @@ pub(crate) async fn handle(runtime: &Arc<Runtime>, request: Request<Body>) -> Re
     let request_id = runtime.next_request_id();
     let (parts, body) = request.into_parts();
     let (action, params) = match find(runtime, &parts) {
-        Ok(found) => found,
-        Err(error) => return respond(&request_id, ErrorShape::Standard, Err(error)),
+        Found::Action(action, params) => (action.clone(), params),
+        Found::WrongMethod(allow) => {
+            let reply = other_methods(&parts.method, &allow);
+            return respond(&request_id, ErrorShape::Standard, reply);
+        }
+        Found::Nothing => return respond(&request_id, ErrorShape::Standard, Err(not_found())),
     };
     let shape = action.errors;
     let work = serve(runtime, &request_id, action, params, parts, body);
@@ -51,27 +54,25 @@ pub(crate) fn reply(runtime: &Runtime, reply: Result<Reply>) -> Response<Body> {
     respond(&runtime.next_request_id(), ErrorShape::Standard, reply)
 }
 
-fn find(runtime: &Runtime, parts: &Parts) -> Result<(Arc<Action>, PathParams)> {
+fn find<'a>(runtime: &'a Runtime, parts: &Parts) -> Found<'a> {
     let path = parts.uri.path();
-    let path = if path.contains('%') {
-        percent_decode_str(path).decode_utf8().map_err(|_| not_found())?
-    } else {
-        Cow::Borrowed(path)
-    };
-    match runtime.registry().find(&parts.method, &path) {
-        Found::Action(action, params) => Ok((action.clone(), params)),
-        Found::Nothing => Err(not_found()),
-        Found::WrongMethod(allow) => {
-            let error = Error::new(
-                ErrorCode::MethodNotAllowed,
-                format!("{} is not answered here; use {allow}.", parts.method),
-            );
-            Err(match HeaderValue::from_str(&allow) {
-                Ok(allow) => error.with_header(ALLOW, allow),
-                Err(_) => error,
-            })
-        }
+    if !path.contains('%') {
+        return runtime.registry().find(&parts.method, path);
     }
+    match percent_decode_str(path).decode_utf8() {
+        Ok(path) => runtime.registry().find(&parts.method, &path),
+        Err(_) => Found::Nothing,
+    }
+}
+
+/// What a path answers to methods that it does not have.
+fn other_methods(method: &Method, allow: &str) -> Result<Reply> {
+    let header = HeaderValue::from_str(allow).map_err(Error::internal)?;
+    if method == Method::OPTIONS {
+        return Ok(Reply::new(StatusCode::NO_CONTENT).with_header(ALLOW, header));
+    }
+    let message = format!("{method} is not answered here; use {allow}.");
+    Err(Error::new(ErrorCode::MethodNotAllowed, message).with_header(ALLOW, header))
 }
 
 fn not_found() -> Error {

@@ -65,6 +65,9 @@ both_engines! {
         let put = guest.send(Method::PUT, "/v1/demo.things/items/1", Body::Empty).await;
         put.expect_error(405, "method_not_allowed");
         assert_eq!(put.header("allow"), Some("GET, POST, DELETE, HEAD, OPTIONS"));
+        let options = guest.send(Method::OPTIONS, "/health", Body::Empty).await;
+        assert_eq!((options.status.as_u16(), options.body.len()), (204, 0));
+        assert_eq!(options.header("allow"), Some("GET, HEAD, OPTIONS"));
     }
 
     async fn unknown_addresses_are_404_in_the_common_shape(app: TestApp = demo) {
