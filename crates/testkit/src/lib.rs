@@ -27,11 +27,13 @@
 mod app;
 mod client;
 mod source;
+mod upstream;
 
 pub use app::{ADMIN_KEY, TestApp, TestAppBuilder};
 pub use client::{Client, TestReply};
 pub use downcity_db::Engine;
 pub use source::{TestClock, TestRandom};
+pub use upstream::{Answer, Gate, MockUpstream, Recorded};
 
 #[doc(hidden)]
 pub use tokio;
