@@ -3,10 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use downcity_ai::{Ai, AiConfig};
 use downcity_core::env::{ADMIN_KEY, AUTH_SECRET, MasterKey, MasterKeySource, SIGNING_KEY};
 use downcity_core::{
-    Hook, Kernel, KernelOptions, Registry, RegistryBuilder, RegistryError, Secret, Service,
-    Settings,
+    Hook, Kernel, KernelOptions, Registry, RegistryBuilder, Secret, Service, Settings,
 };
 use downcity_db::DbOptions;
 use serde_json::Value;
@@ -119,9 +119,12 @@ impl FederationBuilder {
     ///
     /// # Errors
     /// The rule that a service breaks.
-    pub fn openapi(self) -> Result<Value, RegistryError> {
-        let services = self.services.builtin(Arc::new(MetricsService { figures: None }));
-        Ok(downcity_core::views::openapi(&services.build()?, &Settings::default()))
+    pub fn openapi(self) -> Result<Value, String> {
+        let ai = ai(AiConfig::default()).map_err(|error| error.to_string())?;
+        let services = self.services.builtin(ai);
+        let services = services.builtin(Arc::new(MetricsService { figures: None }));
+        let registry = services.build().map_err(|error| error.to_string())?;
+        Ok(downcity_core::views::openapi(&registry, &Settings::default()))
     }
 
     /// The admin key that the configured database holds. Works while a server runs on it.
@@ -197,7 +200,8 @@ impl FederationBuilder {
             _ => None,
         };
         let options = self.kernel_options(&config, sources.as_ref())?;
-        let mut services = self.services;
+        let ai = ai(config.ai.clone())?;
+        let mut services = self.services.builtin(ai.clone());
         if figures.is_some() && own_address.is_none() {
             let figures = figures.clone();
             services = services.builtin(Arc::new(MetricsService { figures }));
@@ -209,7 +213,7 @@ impl FederationBuilder {
         if let Some(figures) = &figures {
             figures.follow(kernel.runtime());
         }
-        let mut federation = Federation::new(kernel, loaded, sources);
+        let mut federation = Federation::new(kernel, ai, loaded, sources);
         if let (Some(figures), Some(socket)) = (figures, own_address) {
             let runtime = federation.runtime().clone();
             federation.metrics = Some(figures.serve(socket, runtime).map_err(not_listening)?);
@@ -246,12 +250,20 @@ impl FederationBuilder {
         let mut options = KernelOptions::new(database, master_key);
         options.settings = settings(config);
         options.seeds = self.seeds.clone();
-        let from_environment = SEEDED
-            .iter()
-            .filter_map(|key| Some(((*key).to_owned(), Secret::new(variable(key)?.to_owned()))));
+        let keys = SEEDED.iter().copied().chain(config.provider_keys());
+        let from_environment =
+            keys.filter_map(|key| Some((key.to_owned(), Secret::new(variable(key)?.to_owned()))));
         options.seeds.extend(from_environment);
         Ok(options)
     }
+}
+
+/// The AI service. A configuration that was read is valid; one that a program made may not be.
+fn ai(config: AiConfig) -> Result<Arc<Ai>, StartError> {
+    Ai::new(config).map_err(|problems| {
+        let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        failed(lines.join("\n"))
+    })
 }
 
 fn settings(config: &Config) -> Settings {

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use downcity_ai::Ai;
 use downcity_core::token::{IssueRequest, issue};
 use downcity_core::{Body, Error, FirstStart, Kernel, Runtime};
 use downcity_types::IssuedToken;
@@ -15,6 +16,7 @@ use crate::http::Listener;
 /// A running node of a Federation. Dropped without [`Federation::shutdown`], it ends at once.
 pub struct Federation {
     kernel: Kernel,
+    ai: Arc<Ai>,
     loaded: LoadedConfig,
     sources: Option<ConfigSources>,
     pub(crate) listener: Option<Listener>,
@@ -29,10 +31,11 @@ impl Federation {
 
     pub(crate) fn new(
         kernel: Kernel,
+        ai: Arc<Ai>,
         loaded: LoadedConfig,
         sources: Option<ConfigSources>,
     ) -> Self {
-        Self { kernel, loaded, sources, listener: None, metrics: None }
+        Self { kernel, ai, loaded, sources, listener: None, metrics: None }
     }
 
     pub(crate) fn kernel(&self) -> &Kernel {
@@ -94,6 +97,8 @@ impl Federation {
     pub fn reload(&self) -> Result<(), ConfigError> {
         let Some(sources) = &self.sources else { return Ok(()) };
         let loaded = sources.load()?;
+        let applied = self.ai.apply(loaded.config.ai.clone());
+        applied.map_err(|problems| loaded.ai_error(problems))?;
         for section in self.config().differences(&loaded.config) {
             tracing::warn!("[{section}] has changed; restart to apply it");
         }

@@ -44,7 +44,8 @@ impl Checker<'_> {
         if !types.is_empty() && !types.iter().any(|wanted| has_type(value, wanted)) {
             let message = format!("must be {}, not {}", list(&types), type_name(value));
             self.found.push(Mismatch { path: path.to_owned(), message });
-            return false;
+            // Without it, a required key of a list's table would be reported as missing too.
+            return path.contains('[');
         }
         match value {
             Value::Object(values) => self.table(path, schema, values),

@@ -132,12 +132,16 @@ impl From<Config> for LoadedConfig {
 impl LoadedConfig {
     /// Where the value of a key comes from.
     pub fn source(&self, key: &str) -> Source {
-        source_of(&self.sources, key)
+        self.sources.get(key).cloned().unwrap_or_default()
     }
 
-    /// Where exactly this key is set.
-    pub(super) fn source_here(&self, key: &str) -> Option<&Source> {
-        self.sources.get(key)
+    /// What is wrong with `[ai]`, with its places.
+    pub(crate) fn ai_error(&self, problems: Vec<downcity_ai::Problem>) -> ConfigError {
+        let located = problems.into_iter().map(|problem| {
+            let key = format!("ai.{}", problem.path);
+            Problem { source: source_of(&self.sources, &key), key, message: problem.message }
+        });
+        ConfigError { problems: located.collect() }
     }
 
     /// Every value with its origin, in the order of the sections. Passwords are left out.

@@ -17,6 +17,7 @@ mod units;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use downcity_ai::AiConfig;
 use downcity_db::DbUrl;
 use downcity_types::Ttl;
 use schemars::JsonSchema;
@@ -41,6 +42,8 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// The life of user tokens.
     pub tokens: TokenConfig,
+    /// Models, and the providers behind them.
+    pub ai: AiConfig,
     /// What is logged, and how.
     pub log: LogConfig,
     /// Figures for Prometheus.
@@ -222,6 +225,17 @@ impl Config {
         }
     }
 
+    /// The env keys that providers and models read. Their first values may come from the
+    /// environment of the process.
+    pub(crate) fn provider_keys(&self) -> impl Iterator<Item = &str> {
+        let providers = self.ai.provider.iter().flat_map(|provider| {
+            let named = provider.env_key.iter().chain(&provider.base_url_env);
+            named.chain(provider.env.keys())
+        });
+        let models = self.ai.model.iter().flat_map(|model| model.env.keys());
+        providers.chain(models).map(String::as_str)
+    }
+
     /// The sections that differ and need a restart.
     pub(crate) fn differences(&self, other: &Self) -> Vec<&'static str> {
         let sections = [
@@ -262,6 +276,9 @@ impl Config {
         check("log.level", crate::telemetry::check_level(&self.log.level));
         if let Some(listen) = &self.metrics.listen {
             check("metrics.listen", check_listen(listen));
+        }
+        for problem in self.ai.validate() {
+            check(&format!("ai.{}", problem.path), Err(problem.message));
         }
         wrong
     }

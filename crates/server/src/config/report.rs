@@ -32,7 +32,7 @@ pub(super) fn effective(loaded: &LoadedConfig) -> Vec<Effective> {
 
 fn flatten(path: &str, value: Value, loaded: &LoadedConfig, into: &mut Vec<Effective>) {
     // Of the tables of a list, such as models, only what is set is of interest.
-    if path.contains('[') && loaded.source_here(path).is_none() {
+    if path.contains('[') && loaded.source(path) == Source::Default {
         return;
     }
     match value {

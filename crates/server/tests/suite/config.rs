@@ -241,13 +241,77 @@ fn the_template_is_a_valid_file_that_changes_nothing() {
 
 #[test]
 fn every_default_of_the_template_can_be_taken_out_of_its_comment() {
-    let is_default = |line: &&str| line.starts_with("# ") && line.contains(" = ");
-    let lines: Vec<String> = template()
+    // Tables of lists begin in a comment and have required keys: they are left as they are.
+    let mut in_list = false;
+    let template = template();
+    let lines: Vec<&str> = template
         .lines()
-        .map(|line| if is_default(&line) { line[2..].to_owned() } else { line.to_owned() })
-        .filter(|line| !line.ends_with("# required"))
+        .map(|line| {
+            in_list = (in_list || line.starts_with("# [")) && !line.starts_with('[');
+            let is_default =
+                |line: &&str| line.split_once(" = ").is_some_and(|(key, _)| !key.contains(' '));
+            let default = line.strip_prefix("# ").filter(|line| !in_list && is_default(line));
+            default.unwrap_or(line)
+        })
         .collect();
     let text = lines.join("\n");
     assert!(text.contains("\nlisten = \"127.0.0.1:43127\"\n"), "{text}");
     File::new(&text).load(&[]);
+}
+
+const MODELS: &str = "\
+[[ai.provider]]
+id = \"mock\"
+protocol = \"openai-chat\"
+base_url = \"http://127.0.0.1:9/v1\"
+env_key = \"MOCK_API_KEY\"
+
+[[ai.model]]
+id = \"mock-chat\"
+name = \"Mock\"
+provider = \"mock\"
+price = { input_per_m = 140000 }
+";
+
+#[test]
+fn models_are_listed_with_the_lines_that_set_them() {
+    let file = File::new(MODELS);
+    let loaded = file.load(&[]);
+    assert_eq!(loaded.config.ai.model[0].id, "mock-chat");
+    assert_eq!(loaded.source("ai.provider[0].base_url"), file.line(4));
+    assert_eq!(loaded.source("ai.model[0].price.input_per_m"), file.line(11));
+    let values = loaded.effective();
+    let of_models: Vec<&str> = values
+        .iter()
+        .map(|value| value.key.as_str())
+        .filter(|key| key.starts_with("ai.model"))
+        .collect();
+    assert_eq!(
+        of_models,
+        [
+            "ai.model[0].id",
+            "ai.model[0].name",
+            "ai.model[0].provider",
+            "ai.model[0].price.input_per_m"
+        ]
+    );
+}
+
+#[test]
+fn mistakes_in_providers_and_models_are_told_with_their_lines() {
+    let text = MODELS
+        .replace("env_key", "env_kee")
+        .replace("provider = \"mock\"", "provider = \"mok\"")
+        .replace("name = \"Mock\"", "name = 5");
+    let problems = File::new(&text).problems();
+    assert_eq!(problems.len(), 2, "{problems:?}");
+    let unknown = "5 ai.provider[0].env_kee is not a known key; did you mean \"env_key\"?";
+    assert_eq!(problems[0], unknown);
+    assert_eq!(problems[1], "9 ai.model[0].name must be a text, not a whole number");
+
+    let text = MODELS.replace("provider = \"mock\"", "provider = \"mok\"");
+    let problems = File::new(&text).problems();
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].starts_with("10 ai.model[0].provider "), "{problems:?}");
+    assert!(problems[0].contains("mock"), "{problems:?}");
 }
