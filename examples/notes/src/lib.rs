@@ -60,11 +60,11 @@ impl Hook for Moderation {
     async fn before(&self, call: &mut Call) -> Result<()> {
         let banned = call.require_env("NOTES_BANNED_WORDS")?.expose().to_lowercase();
         let text = call.input()["text"].as_str().unwrap_or_default().to_lowercase();
-        match banned.split(',').map(str::trim).find(|word| !word.is_empty() && text.contains(word))
-        {
-            Some(_) => Err(Error::new(ErrorCode::Unprocessable, "The text holds a banned word.")),
-            None => Ok(()),
+        let mut words = banned.split(',').map(str::trim).filter(|word| !word.is_empty());
+        if words.any(|word| text.contains(word)) {
+            return Err(Error::new(ErrorCode::Unprocessable, "The text holds a banned word."));
         }
+        Ok(())
     }
 }
 
