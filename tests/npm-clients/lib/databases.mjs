@@ -10,12 +10,12 @@ const run = promisify(execFile);
 export const ENGINES = ["SQLite", "PostgreSQL"];
 
 /**
- * Makes an empty database and gives its URL and how to remove it. `directory` is where an
- * embedded database puts its file.
+ * Makes an empty database and gives its URL, what else of the environment it asks for, and how to
+ * remove it. `directory` is where an embedded database puts its file.
  */
 export async function createDatabase(engine, directory) {
   if (engine === "SQLite") {
-    return { url: `sqlite:${join(directory, "data", "fed.sqlite")}`, remove: async () => {} };
+    return { url: `sqlite:${join(directory, "data", "fed.sqlite")}`, env: {}, remove: async () => {} };
   }
   const server = process.env.DOWNCITY_TEST_POSTGRES;
   if (!server) {
@@ -28,7 +28,9 @@ export async function createDatabase(engine, directory) {
   await psql(server, `CREATE DATABASE ${name}`);
   const url = new URL(server);
   url.pathname = `/${name}`;
-  return { url: url.href, remove: () => psql(server, `DROP DATABASE ${name} WITH (FORCE)`) };
+  // The nodes of a PostgreSQL Federation share a master key; none is made for them.
+  const env = { DOWNCITY_FEDERATION_MASTER_KEY: randomBytes(32).toString("base64") };
+  return { url: url.href, env, remove: () => psql(server, `DROP DATABASE ${name} WITH (FORCE)`) };
 }
 
 async function psql(url, sql) {

@@ -63,6 +63,7 @@ class Federation {
         RUST_BACKTRACE: "1",
         DOWNCITY_FEDERATION_DATABASE_URL: this.#database.url,
         DOWNCITY_FEDERATION_ADMIN_SECRET_KEY: ADMIN_KEY,
+        ...this.#database.env,
       },
     });
     for (const stream of [this.#child.stdout, this.#child.stderr]) {
