@@ -39,6 +39,8 @@ pub(crate) enum Command {
     Key(KeyCommand),
     /// Print the OpenAPI document of every route. Needs no database.
     Openapi,
+    /// Print the table of error codes as Markdown.
+    Errors,
     /// Print the completions of a shell.
     #[command(
         after_help = "Example:\n  fed completions bash > ~/.local/share/bash-completion/completions/fed"

@@ -24,6 +24,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Config(ConfigCommand::Reference) => print(&config::reference()),
         Command::Key(KeyCommand::ShowAdmin { layers }) => show_admin(layers),
         Command::Openapi => openapi(),
+        Command::Errors => print(&downcity_types::error_table_markdown()),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Args::command(), "fed", &mut script);
@@ -124,7 +125,7 @@ fn show_admin(layers: Layers) -> Result<(), Failure> {
 fn openapi() -> Result<(), Failure> {
     let document = Federation::builder()
         .openapi()
-        .map_err(|error| Failure::new(FailureKind::Failed, error.to_string()))?;
+        .map_err(|message| Failure::new(FailureKind::Failed, message))?;
     print_json(&document)
 }
 

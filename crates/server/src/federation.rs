@@ -1,6 +1,7 @@
 //! A running node.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use downcity_ai::Ai;
@@ -57,8 +58,8 @@ impl Federation {
         &self.loaded.config
     }
 
-    pub(crate) fn loaded(&self) -> &LoadedConfig {
-        &self.loaded
+    pub(crate) fn watched_file(&self) -> Option<PathBuf> {
+        self.sources.as_ref().and_then(ConfigSources::watched_file)
     }
 
     /// What this start made; empty on later starts.

@@ -34,3 +34,40 @@ impl FileWatch {
         Some((found.modified().ok()?, found.len()))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::{Duration, SystemTime};
+
+    use super::FileWatch;
+
+    #[test]
+    fn a_change_of_time_or_size_is_noticed_once() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("federation.toml");
+        let mut watch = FileWatch::new(Some(path.clone()));
+        assert!(!watch.changed(), "there is no file yet");
+
+        fs::write(&path, "a = 1").unwrap();
+        assert!(watch.changed());
+        assert!(!watch.changed());
+
+        fs::write(&path, "a = 12").unwrap();
+        assert!(watch.changed(), "another size");
+
+        let later = SystemTime::UNIX_EPOCH + Duration::from_secs(4_000_000_000);
+        fs::File::options().write(true).open(&path).unwrap().set_modified(later).unwrap();
+        assert!(watch.changed(), "another time");
+
+        fs::remove_file(&path).unwrap();
+        assert!(!watch.changed(), "an editor is about to put the new file there");
+        fs::write(&path, "a = 123").unwrap();
+        assert!(watch.changed());
+    }
+
+    #[test]
+    fn without_a_file_nothing_changes() {
+        assert!(!FileWatch::new(None).changed());
+    }
+}

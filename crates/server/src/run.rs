@@ -49,8 +49,7 @@ pub(crate) async fn serve(
 
 /// Follows the configuration file until the process shall stop.
 async fn follow(federation: &Federation, signals: &mut Signals) {
-    let file = federation.loaded().file.clone();
-    let mut watch = FileWatch::new(file);
+    let mut watch = FileWatch::new(federation.watched_file());
     let mut looks = tokio::time::interval(LOOK_INTERVAL);
     loop {
         tokio::select! {

@@ -19,6 +19,8 @@ use super::{Config, DEFAULT_FILE};
 #[derive(Clone, Debug, Default)]
 pub struct ConfigSources {
     file: Option<PathBuf>,
+    /// Whether the file may be absent.
+    is_optional: bool,
     environment: Vec<(String, String)>,
     flags: Vec<(&'static str, &'static str, String)>,
 }
@@ -27,10 +29,15 @@ impl ConfigSources {
     /// The environment of this process, and `federation.toml` of the working directory where there
     /// is one.
     pub fn process() -> Self {
-        Self { environment: process_environment(), ..Self::default() }
+        Self {
+            file: Some(PathBuf::from(DEFAULT_FILE)),
+            is_optional: true,
+            environment: process_environment(),
+            flags: Vec::new(),
+        }
     }
 
-    /// No file that is not named, and these environment variables in place of the process's.
+    /// These environment variables in place of the process's, and no file.
     pub fn with_environment<K: Into<String>, V: Into<String>>(
         variables: impl IntoIterator<Item = (K, V)>,
     ) -> Self {
@@ -43,6 +50,7 @@ impl ConfigSources {
     #[must_use]
     pub fn file(mut self, path: impl Into<PathBuf>) -> Self {
         self.file = Some(path.into());
+        self.is_optional = false;
         self
     }
 
@@ -53,10 +61,9 @@ impl ConfigSources {
         self
     }
 
-    /// The file that [`ConfigSources::load`] reads; `None` when there is none.
-    pub fn path(&self) -> Option<PathBuf> {
-        let default = || Some(PathBuf::from(DEFAULT_FILE)).filter(|path| path.exists());
-        self.file.clone().or_else(default)
+    /// The file that is read, or would be read if it were there.
+    pub(crate) fn watched_file(&self) -> Option<PathBuf> {
+        self.file.clone()
     }
 
     /// An environment variable; `None` when it is absent or empty.
@@ -70,7 +77,7 @@ impl ConfigSources {
     /// # Errors
     /// Every problem found, not only the first.
     pub fn load(&self) -> Result<LoadedConfig, ConfigError> {
-        let file = self.path();
+        let file = self.file.clone().filter(|path| !self.is_optional || path.exists());
         let document = match &file {
             Some(path) => read_document(path)?,
             None => Document::default(),

@@ -47,10 +47,7 @@ impl File {
 }
 
 fn environment(variables: Variables<'_>) -> Result<LoadedConfig, ConfigError> {
-    ConfigSources::with_environment(variables.iter().copied())
-        .file(File::new("").path())
-        .load()
-        .or_else(|_| ConfigSources::with_environment(variables.iter().copied()).load())
+    ConfigSources::with_environment(variables.iter().copied()).load()
 }
 
 #[test]

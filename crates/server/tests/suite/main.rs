@@ -5,4 +5,5 @@ mod connections;
 mod federation;
 mod limits;
 mod observe;
+mod reload;
 mod support;
