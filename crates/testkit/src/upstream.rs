@@ -90,6 +90,7 @@ impl Gate {
 enum Step {
     Write(Bytes),
     Wait(Gate),
+    Silence,
     Cut,
 }
 
@@ -121,7 +122,12 @@ impl Answer {
 
     /// An event stream that has not said anything yet.
     pub fn stream() -> Self {
-        Self { whole: false, steps: Vec::new(), ..Self::text(200, "text/event-stream", "") }
+        Self::pieces("text/event-stream")
+    }
+
+    /// A body of this type that is written in pieces and has no length.
+    pub fn pieces(content_type: &str) -> Self {
+        Self { whole: false, steps: Vec::new(), ..Self::text(200, content_type, "") }
     }
 
     /// An event stream of these events' data, `[DONE]` included.
@@ -135,10 +141,16 @@ impl Answer {
         self.write(&format!("data: {data}\n\n"))
     }
 
+    /// Adds text, which is sent at once.
+    #[must_use]
+    pub fn write(self, text: &str) -> Self {
+        self.write_bytes(text.as_bytes())
+    }
+
     /// Adds bytes, which are sent at once.
     #[must_use]
-    pub fn write(mut self, bytes: &str) -> Self {
-        self.steps.push(Step::Write(Bytes::copy_from_slice(bytes.as_bytes())));
+    pub fn write_bytes(mut self, bytes: &[u8]) -> Self {
+        self.steps.push(Step::Write(Bytes::copy_from_slice(bytes)));
         self
     }
 
@@ -147,6 +159,13 @@ impl Answer {
     pub fn wait(mut self, gate: &Gate) -> Self {
         self.steps.push(Step::Wait(gate.clone()));
         self.whole = false;
+        self
+    }
+
+    /// Sends not even its head.
+    #[must_use]
+    pub fn silent(mut self) -> Self {
+        self.steps.insert(0, Step::Silence);
         self
     }
 
@@ -190,7 +209,7 @@ impl Step {
     fn len(&self) -> usize {
         match self {
             Self::Write(bytes) => bytes.len(),
-            Self::Wait(_) | Self::Cut => 0,
+            Self::Wait(_) | Self::Silence | Self::Cut => 0,
         }
     }
 }
@@ -310,6 +329,7 @@ async fn play(answer: &Answer, writer: &mut OwnedWriteHalf) -> bool {
                 }
                 gate.opened().await;
             }
+            Step::Silence => std::future::pending().await,
             Step::Cut => {
                 // What stands before the break arrives first, whatever comes of it.
                 let _ = writer.write_all(&pending).await;

@@ -1,7 +1,7 @@
 //! UI messages as chat messages.
 
 use downcity_core::{Error, Result};
-use downcity_types::{ToolPart, ToolState, UiMessage, UiPart, UiRole};
+use downcity_types::{FilePart, ToolPart, ToolState, UiMessage, UiPart, UiRole};
 use serde_json::{Map, Value, json};
 
 use super::file::{content_part, unsupported};
@@ -13,6 +13,12 @@ pub(crate) struct Taste {
     pub(crate) text_only: bool,
     /// Where only text is taken, other parts are dropped in silence.
     pub(crate) lenient: bool,
+}
+
+impl Taste {
+    fn refuses(self, file: &FilePart) -> bool {
+        self.text_only && !file.media_type.starts_with("text/")
+    }
 }
 
 /// The chat messages of a conversation.
@@ -27,7 +33,7 @@ pub(crate) fn chat_messages(messages: &[UiMessage], taste: Taste) -> Result<Vec<
         let path = format!("messages[{index}]");
         match message.role {
             UiRole::System => {
-                out.push(json!({"role": "system", "content": texts(&message.parts, "")}));
+                out.push(json!({"role": "system", "content": system_text(&message.parts)}));
             }
             UiRole::User => out.push(user_message(&message.parts, &path, taste)?),
             UiRole::Assistant => assistant_messages(&message.parts, &mut out),
@@ -36,12 +42,12 @@ pub(crate) fn chat_messages(messages: &[UiMessage], taste: Taste) -> Result<Vec<
     Ok(out)
 }
 
-fn texts(parts: &[UiPart], separator: &str) -> String {
+fn system_text(parts: &[UiPart]) -> String {
     let texts = parts.iter().filter_map(|part| match part {
         UiPart::Text(text) => Some(text.text.as_str()),
         _ => None,
     });
-    texts.collect::<Vec<_>>().join(separator)
+    texts.collect()
 }
 
 fn user_message(parts: &[UiPart], path: &str, taste: Taste) -> Result<Value> {
@@ -50,8 +56,8 @@ fn user_message(parts: &[UiPart], path: &str, taste: Taste) -> Result<Value> {
         let path = format!("{path}.parts[{index}]");
         match part {
             UiPart::Text(text) => content.push(json!({"type": "text", "text": text.text})),
-            UiPart::File(_) if taste.text_only && taste.lenient => {}
-            UiPart::File(_) if taste.text_only => {
+            UiPart::File(file) if taste.refuses(file) && taste.lenient => {}
+            UiPart::File(file) if taste.refuses(file) => {
                 return Err(unsupported(&path, "the model takes text only"));
             }
             UiPart::File(file) => content.push(content_part(file, &path)?),
@@ -63,7 +69,9 @@ fn user_message(parts: &[UiPart], path: &str, taste: Taste) -> Result<Value> {
     }
     let one_text = matches!(content.as_slice(), [part] if part["type"] == "text");
     if taste.text_only || one_text {
-        return Ok(json!({"role": "user", "content": texts(parts, "\n")}));
+        let texts = content.iter().filter_map(|part| part["text"].as_str());
+        let text = texts.collect::<Vec<_>>().join("\n");
+        return Ok(json!({"role": "user", "content": text}));
     }
     Ok(json!({"role": "user", "content": content}))
 }

@@ -1,1 +1,252 @@
+//! Messages in both directions, case by case.
 
+use downcity_types::{ErrorCode, UiMessage};
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::answer::{AnswerOf, Completion};
+use super::messages::{Taste, chat_messages};
+use super::normalize;
+
+fn convert(messages: Value, taste: Taste) -> downcity_core::Result<Value> {
+    let messages: Vec<UiMessage> = serde_json::from_value(messages).unwrap();
+    chat_messages(&messages, taste).map(Value::Array)
+}
+
+fn user(parts: Value) -> Value {
+    json!([{"role": "user", "parts": parts}])
+}
+
+fn file(media_type: &str, url: &str) -> Value {
+    json!({"type": "file", "mediaType": media_type, "url": url})
+}
+
+#[test]
+fn contents_of_user_messages() {
+    let text = json!({"type": "text", "text": "a"});
+    for (parts, content) in [
+        (json!([text]), json!("a")),
+        (json!([{"type": "data-x", "data": 1}, text, {"type": "future"}]), json!("a")),
+        (json!([text, text]), json!([text, text])),
+        (
+            json!([file("image/png", "https://example.com/a.png")]),
+            json!([{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]),
+        ),
+        (
+            json!([file("image/*", "data:image/*;base64,AA==")]),
+            json!([{"type": "image_url", "image_url": {"url": "data:image/jpeg;base64,AA=="}}]),
+        ),
+        (
+            json!([file("audio/wav", "data:audio/wav;base64,AA==")]),
+            json!([{"type": "input_audio", "input_audio": {"data": "AA==", "format": "wav"}}]),
+        ),
+        (
+            json!([file("audio/mpeg", "data:audio/mpeg;base64,AA==")]),
+            json!([{"type": "input_audio", "input_audio": {"data": "AA==", "format": "mp3"}}]),
+        ),
+        (
+            json!([file("application/pdf", "data:application/pdf;base64,AA==")]),
+            json!([{"type": "file", "file": {
+                "filename": "document.pdf", "file_data": "data:application/pdf;base64,AA==",
+            }}]),
+        ),
+        (json!([text, file("text/plain", "data:text/plain;base64,R3LDvMOfZQ==")]), {
+            json!([text, {"type": "text", "text": "Grüße"}])
+        }),
+        (json!([file("text/markdown", "data:,a%20b")]), json!("a b")),
+    ] {
+        let converted = convert(user(parts.clone()), Taste::default()).unwrap();
+        assert_eq!(converted, json!([{"role": "user", "content": content}]), "{parts}");
+    }
+}
+
+#[test]
+fn files_that_cannot_be_sent_are_named() {
+    for (part, code, path) in [
+        (
+            file("video/mp4", "data:video/mp4;base64,AA=="),
+            ErrorCode::UnsupportedContent,
+            "messages[0].parts[0]",
+        ),
+        (
+            file("audio/wav", "https://example.com/a.wav"),
+            ErrorCode::UnsupportedContent,
+            "messages[0].parts[0]",
+        ),
+        (
+            file("text/plain", "https://example.com/a.txt"),
+            ErrorCode::UnsupportedContent,
+            "messages[0].parts[0]",
+        ),
+        (
+            file("image/png", "file:///etc/passwd"),
+            ErrorCode::InvalidInput,
+            "messages[0].parts[0].url",
+        ),
+        (
+            file("text/plain", "data:text/plain;base64,%%"),
+            ErrorCode::InvalidInput,
+            "messages[0].parts[0].url",
+        ),
+        (
+            file("text/plain", "data:text/plain;base64"),
+            ErrorCode::InvalidInput,
+            "messages[0].parts[0].url",
+        ),
+        (json!({"type": "data-x", "data": 1}), ErrorCode::InvalidInput, "messages[0].parts"),
+    ] {
+        let error = convert(user(json!([part])), Taste::default()).unwrap_err();
+        assert_eq!((error.code(), error.details()[0].path.as_str()), (code, path), "{part}");
+    }
+}
+
+#[test]
+fn models_of_text_get_text_or_a_refusal() {
+    let parts = json!([
+        {"type": "text", "text": "a"}, file("image/png", "https://example.com/a.png"),
+        {"type": "text", "text": "b"},
+    ]);
+    let error =
+        convert(user(parts.clone()), Taste { text_only: true, lenient: false }).unwrap_err();
+    assert_eq!(error.code(), ErrorCode::UnsupportedContent);
+    assert_eq!(error.details()[0].path, "messages[0].parts[1]");
+    let flat = convert(user(parts), Taste { text_only: true, lenient: true }).unwrap();
+    assert_eq!(flat, json!([{"role": "user", "content": "a\nb"}]));
+}
+
+#[test]
+fn an_assistant_message_falls_into_its_steps() {
+    let call = |state: &str, more: Value| {
+        let mut part =
+            json!({"type": "tool-weather", "toolCallId": state, "state": state, "input": {"a": 1}});
+        part.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        part
+    };
+    let messages = json!([{"role": "assistant", "parts": [
+        {"type": "step-start"},
+        {"type": "reasoning", "text": "hm"},
+        {"type": "text", "text": "Look"},
+        call("output-available", json!({"output": {"sky": "clear"}})),
+        call("input-streaming", json!({})),
+        {"type": "step-start"},
+        call("output-available", json!({"output": "plain"})),
+        call("output-error", json!({"errorText": "no data"})),
+        call("output-denied", json!({"approval": {"id": "x", "approved": false, "reason": "no"}})),
+        call("input-available", json!({})),
+        {"type": "source-url", "sourceId": "s", "url": "https://example.com"},
+        {"type": "step-start"},
+        {"type": "step-start"},
+        {"type": "text", "text": "Done"},
+    ]}]);
+    let tool_call = |id: &str| json!({"id": id, "type": "function", "function": {"name": "weather", "arguments": "{\"a\":1}"}});
+    let result =
+        |id: &str, content: &str| json!({"role": "tool", "tool_call_id": id, "content": content});
+    assert_eq!(
+        convert(messages, Taste::default()).unwrap(),
+        json!([
+            {
+                "role": "assistant", "content": "Look", "reasoning_content": "hm",
+                "tool_calls": [tool_call("output-available")],
+            },
+            result("output-available", "{\"sky\":\"clear\"}"),
+            {
+                "role": "assistant", "content": null,
+                "tool_calls": [
+                    tool_call("output-available"), tool_call("output-error"),
+                    tool_call("output-denied"), tool_call("input-available"),
+                ],
+            },
+            result("output-available", "plain"),
+            result("output-error", "no data"),
+            result("output-denied", "no"),
+            {"role": "assistant", "content": "Done"},
+        ])
+    );
+}
+
+fn of() -> AnswerOf {
+    AnswerOf { message_id: "msg_1".to_owned(), model: "m".to_owned(), ..AnswerOf::default() }
+}
+
+fn answered(message: Value, finish: Value) -> Value {
+    let answer = json!({"choices": [{"message": message, "finish_reason": finish}]});
+    let completion = Completion::read(answer.to_string().as_bytes()).unwrap();
+    serde_json::to_value(completion.into_message(&of())).unwrap()
+}
+
+#[test]
+fn answers_become_messages() {
+    let message = answered(
+        json!({
+            "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}],
+            "reasoning": "hm",
+            "tool_calls": [
+                {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{\"x\":1}"}},
+                {"type": "function", "function": {"name": "f", "arguments": "{broken"}},
+            ],
+        }),
+        json!("function_call"),
+    );
+    assert_eq!(
+        message,
+        json!({
+            "id": "msg_1", "role": "assistant",
+            "parts": [
+                {"type": "reasoning", "text": "hm"},
+                {"type": "text", "text": "ab"},
+                {"type": "dynamic-tool", "toolName": "f", "toolCallId": "c1", "state": "input-available", "input": {"x": 1}},
+                {"type": "dynamic-tool", "toolName": "f", "toolCallId": "call_1_1", "state": "input-available", "input": "{broken"},
+            ],
+            "metadata": {"model": "m", "finishReason": "tool-calls"},
+        })
+    );
+    for (finish, ours) in [
+        (json!("stop"), "stop"),
+        (json!("length"), "length"),
+        (json!("content_filter"), "content-filter"),
+        (json!("tool_calls"), "tool-calls"),
+        (json!("strange"), "other"),
+        (Value::Null, "other"),
+    ] {
+        let message = answered(json!({"content": null}), finish);
+        assert_eq!(message["metadata"]["finishReason"], ours);
+        assert_eq!(message["parts"], json!([{"type": "text", "text": ""}]));
+    }
+}
+
+#[test]
+fn answers_that_are_none_are_refused() {
+    for body in
+        ["", "<html>", "[]", "{}", r#"{"choices":[]}"#, r#"{"choices":[{}]}"#, r#"{"error":"x"}"#]
+    {
+        assert!(Completion::read(body.as_bytes()).is_err(), "{body}");
+    }
+}
+
+#[test]
+fn normalising_joins_texts_and_never_drops_in_silence() {
+    let image = json!({"type": "image_url", "image_url": {"url": "data:,"}});
+    let text = |text: &str| json!({"type": "text", "text": text});
+    let run = |content: Value, text_only: bool, lenient: bool| {
+        let messages = json!([
+            {"role": "assistant", "content": [text("kept")]},
+            {"role": "user", "name": "n", "content": content},
+        ]);
+        let raw = RawValue::from_string(messages.to_string()).unwrap();
+        let flat = normalize::messages(&raw, text_only, lenient);
+        flat.map(|flat| flat.map(|flat| serde_json::from_str::<Value>(flat.get()).unwrap()))
+    };
+    let content = |flat: Value| flat[1]["content"].clone();
+    let joined = run(json!([text("a"), text("b")]), false, false).unwrap().unwrap();
+    assert_eq!(joined[0]["content"], json!([text("kept")]));
+    assert_eq!(joined[1]["name"], "n");
+    assert_eq!(content(joined), "a\nb");
+    assert_eq!(content(run(Value::Null, false, false).unwrap().unwrap()), "");
+    assert!(run(json!("text"), true, false).unwrap().is_none());
+    assert!(run(json!([text("a"), image]), false, false).unwrap().is_none());
+    let error = run(json!([text("a"), image]), true, false).unwrap_err();
+    assert_eq!(error.details()[0].path, "messages[1].content[1]");
+    assert_eq!(content(run(json!([text("a"), image]), true, true).unwrap().unwrap()), "a");
+    let no_list = RawValue::from_string("{}".to_owned()).unwrap();
+    assert!(normalize::messages(&no_list, true, false).unwrap().is_none());
+}

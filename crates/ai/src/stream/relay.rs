@@ -87,6 +87,15 @@ impl Relay {
     }
 }
 
+impl Drop for Relay {
+    /// A client that leaves early still used what was told so far.
+    fn drop(&mut self) {
+        if let Tap::Stream(tap) = &self.tap {
+            self.meter.usage(tap.usage().cloned());
+        }
+    }
+}
+
 impl Source for Relay {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
         loop {

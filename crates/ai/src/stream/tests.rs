@@ -165,12 +165,19 @@ fn a_call_without_arguments_is_an_empty_object_and_missing_ids_are_made_up() {
         finish("tool_calls"),
     ];
     let text = encoded(&["now"], &events);
-    assert!(text.contains(r#""tool-input-available","toolCallId":"call_1_0","toolName":"now","input":{}"#), "{text}");
+    assert!(
+        text.contains(
+            r#""tool-input-available","toolCallId":"call_1_0","toolName":"now","input":{}"#
+        ),
+        "{text}"
+    );
 }
 
 #[test]
 fn failures_close_what_is_open_and_end_with_error() {
-    for broken in ["{not json", r#"{"error":{"message":"overloaded"}}"#, r#"{"error":"overloaded"}"#] {
+    for broken in
+        ["{not json", r#"{"error":{"message":"overloaded"}}"#, r#"{"error":"overloaded"}"#]
+    {
         let events = [delta(json!({"content": "so"})), broken.to_owned(), finish("stop")];
         let text = encoded(&[], &events);
         let kinds: Vec<String> = text
@@ -180,9 +187,20 @@ fn failures_close_what_is_open_and_end_with_error() {
             .collect();
         assert_eq!(
             kinds,
-            ["start", "start-step", "text-start", "text-delta", "error", "text-end", "finish-step", "finish"]
+            [
+                "start",
+                "start-step",
+                "text-start",
+                "text-delta",
+                "error",
+                "text-end",
+                "finish-step",
+                "finish"
+            ]
         );
-        assert!(text.contains(r#""finishReason":"error","messageMetadata":{"finishReason":"error"}"#));
+        assert!(
+            text.contains(r#""finishReason":"error","messageMetadata":{"finishReason":"error"}"#)
+        );
         assert_eq!(text.contains("overloaded"), broken.contains("overloaded"));
     }
 }
@@ -213,7 +231,10 @@ fn cut(text: &str, places: &[usize]) -> Vec<Bytes> {
     let mut places: Vec<usize> = places.iter().map(|place| place % (text.len() + 1)).collect();
     places.extend([0, text.len()]);
     places.sort_unstable();
-    places.windows(2).map(|pair| Bytes::copy_from_slice(&text.as_bytes()[pair[0]..pair[1]])).collect()
+    places
+        .windows(2)
+        .map(|pair| Bytes::copy_from_slice(&text.as_bytes()[pair[0]..pair[1]]))
+        .collect()
 }
 
 fn read_all(pieces: Vec<Bytes>) -> Vec<Result<String, Failure>> {
@@ -290,7 +311,9 @@ proptest! {
 
 #[test]
 fn whole_events_are_passed_on_without_copies() {
-    let event = Bytes::from_static(b"data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":null}\n\n");
+    let event = Bytes::from_static(
+        b"data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":null}\n\n",
+    );
     let mut tap = StreamTap::new(true);
     let mut out = VecDeque::new();
     tap.push(event.clone(), &mut out);
@@ -348,7 +371,9 @@ fn events_have_a_limit_and_have_to_be_text() {
     pieces.extend(std::iter::repeat_n(piece.clone(), 10));
     let read = read_all(pieces);
     assert_eq!(read.len(), 2);
-    assert!(matches!(&read[1], Err(Failure::Unreadable(why)) if why.contains(&MAX_EVENT.to_string())));
+    assert!(
+        matches!(&read[1], Err(Failure::Unreadable(why)) if why.contains(&MAX_EVENT.to_string()))
+    );
 
     // As many bytes in events of a usual size are fine.
     let events = "data: x\n\n".repeat(2 * MAX_EVENT / 9);

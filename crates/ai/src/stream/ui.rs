@@ -107,6 +107,13 @@ impl UiStream {
     }
 }
 
+impl Drop for UiStream {
+    /// A client that leaves early still used what was told so far.
+    fn drop(&mut self) {
+        self.meter.usage(self.encoder.usage().cloned());
+    }
+}
+
 impl Source for UiStream {
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
         let is_waiting = self.read(cx);

@@ -1,0 +1,139 @@
+//! `POST /v1/ai/chat/completions`: failures are always the four-key object.
+
+use downcity_testkit::Answer;
+use serde_json::{Value, json};
+
+use crate::common::{Fixture, KEY, chunk, error_body, fixture, set_env, with};
+
+async fn ask(fixture: &Fixture, input: &Value) -> downcity_testkit::TestReply {
+    fixture.user.post("/v1/ai/chat/completions", input.clone()).await
+}
+
+#[track_caller]
+fn envelope(body: &Value) -> &str {
+    let error = body["error"].as_object().expect("an error object");
+    let mut keys: Vec<&str> = error.keys().map(String::as_str).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, ["code", "message", "param", "type"], "{body}");
+    assert!(!error["message"].as_str().unwrap().is_empty());
+    error["code"].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn the_callers_faults() {
+    let fixture = fixture().await;
+    for (input, status, code, param) in [
+        (json!({"model": 5}), 400, "invalid_input", json!("model")),
+        (json!({"stream": "yes"}), 400, "invalid_input", json!("stream")),
+        (json!({"stream_options": []}), 400, "invalid_input", json!("stream_options")),
+        (json!({"model": "nope"}), 422, "model_not_found", Value::Null),
+        (json!({"model": "keyless"}), 500, "missing_config", Value::Null),
+        (json!({"city_id": "other"}), 403, "city_mismatch", Value::Null),
+    ] {
+        let body = ask(&fixture, &input).await.expect(status);
+        assert_eq!((envelope(&body), &body["error"]["param"]), (code, &param), "{body}");
+        assert!(!body.to_string().contains("UNSET_API_KEY"));
+    }
+    let guest = fixture.app.guest().post("/v1/ai/chat/completions", json!({})).await.expect(401);
+    assert_eq!(envelope(&guest), "missing_credential");
+    let list = fixture.user.send(http::Method::POST, "/v1/ai/chat/completions", "[1]".into()).await;
+    assert_eq!(envelope(&list.expect(400)), "invalid_json");
+    assert!(fixture.upstream.requests().is_empty());
+}
+
+#[tokio::test]
+async fn the_providers_refusals() {
+    let fixture = fixture().await;
+    let written = error_body("max_tokens is too large");
+    for status in [400, 404, 429, 500, 503] {
+        fixture.upstream.always(Answer::json(status, &written).header("retry-after", "7"));
+        let reply = ask(&fixture, &json!({})).await;
+        assert_eq!(reply.expect(status), written, "a JSON error passes as it is");
+        assert_eq!(reply.header("retry-after"), Some("7"));
+    }
+    for status in [401, 403] {
+        fixture.upstream.always(Answer::json(status, &error_body(KEY)));
+        let reply = ask(&fixture, &json!({})).await;
+        assert_eq!(envelope(&reply.expect(502)), "upstream_auth");
+        assert!(!reply.text().contains(KEY));
+    }
+    fixture.upstream.always(Answer::json(400, &error_body(&format!("key {KEY}"))));
+    assert_eq!(ask(&fixture, &json!({})).await.expect(400)["error"]["message"], "key ***");
+    for (status, kind, text) in [
+        (500, "text/plain", "Internal Server Error"),
+        (502, "text/html", "<html>Bad Gateway</html>"),
+        (503, "application/json", "{broken"),
+        (429, "text/plain", ""),
+    ] {
+        fixture.upstream.always(Answer::text(status, kind, text));
+        let reply = ask(&fixture, &json!({"stream": true})).await;
+        envelope(&reply.expect(status));
+        assert!(!reply.text().contains("<html>"));
+    }
+    fixture.upstream.always(Answer::text(307, "text/plain", "").header("location", "http://x"));
+    assert_eq!(envelope(&ask(&fixture, &json!({})).await.expect(502)), "upstream_error");
+}
+
+#[tokio::test]
+async fn answers_that_are_no_json() {
+    let fixture = fixture().await;
+    for stream in [false, true] {
+        for answer in [
+            Answer::text(200, "text/html", "<html>Sign in</html>"),
+            Answer::text(200, "application/json", "<html>Sign in</html>"),
+            Answer::text(200, "text/plain", "{broken"),
+            Answer::text(200, "application/json", ""),
+            Answer::text(200, "application/json", "\u{1}{}").header("content-encoding", "br"),
+        ] {
+            fixture.upstream.always(answer);
+            let reply = ask(&fixture, &json!({"stream": stream})).await;
+            assert_eq!(envelope(&reply.expect(502)), "upstream_invalid");
+        }
+    }
+    // JSON under another name is JSON.
+    fixture.upstream.always(Answer::text(200, "text/plain", "{\"a\":1}"));
+    let reply = ask(&fixture, &json!({})).await;
+    assert_eq!(
+        (reply.header("content-type"), reply.text().as_str()),
+        (Some("application/json"), "{\"a\":1}")
+    );
+}
+
+#[tokio::test]
+async fn no_connection_and_no_answer() {
+    let fixture =
+        with(|config| config["timeouts"] = json!({"first_byte_ms": 80, "idle_ms": 80})).await;
+    let reply = ask(&fixture, &json!({"model": "down"})).await;
+    assert_eq!(envelope(&reply.expect(502)), "upstream_error");
+    assert!(!reply.text().contains("127.0.0.1"));
+    fixture.upstream.always(Answer::stream().silent());
+    let reply = ask(&fixture, &json!({})).await;
+    assert_eq!(envelope(&reply.expect(504)), "upstream_timeout");
+    let requests = fixture.upstream.requests().len();
+    assert_eq!(requests, 1, "a call that was sent is not repeated");
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_off_ends_with_an_error_event() {
+    let fixture = with(|config| config["timeouts"] = json!({"idle_ms": 80})).await;
+    let half = chunk(json!({"content": "half"}), None);
+    for (answer, code) in [
+        (Answer::stream().event(&half).write("data: {\"cho").cut(), "upstream_error"),
+        (Answer::stream().event(&half).hang(), "upstream_timeout"),
+    ] {
+        fixture.upstream.always(answer);
+        let text = ask(&fixture, &json!({"stream": true})).await.text();
+        let rest = text.strip_prefix(&format!("data: {half}\n\n")).expect("the whole event came");
+        let error = rest.strip_prefix("data: ").unwrap().strip_suffix("\n\n").unwrap();
+        assert_eq!(envelope(&serde_json::from_str(error).unwrap()), code);
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_no_header_can_carry_is_the_operators_matter() {
+    let fixture = fixture().await;
+    set_env(&fixture.app, "MOCK_API_KEY", "line\nbreak").await;
+    let body = ask(&fixture, &json!({})).await.expect(500);
+    assert_eq!(envelope(&body), "missing_config");
+    assert!(!body.to_string().contains("line"), "{body}");
+}
