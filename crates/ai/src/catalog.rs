@@ -17,7 +17,7 @@ use crate::config::{
 };
 use crate::limits::CallLimits;
 use crate::provider::{Echo, OpenAiChat, Protocol};
-use crate::upstream::Upstream;
+use crate::upstream::HyperUpstream;
 
 /// Id of the built-in provider and model, which exist while none is configured.
 pub(crate) const ECHO_ID: &str = "echo";
@@ -29,6 +29,8 @@ pub(crate) struct Catalog {
     /// Settings that every call reads.
     pub(crate) settings: CallSettings,
     slots: Option<Arc<Semaphore>>,
+    /// The way to the providers, with its pool of connections.
+    pub(crate) upstream: Arc<HyperUpstream>,
 }
 
 /// What every call reads of the configuration.
@@ -82,7 +84,7 @@ impl Catalog {
     /// Everything that is wrong with the configuration.
     pub(crate) fn build(
         config: &AiConfig,
-        upstream: &Arc<dyn Upstream>,
+        upstream: Arc<HyperUpstream>,
     ) -> Result<Self, Vec<Problem>> {
         let problems = config.validate();
         if !problems.is_empty() {
@@ -99,7 +101,7 @@ impl Catalog {
         let built_in: &[ProviderConfig] =
             if config.provider.is_empty() { std::slice::from_ref(&echo) } else { &[] };
         for provider in config.provider.iter().chain(built_in) {
-            providers.insert(&provider.id, Arc::new(Provider::new(provider, upstream)));
+            providers.insert(&provider.id, Arc::new(Provider::new(provider, &upstream)));
         }
         let mut models = Vec::new();
         for (index, model) in config.model.iter().enumerate() {
@@ -127,6 +129,7 @@ impl Catalog {
                 max_message_bytes: config.max_message_bytes,
             },
             slots: config.max_concurrent.map(|most| Arc::new(Semaphore::new(most))),
+            upstream,
         })
     }
 
@@ -173,11 +176,7 @@ impl Catalog {
         let asked = asked.map(str::trim).filter(|id| !id.is_empty());
         let Some(id) = asked else { return self.default_model(mode, call) };
         let Some(model) = self.by_id.get(id).and_then(|&at| self.models.get(at)) else {
-            let listed = self.models.iter().filter(|m| !m.hidden).map(|m| m.id.as_str());
-            let message = format!("{}.", unknown("model", id, listed).trim_end_matches('?'));
-            let message = message.replacen("no model", "No model", 1);
-            return Err(Error::new(ErrorCode::ModelNotFound, message)
-                .with_fix("GET /v1/ai/models lists the models."));
+            return Err(self.unknown_model(id, call));
         };
         if !model.modes.contains(&mode) {
             let modes: Vec<&str> = model.modes.iter().map(|mode| mode.as_str()).collect();
@@ -192,6 +191,16 @@ impl Catalog {
             Some(key) => Err(Error::missing_config(key)),
             None => Ok(model.clone()),
         }
+    }
+
+    /// Names the nearest of the models that the caller can see.
+    fn unknown_model(&self, id: &str, call: &Call) -> Error {
+        let seen = |model: &&Arc<Model>| !model.hidden && model.missing_env(call).is_none();
+        let seen = self.models.iter().filter(seen).map(|model| model.id.as_str());
+        let message = unknown("model", id, seen).replacen("no model", "No model", 1);
+        let end = if message.ends_with('?') { "" } else { "." };
+        Error::new(ErrorCode::ModelNotFound, format!("{message}{end}"))
+            .with_fix("GET /v1/ai/models lists the models.")
     }
 
     fn default_model(&self, mode: Mode, call: &Call) -> Result<Arc<Model>> {
@@ -229,7 +238,7 @@ impl Catalog {
 }
 
 impl Provider {
-    fn new(config: &ProviderConfig, upstream: &Arc<dyn Upstream>) -> Self {
+    fn new(config: &ProviderConfig, upstream: &Arc<HyperUpstream>) -> Self {
         let protocol: Arc<dyn Protocol> = match config.protocol {
             ProtocolKind::OpenaiChat => Arc::new(OpenAiChat::new(config, upstream.clone())),
             ProtocolKind::Echo => Arc::new(Echo),

@@ -140,6 +140,9 @@ impl Refusal {
     }
 }
 
+/// The most characters that are taken of a provider's words.
+const MAX_WORDS: usize = 1_000;
+
 /// The words of an error body: `error.message`, a textual `error`, `message` or `detail`.
 pub(crate) fn error_text(body: &Value) -> Option<String> {
     let error = body.get("error");
@@ -149,5 +152,6 @@ pub(crate) fn error_text(body: &Value) -> Option<String> {
         body.get("message"),
         body.get("detail"),
     ];
-    found.into_iter().flatten().find_map(Value::as_str).map(str::to_owned)
+    let words = found.into_iter().flatten().find_map(Value::as_str)?;
+    Some(words.chars().take(MAX_WORDS).collect())
 }

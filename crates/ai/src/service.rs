@@ -8,7 +8,7 @@ use downcity_core::{ErrorShape, Service, ServiceDef, USER_OR_ADMIN};
 
 use crate::catalog::Catalog;
 use crate::config::{AiConfig, MAX_CALL_MS, Problem};
-use crate::upstream::{HyperUpstream, Upstream};
+use crate::upstream::HyperUpstream;
 
 /// The core's own limit for our actions: beyond every limit that can be configured for a call.
 const GUARD: Duration = Duration::from_millis(MAX_CALL_MS + 60_000);
@@ -24,7 +24,7 @@ impl Ai {
     /// # Errors
     /// Everything that is wrong with the configuration.
     pub fn new(config: AiConfig) -> Result<Arc<Self>, Vec<Problem>> {
-        let catalog = build(&config)?;
+        let catalog = build(&config, None)?;
         Ok(Arc::new(Self { catalog: ArcSwap::from_pointee(catalog) }))
     }
 
@@ -33,7 +33,7 @@ impl Ai {
     /// # Errors
     /// Everything that is wrong with the configuration. The running one stays then.
     pub fn apply(&self, config: AiConfig) -> Result<(), Vec<Problem>> {
-        let catalog = build(&config)?;
+        let catalog = build(&config, Some(&self.catalog().upstream))?;
         self.catalog.store(Arc::new(catalog));
         Ok(())
     }
@@ -43,13 +43,16 @@ impl Ai {
     }
 }
 
-fn build(config: &AiConfig) -> Result<Catalog, Vec<Problem>> {
+/// The catalog of a configuration; connections of the one before are kept where they fit.
+fn build(config: &AiConfig, running: Option<&Arc<HyperUpstream>>) -> Result<Catalog, Vec<Problem>> {
     let connect = Duration::from_millis(config.timeouts.connect_ms);
-    let upstream = HyperUpstream::new(connect).map_err(|error| {
-        vec![Problem { path: "provider".to_owned(), message: format!("no TLS: {error}") }]
-    })?;
-    let upstream: Arc<dyn Upstream> = Arc::new(upstream);
-    Catalog::build(config, &upstream)
+    let upstream = match running {
+        Some(running) if running.connect_timeout() == connect => running.clone(),
+        _ => Arc::new(HyperUpstream::new(connect).map_err(|error| {
+            vec![Problem { path: "provider".to_owned(), message: format!("no TLS: {error}") }]
+        })?),
+    };
+    Catalog::build(config, upstream)
 }
 
 impl Service for Ai {

@@ -26,7 +26,10 @@ pub(crate) trait Upstream: Send + Sync {
 }
 
 /// The pooled client.
-pub(crate) struct HyperUpstream(Client<HttpsConnector<HttpConnector>, Full<Bytes>>);
+pub(crate) struct HyperUpstream {
+    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    connect_timeout: Duration,
+}
 
 impl HyperUpstream {
     /// A client with this limit for new connections.
@@ -55,13 +58,18 @@ impl HyperUpstream {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(60))
             .build(connector);
-        Ok(Self(client))
+        Ok(Self { client, connect_timeout })
+    }
+
+    /// The limit for new connections.
+    pub(crate) fn connect_timeout(&self) -> Duration {
+        self.connect_timeout
     }
 }
 
 impl Upstream for HyperUpstream {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'static, Result<Response<Body>, Failure>> {
-        let answer = self.0.request(request.map(Full::new));
+        let answer = self.client.request(request.map(Full::new));
         Box::pin(async move {
             match answer.await {
                 Ok(response) => Ok(response.map(Body::from_http)),

@@ -51,7 +51,7 @@ async fn models_that_cannot_answer_are_errors_that_say_why() {
         client.post("/v1/ai/text", json!({"model": model, "prompt": "Hi"})).await
     };
     let unknown = text(&fixture.user, "chta").await.expect_error(422, "model_not_found");
-    assert_eq!(unknown["error"], "No model is called \"chta\"; did you mean \"chat\".");
+    assert_eq!(unknown["error"], "No model is called \"chta\"; did you mean \"chat\"?");
     let unsupported = text(&fixture.user, "chat").await.expect_error(422, "model_unsupported");
     assert_eq!(
         unsupported["error"],
