@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -208,6 +208,8 @@ pub struct Action {
     /// Where in `hooks` the service's and the action's own hooks begin.
     pub(crate) hook_levels: [usize; 2],
     pub(crate) metrics: crate::finish::ActionMetrics,
+    /// See [`Action::takes_city`]; found out on first use.
+    pub(crate) takes_city: OnceLock<bool>,
 }
 
 impl Action {
@@ -264,6 +266,11 @@ impl Action {
     /// The content type of a success.
     pub fn content_type(&self) -> &'static str {
         self.content_type
+    }
+
+    /// Whether its input has a field `city_id`, so that a call can be about one city.
+    pub(crate) fn takes_city(&self) -> bool {
+        *self.takes_city.get_or_init(|| crate::views::has_field(self, "city_id"))
     }
 
     /// The shape of its error bodies.

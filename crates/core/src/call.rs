@@ -184,7 +184,7 @@ impl Call {
     /// Like [`Call::env`], for values the action cannot do without.
     ///
     /// # Errors
-    /// 500 `missing_config`; the key is named to admins only.
+    /// 500 `missing_config`; the key is named to the trusted side only.
     pub fn require_env(&self, key: &str) -> Result<crate::Secret> {
         self.env(key).ok_or_else(|| Error::missing_config(key))
     }

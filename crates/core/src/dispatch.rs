@@ -21,7 +21,7 @@ use crate::decode::{InputSource, PathParams};
 use crate::finish::{self, FinishBody};
 use crate::hook::Outcome;
 use crate::registry::Found;
-use crate::{Body, Error, Hook, Reply, Result, Runtime};
+use crate::{Body, Error, GuestReason, Hook, Identity, Reply, Result, Runtime};
 
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -140,7 +140,7 @@ async fn serve(
 
 /// Everything before the handler: nothing has been changed yet when this fails.
 async fn prepare(call: &mut Call) -> Result<AnyInput> {
-    call.identity.authorise(call.action.access)?;
+    authorise(call)?;
     let action = call.action.clone();
     if let InputKind::Raw = action.input {
         return action.handler.decode(call);
@@ -212,16 +212,43 @@ pub(crate) async fn read_body(body: Body, limit: usize) -> Result<Bytes> {
     }
 }
 
-/// A user may only name the city of the token. Actions open to guests take any.
-fn match_city(call: &Call) -> Result<()> {
-    let Some(user) = call.identity.user() else { return Ok(()) };
-    if call.action.access.is_public() {
+/// Checks the caller against what the action declares, and a service key against the action.
+fn authorise(call: &mut Call) -> Result<()> {
+    call.identity.authorise(call.action.access)?;
+    match call.identity.service_key() {
+        Some(key) => {
+            let checked = key.check_action(&call.action);
+            within_scope(call, checked)
+        }
+        None => Ok(()),
+    }
+}
+
+/// What follows for a service key from a check of its scope. On an action open to guests, a key
+/// that does not cover the call is no key, like any bad credential.
+fn within_scope(call: &mut Call, checked: Result<()>) -> Result<()> {
+    if checked.is_err() && call.action.access.is_public() {
+        call.identity = Identity::Guest(GuestReason::OutOfScope);
         return Ok(());
     }
-    match call.input.city_id()? {
-        Some(id) if *id != user.city.city_id => {
-            Err(Error::new(ErrorCode::CityMismatch, "city_id is not the city of this user_token.")
-                .with_fix("Leave city_id out, or send the city that the token was issued for."))
+    checked
+}
+
+/// A user may only name the city of the token, a service key only cities that it lists. Actions
+/// open to guests take any.
+fn match_city(call: &mut Call) -> Result<()> {
+    match &call.identity {
+        Identity::User(user) if !call.action.access.is_public() => match call.input.city_id()? {
+            Some(id) if *id != user.city.city_id => Err(Error::new(
+                ErrorCode::CityMismatch,
+                "city_id is not the city of this user_token.",
+            )
+            .with_fix("Leave city_id out, or send the city that the token was issued for.")),
+            _ => Ok(()),
+        },
+        Identity::Service(key) if key.is_limited_to_cities() => {
+            let checked = key.check_city(call.input.city_id()?.as_deref());
+            within_scope(call, checked)
         }
         _ => Ok(()),
     }
@@ -275,7 +302,7 @@ async fn fail(call: &Call, error: Error) -> Error {
             tracing::error!(request_id = %call.request_id, action = ?call.action, "error hook panicked");
         }
     }
-    let error = error.for_caller(call.identity.is_admin());
+    let error = error.for_caller(call.identity.is_trusted());
     finish::record(call, error.status());
     error
 }

@@ -52,7 +52,7 @@ impl Error {
             .with_source(source)
     }
 
-    /// A 500 for a setting that is missing. `key` is told to admins only: see [`Error::for_caller`].
+    /// A 500 for a setting that is missing. `key` is told to the trusted side only: see [`Error::for_caller`].
     pub fn missing_config(key: &str) -> Self {
         Self::new(ErrorCode::MissingConfig, format!("{key} is not configured.")).with_fix(format!(
             "Set it with POST /v1/env/upsert {{\"key\":\"{key}\",\"value\":\"…\"}}."
@@ -132,10 +132,10 @@ impl Error {
         &self.0.details
     }
 
-    /// The error as a caller may see it: a missing setting is named to admins only.
+    /// The error as a caller may see it: a missing setting is named to the trusted side only.
     #[must_use]
-    pub fn for_caller(self, is_admin: bool) -> Self {
-        if self.0.code == ErrorCode::MissingConfig && !is_admin {
+    pub fn for_caller(self, is_trusted: bool) -> Self {
+        if self.0.code == ErrorCode::MissingConfig && !is_trusted {
             return Self::new(
                 ErrorCode::MissingConfig,
                 "The Federation lacks a setting that this call needs; its operator can see which.",

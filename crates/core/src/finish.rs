@@ -63,6 +63,7 @@ pub(crate) fn record(call: &Call, status: StatusCode) {
         action = ?call.action,
         status = status.as_u16(),
         identity = call.identity.kind(),
+        key_id = call.identity.service_key().map(|key| key.id()),
         duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
         "request"
     );

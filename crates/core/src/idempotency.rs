@@ -51,6 +51,7 @@ impl IdempotentRequest {
         let identity = match call.identity() {
             Identity::Guest(_) => "guest".to_owned(),
             Identity::Admin => "admin".to_owned(),
+            Identity::Service(key) => format!("service {}", key.id()),
             Identity::User(user) => format!("user {} {}", user.city.city_id, user.user_id),
         };
         Ok(Some(Self {

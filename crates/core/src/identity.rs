@@ -7,6 +7,7 @@ use http::header::{HeaderValue, WWW_AUTHENTICATE};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::keys::ServiceKey;
 use crate::{Error, Result};
 
 /// A set of identity kinds that may call an action.
@@ -21,7 +22,7 @@ const ADMIN_BIT: u8 = 4;
 pub const PUBLIC: Access = Access(GUEST_BIT | USER_BIT | ADMIN_BIT);
 /// Users with a valid `user_token`.
 pub const USER: Access = Access(USER_BIT);
-/// The trusted side, with the admin key.
+/// The trusted side: the admin key, or a service key that covers the action.
 pub const ADMIN: Access = Access(ADMIN_BIT);
 /// Users and the trusted side, but no guests.
 pub const USER_OR_ADMIN: Access = Access(USER_BIT | ADMIN_BIT);
@@ -42,7 +43,8 @@ impl Access {
         self.0 & ADMIN_BIT != 0
     }
 
-    /// The kinds by name, as documents list them: `guest`, `user`, `admin`.
+    /// The kinds by name, as documents list them: `guest`, `user`, `admin`. A service key stands
+    /// for `admin` within its scope, and has no name of its own here.
     pub fn names(self) -> Vec<&'static str> {
         [(GUEST_BIT, "guest"), (USER_BIT, "user"), (ADMIN_BIT, "admin")]
             .into_iter()
@@ -64,6 +66,12 @@ pub enum GuestReason {
     Revoked,
     /// The token is valid, but its city is paused.
     CityPaused,
+    /// The service key was valid once.
+    KeyExpired,
+    /// The service key was revoked.
+    KeyRevoked,
+    /// The service key is valid, but does not cover this call, which is open to guests.
+    OutOfScope,
 }
 
 /// A user of a city, as the `user_token` says.
@@ -100,23 +108,41 @@ pub enum Identity {
     Guest(GuestReason),
     /// A user of an active city.
     User(UserIdentity),
+    /// A part of the trusted side, with a key for some actions and cities. Handlers and hooks meet
+    /// it on calls within its scope only.
+    Service(Arc<ServiceKey>),
     /// The trusted side.
     Admin,
 }
 
 impl Identity {
-    /// `guest`, `user` or `admin`.
+    /// `guest`, `user`, `service` or `admin`.
     pub fn kind(&self) -> &'static str {
         match self {
             Self::Guest(_) => "guest",
             Self::User(_) => "user",
+            Self::Service(_) => "service",
             Self::Admin => "admin",
         }
     }
 
-    /// Whether the caller is the trusted side.
+    /// Whether the caller has the admin key itself: for what makes or unmakes admins.
     pub fn is_admin(&self) -> bool {
         matches!(self, Self::Admin)
+    }
+
+    /// Whether the caller is on the trusted side, with the admin key or a service key: for what is
+    /// shown to those who run the Federation.
+    pub fn is_trusted(&self) -> bool {
+        matches!(self, Self::Service(_) | Self::Admin)
+    }
+
+    /// The service key, where the caller has one.
+    pub fn service_key(&self) -> Option<&Arc<ServiceKey>> {
+        match self {
+            Self::Service(key) => Some(key),
+            _ => None,
+        }
     }
 
     /// The user, where the caller is one.
@@ -127,7 +153,8 @@ impl Identity {
         }
     }
 
-    /// Checks the caller against the set that an action declares.
+    /// Checks the caller against the set that an action declares. A service key counts as the
+    /// admin: its scope is a matter of the call.
     ///
     /// # Errors
     /// 401 for guests (403 when only the city's pause stands in the way), 403 for the wrong kind.
@@ -135,7 +162,7 @@ impl Identity {
         let bit = match self {
             Self::Guest(_) => GUEST_BIT,
             Self::User(_) => USER_BIT,
-            Self::Admin => ADMIN_BIT,
+            Self::Service(_) | Self::Admin => ADMIN_BIT,
         };
         if access.0 & bit != 0 {
             return Ok(());
@@ -146,9 +173,9 @@ impl Identity {
                 Error::new(ErrorCode::Forbidden, "This action is for the trusted side only.")
                     .with_fix("Call it from your server with the admin key.")
             }
-            Self::Admin => Error::new(
+            Self::Service(_) | Self::Admin => Error::new(
                 ErrorCode::Forbidden,
-                "This action is for users; the admin key does not stand for a user.",
+                "This action is for users; the keys of the trusted side do not stand for one.",
             )
             .with_fix("Issue a user_token with POST /v1/cities/tokens/apply and call with that."),
         })
@@ -161,17 +188,22 @@ fn unauthorised(reason: GuestReason, access: Access) -> Error {
         GuestReason::NoCredential => {
             (ErrorCode::MissingCredential, "This action needs an Authorization: Bearer header.")
         }
-        GuestReason::Invalid => {
+        GuestReason::Invalid | GuestReason::OutOfScope => {
             (ErrorCode::InvalidCredential, "The bearer credential is not valid here.")
         }
         GuestReason::Expired => (ErrorCode::TokenExpired, "The user_token has expired."),
         GuestReason::Revoked => (ErrorCode::TokenRevoked, "The user_token is no longer valid."),
+        GuestReason::KeyExpired => (ErrorCode::TokenExpired, "The service key has expired."),
+        GuestReason::KeyRevoked => (ErrorCode::TokenRevoked, "The service key was revoked."),
         GuestReason::CityPaused => {
             return Error::new(ErrorCode::CityPaused, "The city of this user_token is paused.");
         }
     };
     let fix = match (reason, access.allows_user()) {
         (GuestReason::Expired | GuestReason::Revoked, _) => "Ask your server for a new user_token.",
+        (GuestReason::KeyExpired | GuestReason::KeyRevoked, _) => {
+            "Ask the operator of the Federation for a new service key."
+        }
         (_, true) => "Send the user_token that your server issued for this user.",
         (_, false) => "Send the admin key.",
     };
@@ -187,7 +219,7 @@ fn unauthorised(reason: GuestReason, access: Access) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use downcity_types::{CityStatus, Timestamp};
+    use downcity_types::{CityStatus, ServiceKeyRecord, Timestamp};
 
     use super::*;
 
@@ -205,21 +237,35 @@ mod tests {
         })
     }
 
+    fn service() -> Identity {
+        Identity::Service(Arc::new(ServiceKey::new(ServiceKeyRecord {
+            key_id: "key_1".to_owned(),
+            name: "K".to_owned(),
+            prefix: String::new(),
+            actions: vec!["*".to_owned()],
+            cities: Vec::new(),
+            expires_at: None,
+            created_at: Timestamp::from_millis(0),
+            revoked_at: None,
+        })))
+    }
+
     const GUEST: Identity = Identity::Guest(GuestReason::NoCredential);
 
     #[test]
     fn every_kind_meets_every_set() {
-        // Status for guest, user and admin.
+        // Status for guest, user, service and admin.
         for (access, expected) in [
-            (USER, [401, 200, 403]),
-            (ADMIN, [401, 403, 200]),
-            (USER_OR_ADMIN, [401, 200, 200]),
-            (PUBLIC, [200, 200, 200]),
+            (USER, [401, 200, 403, 403]),
+            (ADMIN, [401, 403, 200, 200]),
+            (USER_OR_ADMIN, [401, 200, 200, 200]),
+            (PUBLIC, [200, 200, 200, 200]),
         ] {
             let status = |identity: Identity| {
                 identity.authorise(access).map_or_else(|error| error.status().as_u16(), |()| 200)
             };
-            assert_eq!([status(GUEST), status(user()), status(Identity::Admin)], expected);
+            let callers = [GUEST, user(), service(), Identity::Admin];
+            assert_eq!(callers.map(status), expected);
         }
     }
 
@@ -229,7 +275,15 @@ mod tests {
         assert_eq!((USER.names(), ADMIN.names()), (vec!["user"], vec!["admin"]));
         assert!(USER_OR_ADMIN.allows_user() && USER_OR_ADMIN.allows_admin());
         assert!(!USER_OR_ADMIN.is_public() && PUBLIC.is_public());
-        assert_eq!(user().kind(), "user");
+        let kinds = [GUEST, user(), service(), Identity::Admin]
+            .map(|caller| (caller.kind(), caller.is_trusted(), caller.is_admin()));
+        let expected = [
+            ("guest", false, false),
+            ("user", false, false),
+            ("service", true, false),
+            ("admin", true, true),
+        ];
+        assert_eq!(kinds, expected);
         assert_eq!(user().user().unwrap().metadata(), Map::new());
     }
 
@@ -244,6 +298,16 @@ mod tests {
             ),
             (GuestReason::Expired, ErrorCode::TokenExpired, Some("Bearer error=\"invalid_token\"")),
             (GuestReason::Revoked, ErrorCode::TokenRevoked, Some("Bearer error=\"invalid_token\"")),
+            (
+                GuestReason::KeyExpired,
+                ErrorCode::TokenExpired,
+                Some("Bearer error=\"invalid_token\""),
+            ),
+            (
+                GuestReason::KeyRevoked,
+                ErrorCode::TokenRevoked,
+                Some("Bearer error=\"invalid_token\""),
+            ),
             (GuestReason::CityPaused, ErrorCode::CityPaused, None),
         ];
         let mut texts = std::collections::HashSet::new();

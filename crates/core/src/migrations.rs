@@ -2,14 +2,15 @@
 
 use downcity_db::{MigrationSet, migrations};
 
-/// Cities, env vault, revocations, idempotency records and jobs.
+/// Cities, env vault, revocations, idempotency records, jobs and service keys.
 pub(crate) fn migrations() -> MigrationSet {
     migrations!(
         "core",
         [
             (1, "cities", "../migrations/0001_cities.sql"),
             (2, "env", "../migrations/0002_env.sql"),
-            (3, "jobs", "../migrations/0003_jobs.sql")
+            (3, "jobs", "../migrations/0003_jobs.sql"),
+            (4, "keys", "../migrations/0004_keys.sql")
         ]
     )
 }

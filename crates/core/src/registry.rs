@@ -331,6 +331,7 @@ impl Registry {
         RegistryBuilder::default()
             .builtin(Arc::new(crate::env::EnvService))
             .builtin(Arc::new(crate::cities::CitiesService))
+            .builtin(Arc::new(crate::keys::KeysService))
             .builtin(Arc::new(crate::system::SystemService::default()))
     }
 

@@ -76,7 +76,8 @@ impl Runtime {
         &self.db
     }
 
-    /// The newest state of cities, env values, credentials and revocations; no database is asked.
+    /// The newest state of cities, env values, credentials, service keys and revocations; no
+    /// database is asked.
     pub fn snapshot(&self) -> arc_swap::Guard<Arc<Snapshot>> {
         self.state.snapshot()
     }

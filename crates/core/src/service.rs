@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::marker::PhantomData;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -165,6 +165,7 @@ impl ServiceDef {
             own_hooks: Vec::new(),
             hook_levels: [0, 0],
             metrics: ActionMetrics::default(),
+            takes_city: OnceLock::new(),
         });
         let action = self.actions.last_mut();
         ActionDef(action)

@@ -8,16 +8,18 @@ use downcity_db::{Db, sql};
 use downcity_types::City;
 
 use crate::env::{EnvValues, Vault};
+use crate::keys::ServiceKeys;
 use crate::token::{Credentials, Revocations};
 use crate::{Error, Result};
 
-/// One consistent state of cities, env values, credentials and revocations. Immutable; a change
+/// One consistent state of cities, env values, credentials, service keys and revocations. Immutable; a change
 /// makes a new one.
 pub struct Snapshot {
     pub(crate) revision: i64,
     pub(crate) cities: HashMap<Box<str>, Arc<City>>,
     pub(crate) env: EnvValues,
     pub(crate) credentials: Credentials,
+    pub(crate) keys: ServiceKeys,
     pub(crate) revocations: Arc<Revocations>,
 }
 
@@ -42,6 +44,11 @@ impl Snapshot {
         &self.credentials
     }
 
+    /// The service keys.
+    pub fn keys(&self) -> &ServiceKeys {
+        &self.keys
+    }
+
     /// Which tokens are dead before their time.
     pub fn revocations(&self) -> &Revocations {
         &self.revocations
@@ -55,6 +62,7 @@ impl std::fmt::Debug for Snapshot {
             .field("revision", &self.revision)
             .field("cities", &self.cities.len())
             .field("env", &self.env)
+            .field("keys", &self.keys)
             .finish_non_exhaustive()
     }
 }
@@ -151,9 +159,11 @@ async fn read_snapshot(
         let env = crate::env::load(tx, &vault)?;
         let cities = crate::cities::load(tx)?;
         let credentials = Credentials::from_env(&env);
+        let keys = crate::keys::load(tx)?;
         let revoked = crate::token::find_since(tx, revoked_since)?;
         let revocations = shared.clone();
-        Ok::<_, Error>((Snapshot { revision, cities, env, credentials, revocations }, revoked))
+        let snapshot = Snapshot { revision, cities, env, credentials, keys, revocations };
+        Ok::<_, Error>((snapshot, revoked))
     });
     let (snapshot, revoked) = read.await?;
     revocations.apply(revoked, snapshot.revision);

@@ -20,6 +20,7 @@ mod ids;
 mod money;
 mod page;
 mod records;
+mod service_key;
 mod time;
 mod token;
 mod ttl;
@@ -39,6 +40,7 @@ pub use records::{
     City, CityStatus, EnvEntry, EnvRequirement, EnvRequirementState, EnvScope, EnvSource, Health,
     IssuedToken, Items, ServiceInfo, ServiceRef,
 };
+pub use service_key::{IssuedServiceKey, ServiceKeyRecord};
 pub use time::{Rfc3339, Timestamp, TimestampError};
 pub use token::{AUDIENCE, Claims, ClaimsError, ClaimsRef, MAX_TOKEN_BYTES, PREFIX};
 pub use ttl::{Ttl, TtlError};

@@ -8,7 +8,7 @@ use downcity_types::ErrorCode;
 use crate::Error;
 
 pub use service::CitiesService;
-pub(crate) use store::{insert, load};
+pub(crate) use store::{exists, insert, load};
 
 /// A 404 for an id that no city has.
 pub(crate) fn unknown_city() -> Error {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use downcity_db::Tx;
 use downcity_types::{
-    CITY_ID_PREFIX, City, CityStatus, Cursor, ErrorCode, ID_BYTES, IssuedToken, Items, Page, Ttl,
+    CITY_ID_PREFIX, City, CityStatus, ErrorCode, ID_BYTES, IssuedToken, Items, Page, Ttl,
     check_new_city_id,
 };
 use schemars::JsonSchema;
@@ -15,14 +15,9 @@ use serde_json::{Map, Value};
 
 use super::{store, unknown_city};
 use crate::idempotency::{self, IdempotentRequest};
+use crate::input::{Place, new_name, page_of};
 use crate::token::{self, IssueRequest, Revocation};
 use crate::{ADMIN, Cx, Error, Result, Runtime, Service, ServiceDef};
-
-/// Longest name of a city, in characters.
-const NAME_MAX_CHARS: usize = 200;
-
-/// Most cities of one page, and of a list without `limit`.
-const PAGE_MAX: u32 = 1_000;
 
 /// How often revocations of ended tokens are looked for.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
@@ -103,7 +98,7 @@ struct CreateIn {
 }
 
 #[derive(Serialize, JsonSchema)]
-struct CityRemoved {
+struct Removed {
     /// Always `true`.
     success: bool,
 }
@@ -148,17 +143,13 @@ struct Revoked {
 
 impl CitiesService {
     async fn list(self: Arc<Self>, cx: Cx, page: Page) -> Result<Items<City>> {
-        let limit = page.limit(PAGE_MAX, PAGE_MAX);
-        let (created_at, city_id) = place(&page)?;
-        let list = move |tx: &mut Tx<'_>| store::list_after(tx, created_at, &city_id, limit + 1);
-        let mut items = cx.runtime().db().scan(list).await?;
-        let more = items.len() > limit as usize;
-        items.truncate(limit as usize);
-        let last = items.last().filter(|_| more);
-        let next_cursor = last.map(|city| {
-            Cursor::new([city.created_at.millis().into(), city.city_id.as_str().into()]).encode()
-        });
-        Ok(Items { items, next_cursor })
+        let place = Place::of(&page)?;
+        let limit = place.limit;
+        let list = move |tx: &mut Tx<'_>| {
+            store::list_after(tx, place.created_at, &place.id, place.wanted())
+        };
+        let items = cx.runtime().db().scan(list).await?;
+        Ok(page_of(limit, items, |city| (city.created_at.millis(), &city.city_id)))
     }
 
     async fn create(self: Arc<Self>, cx: Cx, input: CreateIn) -> Result<City> {
@@ -198,7 +189,7 @@ impl CitiesService {
         set_status(&cx, &input, CityStatus::Active).await
     }
 
-    async fn remove(self: Arc<Self>, cx: Cx, input: CityIn) -> Result<CityRemoved> {
+    async fn remove(self: Arc<Self>, cx: Cx, input: CityIn) -> Result<Removed> {
         let city_id = known_id(&input.city_id)?;
         let now = cx.runtime().clock().now();
         let remove = move |tx: &mut Tx<'_>| {
@@ -208,7 +199,7 @@ impl CitiesService {
             token::revoke(tx, &Revocation::City { city_id: city_id.clone() }, now)
         };
         cx.runtime().change(remove).await?;
-        Ok(CityRemoved { success: true })
+        Ok(Removed { success: true })
     }
 
     async fn apply(self: Arc<Self>, cx: Cx, input: ApplyIn) -> Result<IssuedToken> {
@@ -250,19 +241,6 @@ async fn set_status(cx: &Cx, input: &CityIn, status: CityStatus) -> Result<City>
     cx.runtime().change(update).await
 }
 
-/// The place in the list after which a page begins.
-fn place(page: &Page) -> Result<(i64, String)> {
-    let invalid = |_| Error::invalid("cursor", "is not the next_cursor of a page; leave it out");
-    let Some(cursor) = page.cursor().map_err(invalid)? else {
-        return Ok((i64::MIN, String::new()));
-    };
-    let city_id = cursor.text(1).map_err(invalid)?;
-    if city_id.contains('\0') {
-        return Err(invalid(downcity_types::BadCursor));
-    }
-    Ok((cursor.int(0).map_err(invalid)?, city_id.to_owned()))
-}
-
 /// The id of a city that should exist, trimmed.
 fn known_id(city_id: &str) -> Result<String> {
     match city_id.trim() {
@@ -271,20 +249,6 @@ fn known_id(city_id: &str) -> Result<String> {
         id if id.contains('\0') => Err(unknown_city()),
         id => Ok(id.to_owned()),
     }
-}
-
-fn new_name(name: &str) -> Result<String> {
-    let name = name.trim();
-    let problem = if name.is_empty() {
-        "must not be empty".to_owned()
-    } else if name.chars().count() > NAME_MAX_CHARS {
-        format!("must have at most {NAME_MAX_CHARS} characters")
-    } else if name.contains('\0') {
-        "must not have NUL characters".to_owned()
-    } else {
-        return Ok(name.to_owned());
-    };
-    Err(Error::invalid("name", problem))
 }
 
 /// What an input of `tokens/revoke` asks for; `None` for a token that has ended by itself.

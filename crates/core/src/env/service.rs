@@ -33,7 +33,7 @@ impl Service for EnvService {
         service
             .get("list", ADMIN, &self, Self::list)
             .summary("List the stored env values.")
-            .description("System keys are masked unless `reveal=true`. A row that cannot be opened has an `error` in place of its value. Rows edited in the database show after a refresh.");
+            .description("System keys are masked unless the admin key asks with `reveal=true`. A row that cannot be opened has an `error` in place of its value. Rows edited in the database show after a refresh.");
         service
             .post("upsert", ADMIN, &self, Self::upsert)
             .summary("Store an env value; it applies at once.")
@@ -125,8 +125,9 @@ impl EnvService {
     async fn list(self: Arc<Self>, cx: Cx, input: ListInput) -> Result<Items<EnvEntry>> {
         let snapshot = cx.runtime().snapshot();
         let values = snapshot.env();
+        let reveal = input.reveal && cx.identity().is_admin();
         let readable = values.entries.iter().map(|(key, value)| {
-            let masked = is_system_key(key) && !input.reveal;
+            let masked = is_system_key(key) && !reveal;
             let value = if masked { value.preview() } else { value.expose().to_owned() };
             entry(key, value, masked, None)
         });
@@ -141,6 +142,7 @@ impl EnvService {
 
     async fn upsert(self: Arc<Self>, cx: Cx, input: UpsertInput) -> Result<Upserted> {
         let key = input::key(&input.key)?;
+        check_caller(&cx, &key)?;
         input::check_value(&key, input.value.0.expose(), At::Field)?;
         let (stored_key, value) = (key.clone(), input.value.0);
         change(cx.runtime(), move |tx, writer| {
@@ -174,6 +176,7 @@ impl EnvService {
 
     async fn import(self: Arc<Self>, cx: Cx, input: ImportInput) -> Result<Imported> {
         let entries = read_import(input.raw.expose())?;
+        entries.iter().try_for_each(|entry| check_caller(&cx, &entry.key))?;
         let keys: Vec<String> = entries.iter().map(|entry| entry.key.clone()).collect();
         if !entries.is_empty() {
             let mut latest = BTreeMap::new();
@@ -218,6 +221,15 @@ impl EnvService {
         let runtime = cx.runtime();
         Ok(Items::all(views::env_catalog(runtime.registry(), &runtime.snapshot())))
     }
+}
+
+/// System keys make admins: a service key may not set one, or it would outgrow its scope.
+fn check_caller(cx: &Cx, key: &str) -> Result<()> {
+    if !is_system_key(key) || cx.identity().is_admin() {
+        return Ok(());
+    }
+    Err(Error::new(ErrorCode::Forbidden, format!("A service key may not set {key}."))
+        .with_fix("Set it with the admin key."))
 }
 
 /// Runs a change of values as the only one at its time, and publishes it.

@@ -1,12 +1,12 @@
 //! From the headers of a request to an identity. Touches no database.
 
-use downcity_types::{CityStatus, ClaimsError};
+use downcity_types::{CityStatus, ClaimsError, Timestamp};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
 use super::codec::{self, Buffer, TokenFault};
 use crate::snapshot::Snapshot;
-use crate::{GuestReason, Identity, UserIdentity};
+use crate::{GuestReason, Identity, UserIdentity, keys};
 
 /// Who sends these headers, at `now` in seconds since 1970.
 pub(crate) fn identify(snapshot: &Snapshot, now: i64, headers: &HeaderMap) -> Identity {
@@ -16,6 +16,12 @@ pub(crate) fn identify(snapshot: &Snapshot, now: i64, headers: &HeaderMap) -> Id
     };
     if snapshot.credentials().is_admin_key(credential) {
         return Identity::Admin;
+    }
+    if credential.starts_with(keys::PREFIX.as_bytes()) {
+        return match snapshot.keys().identify(credential, Timestamp::from_seconds(now)) {
+            Ok(key) => Identity::Service(key),
+            Err(reason) => Identity::Guest(reason),
+        };
     }
     match user(snapshot, now, credential) {
         Ok(user) => Identity::User(user),
@@ -73,7 +79,7 @@ mod tests {
     use std::collections::HashMap;
     use std::sync::Arc;
 
-    use downcity_types::{AUDIENCE, City, Claims, Timestamp};
+    use downcity_types::{AUDIENCE, City, Claims};
     use http::HeaderValue;
     use serde_json::json;
 
@@ -104,6 +110,7 @@ mod tests {
             ]),
             env: EnvValues::default(),
             credentials: Credentials::new(admin.map(Secret::new), signing),
+            keys: keys::ServiceKeys::default(),
             revocations: Arc::new(Revocations::default()),
         }
     }
@@ -135,7 +142,7 @@ mod tests {
     fn reason(identity: &Identity) -> Option<GuestReason> {
         match identity {
             Identity::Guest(reason) => Some(*reason),
-            Identity::User(_) | Identity::Admin => None,
+            Identity::User(_) | Identity::Service(_) | Identity::Admin => None,
         }
     }
 

@@ -40,9 +40,10 @@ key.
 
 - Authenticate with `Authorization: Bearer <credential>`. The credential is a user_token, which \
 your server issues with `POST {base}/v1/cities/tokens/apply`, or the admin key, which never leaves \
-your server.
-- Levels: `guest` needs no credential, `user` a user_token, `admin` the admin key. An action is \
-open to exactly the levels that its line names; the admin key does not stand for a user.
+your server, or a service key, which stands for the admin key on the actions that it lists.
+- Levels: `guest` needs no credential, `user` a user_token, `admin` the admin key or a service key \
+that covers the action. An action is open to exactly the levels that its line names; the admin key \
+does not stand for a user.
 - GET actions take their input from the query string, POST actions from a JSON object. A user's \
 city is the one of the token: `city_id` may be left out.
 - A failed call answers `{{\"error\": \"<sentence>\", \"code\": \"<stable code>\", \"request_id\": \

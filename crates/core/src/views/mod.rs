@@ -9,4 +9,5 @@ mod services;
 pub use env_catalog::env_catalog;
 pub use instruction::instruction;
 pub use openapi::openapi;
+pub(crate) use parameters::has_field;
 pub use services::services;

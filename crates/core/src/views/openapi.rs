@@ -6,12 +6,11 @@ use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use downcity_types::{ErrorBody, OpenAiError};
 use http::Method;
-use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
 use super::parameters::{
-    Field, PathTemplate, SCHEMAS, body_schema, fields, is_required, referenced,
+    Field, PathTemplate, SCHEMAS, body_schema, fields, generator, is_required, referenced,
 };
 use crate::registry::METHODS;
 use crate::{Access, Action, ErrorShape, InputKind, Registry, Settings};
@@ -21,7 +20,8 @@ const USER_TOKEN: &str = "user_token";
 const ADMIN_KEY: &str = "admin_key";
 
 const ABOUT: &str = "One backend that many AI products share. Send \
-`Authorization: Bearer <credential>` with a user_token or the admin key. Every answer carries \
+`Authorization: Bearer <credential>` with a user_token, the admin key, or a \
+service key, which stands for the admin key within its scope. Every answer carries \
 `x-request-id`; a failed one names the same id as `request_id`, a sentence as `error` and a stable \
 `code` to branch on.";
 
@@ -74,12 +74,8 @@ struct Assembler {
 
 impl Assembler {
     fn new() -> Self {
-        let settings = SchemaSettings::draft2020_12().with(|settings| {
-            settings.definitions_path = "/components/schemas".into();
-            settings.meta_schema = None;
-        });
         Self {
-            schemas: settings.into_generator(),
+            schemas: generator(),
             paths: Map::new(),
             operation_ids: HashSet::new(),
             responses: BTreeMap::new(),

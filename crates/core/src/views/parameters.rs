@@ -1,6 +1,10 @@
 //! Parameters of routes: `{param}` segments of paths, and the fields of an input record.
 
+use schemars::SchemaGenerator;
+use schemars::generate::SchemaSettings;
 use serde_json::{Map, Value, json};
+
+use crate::{Action, InputKind};
 
 /// Where the generated schemas of named types stand in the document.
 pub(super) const SCHEMAS: &str = "#/components/schemas/";
@@ -8,6 +12,33 @@ pub(super) const SCHEMAS: &str = "#/components/schemas/";
 /// How deep records may be composed of others before their fields are no longer looked for, so
 /// that a type that is composed of itself ends.
 const MAX_DEPTH: usize = 8;
+
+/// A generator of the schemas of one document.
+pub(super) fn generator() -> SchemaGenerator {
+    let settings = SchemaSettings::draft2020_12().with(|settings| {
+        settings.definitions_path = "/components/schemas".into();
+        settings.meta_schema = None;
+    });
+    settings.into_generator()
+}
+
+/// Whether every input of an action may have a field of this name: one that stands in some of its
+/// alternatives alone may be ignored. Raw input has none.
+pub(crate) fn has_field(action: &Action, name: &str) -> bool {
+    let InputKind::Typed(schema) = action.input() else { return false };
+    let mut schemas = generator();
+    let schema = schema(&mut schemas).to_value();
+    declares(&schema, schemas.definitions(), name, MAX_DEPTH)
+}
+
+fn declares(schema: &Value, definitions: &Map<String, Value>, name: &str, depth: usize) -> bool {
+    let Some(depth) = depth.checked_sub(1) else { return false };
+    schema.get("properties").is_some_and(|own| own.get(name).is_some())
+        || referenced(schema, definitions)
+            .into_iter()
+            .chain(list(schema, "allOf"))
+            .any(|part| declares(part, definitions, name, depth))
+}
 
 /// A path pattern of the router as OpenAPI writes it.
 pub(super) struct PathTemplate {

@@ -1,0 +1,118 @@
+//! The `service_keys` table.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use downcity_db::{Row, Tx, sql};
+use downcity_types::{ServiceKeyRecord, Timestamp};
+
+use super::secret::Digest;
+use super::{ServiceKey, ServiceKeys};
+use crate::{Error, Result};
+
+/// Every key, for the snapshot.
+pub(crate) fn load(tx: &mut Tx<'_>) -> Result<ServiceKeys> {
+    let rows = tx.query(
+        sql!(
+            "SELECT digest, key_id, name, prefix, actions, cities, expires_at, created_at,
+                 revoked_at
+             FROM service_keys"
+        ),
+        &[],
+    )?;
+    let entry = |row: &Row| {
+        let text: String = row.get("digest")?;
+        let bytes = URL_SAFE_NO_PAD.decode(text).map_err(Error::internal)?;
+        let digest = Digest::try_from(bytes.as_slice()).map_err(Error::internal)?;
+        Ok((digest, Arc::new(ServiceKey::new(record(row)?))))
+    };
+    let keys: Result<HashMap<_, _>> = rows.iter().map(entry).collect();
+    Ok(ServiceKeys::new(keys?))
+}
+
+/// At most `limit` keys that follow this place in the order of creation, then id.
+pub(super) fn list_after(
+    tx: &mut Tx<'_>,
+    created_at: i64,
+    key_id: &str,
+    limit: u32,
+) -> Result<Vec<ServiceKeyRecord>> {
+    tx.query(
+        sql!(
+            "SELECT key_id, name, prefix, actions, cities, expires_at, created_at, revoked_at
+             FROM service_keys WHERE (created_at, key_id) > ($1, $2)
+             ORDER BY created_at, key_id LIMIT $3"
+        ),
+        &[&created_at, &key_id, &limit],
+    )?
+    .iter()
+    .map(record)
+    .collect()
+}
+
+/// Adds a key.
+pub(super) fn insert(tx: &mut Tx<'_>, key: &ServiceKeyRecord, digest: &Digest) -> Result<()> {
+    tx.execute(
+        sql!(
+            "INSERT INTO service_keys
+                 (key_id, name, digest, prefix, actions, cities, expires_at, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+        ),
+        &[
+            &key.key_id,
+            &key.name,
+            &URL_SAFE_NO_PAD.encode(digest),
+            &key.prefix,
+            &json(&key.actions)?,
+            &json(&key.cities)?,
+            &key.expires_at.map(Timestamp::millis),
+            &key.created_at.millis(),
+        ],
+    )?;
+    Ok(())
+}
+
+/// Ends a key; one that was ended before keeps the time of that. `None` when there is no such key.
+pub(super) fn revoke(
+    tx: &mut Tx<'_>,
+    key_id: &str,
+    now: Timestamp,
+) -> Result<Option<ServiceKeyRecord>> {
+    tx.query_opt(
+        sql!(
+            "UPDATE service_keys SET revoked_at = COALESCE(revoked_at, $2) WHERE key_id = $1
+             RETURNING key_id, name, prefix, actions, cities, expires_at, created_at, revoked_at"
+        ),
+        &[&key_id, &now.millis()],
+    )?
+    .as_ref()
+    .map(record)
+    .transpose()
+}
+
+fn json(texts: &[String]) -> Result<String> {
+    serde_json::to_string(texts).map_err(Error::internal)
+}
+
+fn record(row: &Row) -> Result<ServiceKeyRecord> {
+    let texts = |column| -> Result<Vec<String>> {
+        let json: String = row.get(column)?;
+        serde_json::from_str(&json).map_err(Error::internal)
+    };
+    let time = |column| -> Result<Option<Timestamp>> {
+        let millis: Option<i64> = row.get(column)?;
+        Ok(millis.map(Timestamp::from_millis))
+    };
+    Ok(ServiceKeyRecord {
+        key_id: row.get("key_id")?,
+        name: row.get("name")?,
+        prefix: row.get("prefix")?,
+        actions: texts("actions")?,
+        cities: texts("cities")?,
+        expires_at: time("expires_at")?,
+        created_at: Timestamp::from_millis(row.get("created_at")?),
+        revoked_at: time("revoked_at")?,
+    })
+}
