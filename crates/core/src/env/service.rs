@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::input::{self, At, Scalar};
 use super::store::{self, Put, Writer};
 use super::{NonceSeed, dotenv, is_system_key};
-use crate::{ADMIN, Cx, Error, Result, Runtime, Secret, Service, ServiceDef, views};
+use crate::{ADMIN, Cx, Error, NoInput, Result, Runtime, Secret, Service, ServiceDef, views};
 
 /// The most assignments of one import: they are one transaction.
 const IMPORT_MAX_ENTRIES: usize = 1_000;
@@ -60,9 +60,6 @@ struct ListInput {
     #[serde(default)]
     reveal: bool,
 }
-
-#[derive(Deserialize, JsonSchema)]
-struct NoInput {}
 
 #[derive(Deserialize, JsonSchema)]
 struct UpsertInput {

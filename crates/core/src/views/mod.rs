@@ -1,5 +1,6 @@
 //! Documents about a Federation: pure functions of its registry, so that none can drift from it.
 
+mod components;
 mod env_catalog;
 mod instruction;
 mod openapi;

@@ -2,16 +2,15 @@
 //!
 //! Format: <https://spec.openapis.org/oas/v3.1.1.html>. Schemas are JSON Schema draft 2020-12.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use downcity_types::{ErrorBody, OpenAiError};
 use http::Method;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::parameters::{
-    Field, PathTemplate, SCHEMAS, body_schema, fields, generator, is_required, referenced,
-};
+use super::components;
+use super::parameters::{Field, PathTemplate, body_schema, fields, generator, is_required};
 use crate::registry::METHODS;
 use crate::{Access, Action, ErrorShape, InputKind, Registry, Settings};
 
@@ -116,7 +115,8 @@ impl Assembler {
     /// Such as `cities_tokens_apply`; with the method where that is taken.
     fn operation_id(&mut self, action: &Action, method: &Method) -> String {
         let id = action.id().strip_prefix("v1/").unwrap_or(action.id());
-        let name = format!("{} {id}", action.service_id());
+        let service = action.service_id();
+        let name = if id == service { id.to_owned() } else { format!("{service} {id}") };
         let words =
             name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
         let name = words.collect::<Vec<_>>().join("_");
@@ -200,16 +200,8 @@ impl Assembler {
 
     /// Paths and components. Schemas that only gave their fields to parameters are left out.
     fn finish(mut self) -> (Map<String, Value>, Value) {
-        let all: BTreeMap<String, Value> =
-            self.schemas.take_definitions(true).into_iter().collect();
-        let all: Map<String, Value> = all.into_iter().collect();
-        let mut used = BTreeSet::new();
-        self.paths.values().chain(self.responses.values()).for_each(|value| {
-            mark_used(value, &all, &mut used);
-        });
-        let mut schemas: Map<String, Value> =
-            all.into_iter().filter(|(name, _)| used.contains(name)).collect();
-        self.paths.values_mut().chain(schemas.values_mut()).for_each(unlink);
+        let definitions = self.schemas.take_definitions(true);
+        let schemas = components::tidy(&mut self.paths, &mut self.responses, definitions);
         let components = json!({
             "schemas": schemas,
             "responses": self.responses,
@@ -291,36 +283,4 @@ fn security(access: Access) -> Value {
         alternatives.push(json!({ADMIN_KEY: []}));
     }
     alternatives.into()
-}
-
-/// Marks every named schema that this value refers to, directly or through others.
-fn mark_used(value: &Value, all: &Map<String, Value>, used: &mut BTreeSet<String>) {
-    match value {
-        Value::Array(items) => items.iter().for_each(|item| mark_used(item, all, used)),
-        Value::Object(object) => {
-            let name = object.get("$ref").and_then(Value::as_str);
-            if let Some(name) = name.and_then(|name| name.strip_prefix(SCHEMAS))
-                && used.insert(name.to_owned())
-                && let Some(target) = referenced(value, all)
-            {
-                mark_used(target, all, used);
-            }
-            object.values().for_each(|item| mark_used(item, all, used));
-        }
-        _ => {}
-    }
-}
-
-/// Doc comments link to other Rust items; outside of Rust only their names say something.
-fn unlink(value: &mut Value) {
-    match value {
-        Value::Array(items) => items.iter_mut().for_each(unlink),
-        Value::Object(object) => {
-            if let Some(Value::String(text)) = object.get_mut("description") {
-                *text = text.replace("[`", "`").replace("`]", "`");
-            }
-            object.values_mut().for_each(unlink);
-        }
-        _ => {}
-    }
 }

@@ -52,6 +52,12 @@ pub(crate) struct GetItem {
     depth: Option<u8>,
 }
 
+/// A type of a name that the Federation has, too.
+#[derive(Debug, Serialize, JsonSchema)]
+pub(crate) struct City {
+    mayor: &'static str,
+}
+
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct Rename {
     id: String,
@@ -88,6 +94,7 @@ impl Service for Demo {
         s.post("chat/completions", USER, &self, Self::chat)
             .errors(ErrorShape::OpenAi)
             .summary("Talk to a thing.");
+        s.get("city", PUBLIC, &self, Self::city).summary("Read the city of things.");
         s.get("watch", USER, &self, Self::watch).summary("Watch things change.");
         s.get("manual", PUBLIC, &self, Self::manual)
             .produces("text/plain; charset=utf-8")
@@ -129,6 +136,10 @@ impl Demo {
 
     async fn chat(self: Arc<Self>, _: Cx, input: JsonObject<Item>) -> Result<Reply> {
         Ok(Reply::typed(http::HeaderValue::from_static("application/json"), input.bytes))
+    }
+
+    async fn city(self: Arc<Self>, _: Cx, _: NoInput) -> Result<City> {
+        Ok(City { mayor: "the oldest thing" })
     }
 
     async fn watch(self: Arc<Self>, _: Cx, _: NoInput) -> Result<Sse> {
