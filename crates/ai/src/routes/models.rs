@@ -66,9 +66,9 @@ pub(crate) struct Nothing {}
 impl Ai {
     pub(crate) async fn models(self: Arc<Self>, cx: Cx, _: Nothing) -> Result<ModelList> {
         let catalog = self.catalog();
-        let is_admin = cx.identity().is_admin();
+        let is_trusted = cx.identity().is_trusted();
         let visible =
-            |model: &&Arc<Model>| is_admin || (!model.hidden && model.missing_env(&cx).is_none());
+            |model: &&Arc<Model>| is_trusted || (!model.hidden && model.missing_env(&cx).is_none());
         let models: Vec<&Arc<Model>> = catalog.listed().into_iter().filter(visible).collect();
         let data = models.iter().map(|model| OpenAiModel {
             id: model.id.clone(),
@@ -79,16 +79,16 @@ impl Ai {
         Ok(ModelList {
             object: "list",
             data: data.collect(),
-            items: models.iter().map(|model| ListedModel::new(model, is_admin)).collect(),
+            items: models.iter().map(|model| ListedModel::new(model, is_trusted)).collect(),
         })
     }
 }
 
 impl ListedModel {
-    /// The provider's own name of the model is shown to the admin only.
-    fn new(model: &Model, is_admin: bool) -> Self {
+    /// The provider's own name of the model is shown to the trusted side only.
+    fn new(model: &Model, is_trusted: bool) -> Self {
         let mut meta = model.meta.clone();
-        if is_admin {
+        if is_trusted {
             meta.insert("upstream_model".to_owned(), model.upstream_model.clone().into());
         } else {
             meta.shift_remove("upstream_model");
@@ -100,8 +100,8 @@ impl ListedModel {
             modalities: model.modes.clone(),
             tags: model.tags.clone(),
             meta,
-            env_requirements: is_admin.then(|| model.env.clone()),
-            default_modes: is_admin.then(|| model.default_modes.clone()),
+            env_requirements: is_trusted.then(|| model.env.clone()),
+            default_modes: is_trusted.then(|| model.default_modes.clone()),
         }
     }
 }

@@ -53,7 +53,8 @@ impl ServiceKey {
         &self.record
     }
 
-    /// Whether the key may only name certain cities.
+    /// Whether the key may only name certain cities. It then reaches no action whose input lacks a
+    /// field `city_id`, and an action that has one must keep to that city.
     pub fn is_limited_to_cities(&self) -> bool {
         !self.record.cities.is_empty()
     }
