@@ -130,6 +130,8 @@ impl http_body::Body for FinishBody {
 impl Drop for FinishBody {
     fn drop(&mut self) {
         let complete = http_body::Body::is_end_stream(&self.inner);
+        // What the body settles when it goes comes before the hooks that read it.
+        drop(std::mem::take(&mut self.inner));
         self.finish(complete);
     }
 }
