@@ -1,5 +1,7 @@
 //! The binary as an operator uses it.
 
+#![expect(clippy::panic, clippy::unwrap_used, reason = "tests report by panicking")]
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::Path;
