@@ -1,5 +1,7 @@
 //! Durable work and repeated requests.
 
+#![cfg(test)]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;

@@ -1,5 +1,7 @@
 //! The arrows between crates, and the statements on both engines.
 
+#![cfg(test)]
+
 use std::collections::BTreeSet;
 use std::process::Command;
 
@@ -73,7 +75,7 @@ fn name(value: &Value) -> &str {
 
 mod on_both_engines {
     use downcity_ai::{Ai, AiConfig};
-    use downcity_testkit::{TestApp, TestAppBuilder, both_engines};
+    use downcity_testkit::{TestAppBuilder, both_engines};
 
     fn everything(builder: TestAppBuilder) -> TestAppBuilder {
         builder.builtin(Ai::new(AiConfig::default()).expect("the defaults are valid"))

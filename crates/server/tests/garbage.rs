@@ -1,9 +1,11 @@
 //! Every action of the registry meets generated garbage: the answer is never a 5xx, never a panic,
 //! and every error has the documented shape.
 
+#![cfg(test)]
+
 use downcity_ai::{Ai, AiConfig};
 use downcity_core::{Action, Body, ErrorShape, InputKind};
-use downcity_testkit::{Client, TestApp, TestAppBuilder, both_engines};
+use downcity_testkit::{Client, TestAppBuilder, both_engines};
 use http::Method;
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use downcity_core::env::MasterKey;
 use downcity_core::{
-    Body, Hook, Kernel, KernelOptions, Registry, RegistryBuilder, Runtime, Secret, Service, Settings,
+    Body, Hook, Kernel, KernelOptions, Registry, RegistryBuilder, Runtime, Secret, Service,
+    Settings,
 };
 use downcity_db::testing::TestDatabase;
 use downcity_db::{DbOptions, DbUrl, Engine};
@@ -18,6 +19,8 @@ pub const ADMIN_KEY: &str = "admin_test_key_0123456789";
 
 const MASTER_KEY: &str = "a passphrase for tests, of more than 32 characters";
 
+type ChangeOptions = Box<dyn FnOnce(&mut KernelOptions)>;
+
 /// How a test app is built.
 pub struct TestAppBuilder {
     engine: Engine,
@@ -26,7 +29,7 @@ pub struct TestAppBuilder {
     settings: Settings,
     clock: TestClock,
     random: Arc<TestRandom>,
-    change: Option<Box<dyn FnOnce(&mut KernelOptions)>>,
+    change: Option<ChangeOptions>,
 }
 
 impl TestAppBuilder {

@@ -98,7 +98,10 @@ impl TestReply {
         let body = self.expect(status);
         assert_eq!(body["code"], code, "{body}");
         assert!(body["error"].as_str().is_some_and(|text| !text.is_empty()), "{body}");
-        assert_eq!(Some(&body["request_id"]), self.header("x-request-id").map(Value::from).as_ref());
+        assert_eq!(
+            Some(&body["request_id"]),
+            self.header("x-request-id").map(Value::from).as_ref()
+        );
         body
     }
 

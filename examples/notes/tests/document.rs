@@ -1,5 +1,7 @@
 //! The guide for service authors quotes this example and nothing else.
 
+#![cfg(test)]
+
 const GUIDE: &str = include_str!("../../../docs/service-authors.md");
 
 const SOURCES: [&str; 5] = [

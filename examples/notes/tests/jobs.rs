@@ -1,5 +1,7 @@
 //! Work that must finish: a job stored with its cause, run by a worker.
 
+#![cfg(test)]
+
 use std::sync::Mutex;
 use std::time::Duration;
 

@@ -1,5 +1,7 @@
 //! The service under test, on both engines.
 
+#![cfg(test)]
+
 use std::time::Duration;
 
 use downcity_testkit::{TestAppBuilder, both_engines};

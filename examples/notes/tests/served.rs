@@ -1,5 +1,7 @@
 //! The program as a whole: it starts in an empty directory and answers over HTTP.
 
+#![cfg(test)]
+
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
