@@ -7,10 +7,17 @@
     reason = "tests report by panicking"
 )]
 
+#[cfg(test)]
 mod config;
+#[cfg(test)]
 mod connections;
+#[cfg(test)]
 mod federation;
+#[cfg(test)]
 mod limits;
+#[cfg(test)]
 mod observe;
+#[cfg(test)]
 mod reload;
+#[cfg(test)]
 mod support;
