@@ -98,7 +98,9 @@ impl<'a> ClaimsRef<'a> {
     /// # Errors
     /// [`ClaimsError::Malformed`].
     pub fn parse(payload: &'a [u8]) -> Result<Self, ClaimsError> {
-        Ok(serde_json::from_slice(payload)?)
+        // Looked through once as a whole, and not once per string.
+        let text = str::from_utf8(payload).map_err(<serde_json::Error as de::Error>::custom)?;
+        Ok(serde_json::from_str(text)?)
     }
 
     /// Judges expiry, audience and ids, in this order, at `now` in unix seconds. A token is dead when

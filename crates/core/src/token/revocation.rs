@@ -55,8 +55,11 @@ pub struct Revocations {
     cities: HashMap<Box<str>, i64>,
     /// City and user → the earliest `iat` that is still good.
     users: HashMap<Scoped, i64>,
-    /// City (empty = any) and token id → the second in which the token ends by itself.
+    /// City and token id → the second in which the token ends by itself.
     tokens: HashMap<Scoped, i64>,
+    /// Token id → the same, of tokens whose city is not known. Apart, because mostly there are none
+    /// and then no token has to be looked up twice.
+    tokens_of_any_city: HashMap<Box<str>, i64>,
     /// The revision up to which the log has been read.
     seen: AtomicI64,
 }
@@ -93,15 +96,14 @@ impl Revocations {
 
     /// The earliest `iat` that a token of this user in this city may have, in seconds since 1970.
     pub(crate) fn not_before(&self, city_id: &str, user_id: &str) -> i64 {
-        let city =
-            if self.cities.is_empty() { None } else { self.cities.pin().get(city_id).copied() };
-        let user = find(&self.users, city_id, user_id);
+        let city = find(&self.cities, city_id);
+        let user = find(&self.users, &ScopedRef { city_id, subject: user_id });
         city.max(user).unwrap_or(i64::MIN)
     }
 
     fn is_ended(&self, city_id: &str, token_id: &str) -> bool {
-        find(&self.tokens, city_id, token_id).is_some()
-            || find(&self.tokens, "", token_id).is_some()
+        find(&self.tokens, &ScopedRef { city_id, subject: token_id }).is_some()
+            || find(&self.tokens_of_any_city, token_id).is_some()
     }
 
     /// The revision up to which the log has been read.
@@ -120,8 +122,15 @@ impl Revocations {
                     raise(&self.users, scoped(city_id, user_id), not_before);
                 }
                 Revocation::Token { city_id, token_id, expires_at } => {
-                    let key = scoped(city_id.unwrap_or_default(), token_id);
-                    self.tokens.pin().insert(key, expires_at.unwrap_or(i64::MAX));
+                    let end = expires_at.unwrap_or(i64::MAX);
+                    match city_id {
+                        Some(city_id) => {
+                            self.tokens.pin().insert(scoped(city_id, token_id), end);
+                        }
+                        None => {
+                            self.tokens_of_any_city.pin().insert(token_id.into(), end);
+                        }
+                    }
                 }
             }
         }
@@ -131,14 +140,17 @@ impl Revocations {
     /// Forgets tokens that have ended by themselves at `now`, in seconds since 1970. Says whether
     /// there were any.
     pub(crate) fn prune(&self, now: i64) -> bool {
-        let before = self.tokens.len();
+        let tokens = || self.tokens.len() + self.tokens_of_any_city.len();
+        let before = tokens();
         self.tokens.pin().retain(|_, end| *end > now);
-        self.tokens.len() < before
+        self.tokens_of_any_city.pin().retain(|_, end| *end > now);
+        tokens() < before
     }
 
     /// How many revocations are held.
     pub fn len(&self) -> usize {
-        self.cities.len() + self.users.len() + self.tokens.len()
+        let tokens = self.tokens.len() + self.tokens_of_any_city.len();
+        self.cities.len() + self.users.len() + tokens
     }
 
     /// Whether nothing is revoked.
@@ -183,12 +195,16 @@ pub async fn prune_revocations(runtime: &Runtime) -> Result<()> {
     runtime.db().write(move |tx| store::delete_expired(tx, now)).await
 }
 
-fn find(map: &HashMap<Scoped, i64>, city_id: &str, subject: &str) -> Option<i64> {
+fn find<K, Q>(map: &HashMap<K, i64>, key: &Q) -> Option<i64>
+where
+    K: std::hash::Hash + Eq,
+    Q: std::hash::Hash + Equivalent<K> + ?Sized,
+{
     // Most Federations revoke little: the look at the size is cheaper than a hash.
     if map.is_empty() {
         return None;
     }
-    map.pin().get(&ScopedRef { city_id, subject }).copied()
+    map.pin().get(key).copied()
 }
 
 /// Sets a lower bound, which never goes back.
