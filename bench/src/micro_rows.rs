@@ -51,13 +51,15 @@ async fn verification(bench: &Bench) -> Result<f64> {
     revoke_others(runtime, &city_id).await?;
     let headers = user_headers(runtime, city_id)?;
     ensure!(runtime.identify(&headers).user().is_some(), "the token does not hold");
-    let nanos = median((0..=bench.plan.rounds).map(|_round| identify_for(runtime, &headers)));
+    // Many short turns: the median leaves out those in which something else had the processor.
+    let turns = 40 * bench.plan.rounds;
+    let nanos = median((0..turns).map(|_turn| identify_for(runtime, &headers)));
     kernel.shutdown(Duration::from_secs(5)).await;
     Ok(nanos)
 }
 
 fn identify_for(runtime: &Runtime, headers: &HeaderMap) -> f64 {
-    const TIMES: u32 = 200_000;
+    const TIMES: u32 = 5_000;
     let begun = Instant::now();
     for _ in 0..TIMES {
         black_box(runtime.identify(black_box(headers)));
