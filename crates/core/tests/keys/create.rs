@@ -1,7 +1,7 @@
 //! `/v1/keys/create`: what it answers and what it refuses.
 
 use downcity_core::keys::is_well_formed;
-use downcity_testkit::{TestApp, both_engines};
+use downcity_testkit::both_engines;
 use serde_json::{Value, json};
 
 use crate::common::{ask, cities, create};
