@@ -37,7 +37,8 @@ impl Answer for Frontend {
         }
         let request = Request::from_parts(parts, body);
         if request.headers().contains_key(ORIGIN) {
-            return self.answer_browser(request).await;
+            // On the heap, so that the calls of servers do not carry the state of browsers along.
+            return Box::pin(self.answer_browser(request)).await;
         }
         self.dispatch(request).await
     }
@@ -64,11 +65,9 @@ impl Frontend {
     }
 
     async fn dispatch(&self, request: Request<Body>) -> Response<Body> {
-        if request.method() != Method::OPTIONS {
-            return self.kernel.handle(request).await;
-        }
+        let is_options = request.method() == Method::OPTIONS;
         let response = self.kernel.handle(request).await;
-        if response.status() != StatusCode::METHOD_NOT_ALLOWED {
+        if !is_options || response.status() != StatusCode::METHOD_NOT_ALLOWED {
             return response;
         }
         // The route exists and no action answers OPTIONS itself: `Allow` is the whole answer.
