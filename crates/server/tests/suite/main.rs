@@ -1,12 +1,5 @@
 //! The server over real sockets, and its configuration.
 
-#![expect(
-    clippy::expect_used,
-    clippy::panic,
-    clippy::unwrap_used,
-    reason = "tests report by panicking"
-)]
-
 #[cfg(test)]
 mod config;
 #[cfg(test)]
