@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use downcity_core::{Call, Error, Result};
 use downcity_types::{EnvRequirement, ErrorCode};
+use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -71,6 +72,8 @@ pub(crate) struct Model {
     pub(crate) env: Vec<EnvRequirement>,
     /// The provider's own name of the model.
     pub(crate) upstream_model: String,
+    /// The same as JSON, as it goes into each request.
+    pub(crate) upstream_model_json: Box<RawValue>,
     pub(crate) provider: Arc<Provider>,
     pub(crate) max_output: Option<u64>,
     pub(crate) default_params: Params,
@@ -273,6 +276,7 @@ impl Model {
                 modes.iter().copied().filter(|mode| list.contains(mode)).collect()
             }
         };
+        let upstream_model = upstream_model(model, source);
         Self {
             id: model.id.clone(),
             name: model.name.clone(),
@@ -281,7 +285,8 @@ impl Model {
             meta: model.meta.clone(),
             hidden: model.hidden,
             env: env_of(model, source),
-            upstream_model: upstream_model(model, source),
+            upstream_model_json: to_raw_value(&upstream_model).unwrap_or_default(),
+            upstream_model,
             provider: provider.clone(),
             max_output: model.max_output,
             default_params: model.default_params,

@@ -121,15 +121,16 @@ impl<'a> Fields<'a> {
     }
 
     /// Sets a field in the place of the first of its name, else at the end.
-    fn set(&mut self, name: &'a str, value: Box<RawValue>) {
+    fn set(&mut self, name: &'a str, value: Cow<'a, RawValue>) {
         let place = self.0.iter().position(|(known, _)| known == name);
         self.remove(name);
         let place = place.unwrap_or(self.0.len()).min(self.0.len());
-        self.0.insert(place, (Cow::Borrowed(name), Cow::Owned(value)));
+        self.0.insert(place, (Cow::Borrowed(name), value));
     }
 
     fn set_json(&mut self, name: &'a str, value: &Value) -> Result<()> {
-        self.set(name, serde_json::value::to_raw_value(value).map_err(Error::internal)?);
+        let value = serde_json::value::to_raw_value(value).map_err(Error::internal)?;
+        self.set(name, Cow::Owned(value));
         Ok(())
     }
 
@@ -169,9 +170,7 @@ impl<'a> Fields<'a> {
         let provider = &*model.provider;
         let keep = |name: &str| !OURS.contains(&name) && !provider.strip.iter().any(|s| s == name);
         self.0.retain(|(name, _)| keep(name));
-        let upstream_model =
-            serde_json::value::to_raw_value(&model.upstream_model).map_err(Error::internal)?;
-        self.set("model", upstream_model);
+        self.set("model", Cow::Borrowed(&*model.upstream_model_json));
         self.settle_duplicates();
         if peek.stream && provider.include_usage && !peek.wants_usage {
             self.ask_for_usage()?;
@@ -181,7 +180,7 @@ impl<'a> Fields<'a> {
             && let Some(messages) = self.get("messages")
             && let Some(flat) = normalize::messages(messages, provider.text_only, provider.lenient)?
         {
-            self.set("messages", flat);
+            self.set("messages", Cow::Owned(flat));
         }
         for (name, value) in &provider.force {
             self.set_json(name, value)?;

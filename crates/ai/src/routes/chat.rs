@@ -29,8 +29,12 @@ const READ_WHOLE: u64 = 256 * 1024;
 
 static UPSTREAM_REQUEST_ID: HeaderName = HeaderName::from_static("x-upstream-request-id");
 /// Names under which providers tell their own request id.
-const REQUEST_IDS: [&str; 4] =
-    ["x-request-id", "request-id", "x-amzn-requestid", "apim-request-id"];
+static REQUEST_IDS: [HeaderName; 4] = [
+    HeaderName::from_static("x-request-id"),
+    HeaderName::from_static("request-id"),
+    HeaderName::from_static("x-amzn-requestid"),
+    HeaderName::from_static("apim-request-id"),
+];
 
 /// A chat completion in the form of OpenAI. Fields that are not listed are passed on as well.
 #[derive(Clone, Debug, JsonSchema)]
@@ -188,7 +192,7 @@ fn passed_headers(headers: &HeaderMap) -> HeaderMap {
             passed.insert(name, value.clone());
         }
     }
-    if let Some(id) = REQUEST_IDS.iter().find_map(|name| headers.get(*name)) {
+    if let Some(id) = REQUEST_IDS.iter().find_map(|name| headers.get(name)) {
         passed.insert(&UPSTREAM_REQUEST_ID, id.clone());
     }
     passed

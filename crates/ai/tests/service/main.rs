@@ -1,11 +1,5 @@
 //! The service through the real dispatcher, against a scripted provider on loopback.
 
-#![expect(
-    clippy::expect_used,
-    clippy::unwrap_used,
-    reason = "helpers of tests report by failing the test"
-)]
-
 #[cfg(test)]
 mod chat;
 #[cfg(test)]

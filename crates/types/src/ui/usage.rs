@@ -182,9 +182,14 @@ impl TokenCounts {
 
 fn first_count(usage: &Map<String, Value>, places: &[Place]) -> Option<u64> {
     places.iter().find_map(|&(group, key)| {
-        let holder = if group.is_empty() { usage } else { usage.get(group)?.as_object()? };
-        count(holder.get(key)?)
+        let holder = if group.is_empty() { usage } else { field(usage, group)?.as_object()? };
+        count(field(holder, key)?)
     })
+}
+
+/// Usage objects have few fields, and most names are absent: comparing beats hashing each name.
+fn field<'a>(object: &'a Map<String, Value>, key: &str) -> Option<&'a Value> {
+    object.iter().find(|(name, _)| *name == key).map(|(_, value)| value)
 }
 
 fn count(value: &Value) -> Option<u64> {
