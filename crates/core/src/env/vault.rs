@@ -115,13 +115,8 @@ impl Vault {
         random: &dyn Random,
         now: Timestamp,
     ) -> Result<Self> {
-        if let Some(row) = db.read(find).await? {
+        if let Some(row) = db.scan(find_or_empty).await? {
             return Self::unlock(&row, &source.existing()?);
-        }
-        if db.scan(holds_sealed_values).await? {
-            return Err(refuse(
-                "The database holds sealed values, but the table vault, which holds their key, is empty: restore that table from a backup.",
-            ));
         }
         let master = source.existing_or_new(random)?;
         let mut data_key = Zeroizing::new([0u8; KEY_BYTES]);
@@ -246,6 +241,18 @@ fn find(tx: &mut Tx<'_>) -> Result<Option<VaultRow>> {
         Ok(VaultRow { fingerprint: row.get("fingerprint")?, data_key: row.get("data_key")? })
     })
     .transpose()
+}
+
+/// The vault's row; `None` in a database that holds nothing sealed. One transaction sees both: what
+/// another node that starts now makes in between must not look like a row that was lost.
+fn find_or_empty(tx: &mut Tx<'_>) -> Result<Option<VaultRow>> {
+    let row = find(tx)?;
+    if row.is_none() && holds_sealed_values(tx)? {
+        return Err(refuse(
+            "The database holds sealed values, but the table vault, which holds their key, is empty: restore that table from a backup.",
+        ));
+    }
+    Ok(row)
 }
 
 fn holds_sealed_values(tx: &mut Tx<'_>) -> Result<bool> {
