@@ -95,8 +95,11 @@ impl Kernel {
             tasks: Tasks::default(),
             settings: options.settings,
         });
-        for entry in runtime.registry.services() {
-            entry.service.start(&runtime).await?;
+        if let Err(error) = start_services(&runtime).await {
+            // Services that did start may have loops, which hold the database open.
+            runtime.tasks.shutdown(Duration::from_secs(1)).await;
+            runtime.db.close().await;
+            return Err(error);
         }
         runtime.tasks.spawn_until_stopped(runtime.clone().follow_changes());
         crate::jobs::start_workers(&runtime);
@@ -133,4 +136,11 @@ impl Kernel {
         self.runtime.db.close().await;
         finished
     }
+}
+
+async fn start_services(runtime: &Arc<Runtime>) -> Result<()> {
+    for entry in runtime.registry.services() {
+        entry.service.start(runtime).await?;
+    }
+    Ok(())
 }

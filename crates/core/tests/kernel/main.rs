@@ -11,6 +11,8 @@ mod hooks;
 #[cfg(test)]
 mod openapi;
 #[cfg(test)]
+mod start;
+#[cfg(test)]
 mod system;
 #[cfg(test)]
 mod views;
