@@ -285,7 +285,8 @@ async fn complete(cx: Cx, input: AnyInput) -> Result<Reply> {
 pub(crate) async fn run_after(call: &Call, outcome: &mut Outcome) -> Result<()> {
     let mut critical = Ok(());
     for hook in inside_out(&call.action) {
-        if let Err(error) = hook.after(call, outcome).await {
+        let ran = AssertUnwindSafe(hook.after(call, outcome)).catch_unwind().await;
+        if let Err(error) = ran.unwrap_or_else(|panic| Err(panicked(&*panic))) {
             metrics::counter!("downcity_after_hook_failures_total").increment(1);
             tracing::error!(request_id = %call.request_id, action = ?call.action, error = %chain(&error), "after hook failed");
             if hook.is_critical() && critical.is_ok() {

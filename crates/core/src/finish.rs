@@ -87,7 +87,9 @@ impl FinishBody {
 
     fn finish(&mut self, complete: bool) {
         let Some((call, status)) = self.end.take() else { return };
-        if call.action.hooks.is_empty() {
+        // Without a runtime the process is about to end, or a program drops the body outside of
+        // its own: there is nothing for hooks to run on.
+        if call.action.hooks.is_empty() || tokio::runtime::Handle::try_current().is_err() {
             record(&call, status);
             return;
         }

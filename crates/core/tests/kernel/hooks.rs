@@ -77,6 +77,7 @@ impl Hook for Meddler {
                 outcome.replace(&json!({"replaced": inner}))
             }
             Some("fail after") => Err(Error::new(ErrorCode::Conflict, "Too late.")),
+            Some("panic after") => panic!("a secret of the hook"),
             _ => Ok(()),
         }
     }
@@ -262,9 +263,11 @@ fn after_may_replace_the_output() {
 #[test]
 fn a_failing_after_costs_the_answer_only_where_it_is_critical() {
     with_parrot(async |app, log| {
-        let answer = say(&app.guest(), "fail after").await.expect(200);
-        assert_eq!(answer, json!({"said": "fail after"}));
-        assert_eq!(take(&log).last().unwrap(), "global after");
+        for what in ["fail after", "panic after"] {
+            let answer = say(&app.guest(), what).await.expect(200);
+            assert_eq!(answer, json!({"said": what}));
+            assert_eq!(take(&log).last().unwrap(), "global after");
+        }
         say(&app.guest(), "unaudited").await.expect_error(409, "conflict");
         assert_eq!(take(&log).last().unwrap(), "global error guest conflict");
     });
@@ -332,6 +335,18 @@ fn after_follows_a_stream_to_its_end_or_its_breaking_off() {
         settled(&app).await;
         assert_eq!(take(&log), after("after a broken stream"));
     });
+}
+
+#[test]
+fn a_stream_may_be_dropped_outside_of_the_runtime() {
+    let log = Log::default();
+    let parrot = Parrot(log.clone());
+    let reply = block_on(async {
+        let app = TestApp::builder(Engine::Sqlite).service(parrot).start().await;
+        app.guest().open(Method::GET, "/v1/parrot/sing?say=la", Body::Empty).await
+    });
+    drop(reply);
+    assert_eq!(take(&log).len(), 3, "no runtime, no hooks");
 }
 
 /// Waits for the tasks that finish calls.
