@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use downcity_core::idempotency::{self, IdempotentRequest};
 use downcity_core::jobs::{self, Job, JobCx, JobEnd, JobPolicy, JobStatus, NewJob};
 use downcity_core::{ADMIN, Cx, Error, Result, Service, ServiceDef, USER_OR_ADMIN};
+use downcity_db::sql;
 use downcity_testkit::{TestApp, TestAppBuilder, both_engines};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -153,6 +154,17 @@ both_engines! {
         let id = enqueue(&app, "panic", |job| job).await;
         assert_eq!(app.run_jobs().await, 1);
         assert_eq!(row(&app, &id).await.status, JobStatus::Queued);
+    }
+
+    async fn a_job_whose_runs_never_end_is_given_up(app: TestApp = with_jobs) {
+        let id = enqueue(&app, "done", |job| job).await;
+        // As after nodes that died at work, as often as the policy allows.
+        let crash = |tx: &mut downcity_db::Tx<'_>| {
+            tx.execute(sql!("UPDATE jobs SET status = 'running', attempts = 3"), &[])
+        };
+        app.runtime().db().write(crash).await.unwrap();
+        assert_eq!(app.run_jobs().await, 1);
+        assert_eq!(row(&app, &id).await.status, JobStatus::Dead);
     }
 
     async fn a_job_may_end_in_its_own_transaction(app: TestApp = with_jobs) {

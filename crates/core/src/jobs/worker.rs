@@ -47,7 +47,12 @@ async fn look_for_jobs(runtime: Arc<Runtime>, free: Arc<Semaphore>) {
                             });
                         }
                         Ok(None) => {}
-                        Err(error) => tracing::warn!(%error, "could not claim a job"),
+                        Err(error) => {
+                            // The same jobs are found again at once: not in a hot loop.
+                            tracing::warn!(%error, "could not claim a job; trying again");
+                            tokio::time::sleep(LOOK_EVERY).await;
+                            break;
+                        }
                     }
                 }
             }
@@ -122,11 +127,16 @@ async fn run(runtime: &Arc<Runtime>, job: JobRow, lease: Lease) {
         user_id: job.user_id,
     };
     let policy = registration.policy;
-    let work = AssertUnwindSafe((registration.run)(cx, job.payload)).catch_unwind();
-    let end = match tokio::time::timeout(policy.lease, work).await {
-        Ok(Ok(end)) => end,
-        Ok(Err(_panic)) => Err(Error::internal("the job panicked")),
-        Err(_elapsed) => Err(Error::internal("the run took longer than its lease")),
+    // A run that takes its node down never lets go of its job: its attempts are counted by claims.
+    let end = if attempt > policy.max_attempts {
+        Err(Error::internal("none of its runs came to an end"))
+    } else {
+        let work = AssertUnwindSafe((registration.run)(cx, job.payload)).catch_unwind();
+        match tokio::time::timeout(policy.lease, work).await {
+            Ok(Ok(end)) => end,
+            Ok(Err(_panic)) => Err(Error::internal("the job panicked")),
+            Err(_elapsed) => Err(Error::internal("the run took longer than its lease")),
+        }
     };
     let now = runtime.clock().now();
     let release = match end {
