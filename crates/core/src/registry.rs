@@ -33,6 +33,7 @@ const RESERVED: &[&str] = &[
     "invoke",
     "keys",
     "messages",
+    "metrics",
     "models",
     "payment",
     "products",

@@ -59,7 +59,7 @@ fn ids_are_plain_unique_and_not_those_of_the_federation() {
     for id in ["", "Notes", "a b", "a/b", "nötes"] {
         assert_eq!(error_of(id, good), RegistryError::BadId(id.to_owned()));
     }
-    for id in ["env", "ai", "federation", "payment.stripe"] {
+    for id in ["env", "ai", "federation", "metrics", "payment.stripe"] {
         assert_eq!(error_of(id, good), RegistryError::ReservedId(id.to_owned()));
     }
     let twice = Registry::builder()
