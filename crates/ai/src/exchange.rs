@@ -52,7 +52,8 @@ pub(crate) async fn send_with_retries(
             Err(failure) => failure,
         };
         let wait = failure.retry_after().unwrap_or(backoff);
-        let in_budget = began.elapsed() + wait <= Duration::from_millis(retries.budget_ms);
+        let in_budget =
+            began.elapsed().saturating_add(wait) <= Duration::from_millis(retries.budget_ms);
         if attempt >= retries.attempts || !failure.may_pass() || !in_budget {
             tracing::warn!(
                 request_id = cx.request_id(),

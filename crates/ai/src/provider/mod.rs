@@ -12,6 +12,7 @@ use futures_util::future::BoxFuture;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Response};
 use http_body_util::BodyExt as _;
+use tokio::time::Instant;
 
 pub(crate) use echo::Echo;
 pub(crate) use openai::{OpenAiChat, parse_base_url};
@@ -69,7 +70,7 @@ impl Content {
     }
 }
 
-/// Reads an answer as a whole, each pause and the size limited.
+/// Reads an answer as a whole; each pause, the whole time and the size are limited.
 pub(crate) async fn read_answer(body: Body, limits: &CallLimits) -> Result<Bytes, Failure> {
     read_limited(body, MAX_ANSWER, limits)
         .await?
@@ -82,13 +83,26 @@ async fn read_limited(
     most: usize,
     limits: &CallLimits,
 ) -> Result<Option<Bytes>, Failure> {
-    let body = http_body_util::Limited::new(body, most);
-    match tokio::time::timeout(limits.idle, body.collect()).await {
-        Err(_) => Err(Failure::TimedOut),
-        Ok(Ok(whole)) => Ok(Some(whole.to_bytes())),
-        Ok(Err(error)) if error.is::<http_body_util::LengthLimitError>() => Ok(None),
-        Ok(Err(error)) => Err(Failure::Broken(error)),
+    let mut body = http_body_util::Limited::new(body, most);
+    let end = Instant::now() + limits.total;
+    let mut pieces: Vec<Bytes> = Vec::with_capacity(1);
+    // Some providers send blank lines while their model works: only silence is idle.
+    while let Some(frame) =
+        tokio::time::timeout_at(end.min(Instant::now() + limits.idle), body.frame())
+            .await
+            .map_err(|_| Failure::TimedOut)?
+    {
+        match frame {
+            Ok(frame) => pieces.extend(frame.into_data()),
+            Err(error) if error.is::<http_body_util::LengthLimitError>() => return Ok(None),
+            Err(error) => return Err(Failure::Broken(error)),
+        }
     }
+    Ok(Some(match pieces.as_slice() {
+        // Most answers are one piece, which is taken as it is.
+        [only] => only.clone(),
+        several => several.concat().into(),
+    }))
 }
 
 /// The bytes of a provider's error; empty when they cannot be had.
