@@ -40,7 +40,7 @@ impl Answer for Frontend {
             // On the heap, so that the calls of servers do not carry the state of browsers along.
             return Box::pin(self.answer_browser(request)).await;
         }
-        self.dispatch(request).await
+        self.kernel.handle(request).await
     }
 }
 
@@ -64,21 +64,8 @@ impl Frontend {
         None
     }
 
-    async fn dispatch(&self, request: Request<Body>) -> Response<Body> {
-        let is_options = request.method() == Method::OPTIONS;
-        let response = self.kernel.handle(request).await;
-        if !is_options || response.status() != StatusCode::METHOD_NOT_ALLOWED {
-            return response;
-        }
-        // The route exists and no action answers OPTIONS itself: `Allow` is the whole answer.
-        let (mut parts, _) = response.into_parts();
-        parts.status = StatusCode::NO_CONTENT;
-        parts.headers.remove(http::header::CONTENT_TYPE);
-        Response::from_parts(parts, Body::Empty)
-    }
-
     async fn answer_browser(self: Arc<Self>, request: Request<Body>) -> Response<Body> {
-        let Some(cors) = &self.cors else { return self.dispatch(request).await };
+        let Some(cors) = &self.cors else { return self.kernel.handle(request).await };
         let is_preflight = request.method() == Method::OPTIONS;
         let Ok(response) = cors.layer(Inner(self.clone())).call(request).await;
         if !is_preflight {
@@ -104,6 +91,6 @@ impl Service<Request<Body>> for Inner {
 
     fn call(&mut self, request: Request<Body>) -> Self::Future {
         let frontend = self.0.clone();
-        Box::pin(async move { Ok(frontend.dispatch(request).await) })
+        Box::pin(async move { Ok(frontend.kernel.handle(request).await) })
     }
 }
