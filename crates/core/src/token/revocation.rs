@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use downcity_types::{ClaimsError, ClaimsRef};
-use papaya::{Equivalent, HashMap};
+use papaya::{Equivalent, HashMap, ResizeMode};
 
 use super::codec::{self, Buffer, TokenFault};
 use super::store::{self, LogEntry};
@@ -49,7 +49,6 @@ impl Revocation {
 ///
 /// One instance serves every snapshot of a node. It is fed by the log of revocations, from where it
 /// left off. A revocation is never taken back; one of a token goes when the token ends by itself.
-#[derive(Default)]
 pub struct Revocations {
     /// City → the earliest `iat` that is still good.
     cities: HashMap<Box<str>, i64>,
@@ -62,6 +61,24 @@ pub struct Revocations {
     tokens_of_any_city: HashMap<Box<str>, i64>,
     /// The revision up to which the log has been read.
     seen: AtomicI64,
+}
+
+impl Default for Revocations {
+    fn default() -> Self {
+        Self {
+            cities: map(),
+            users: map(),
+            tokens: map(),
+            tokens_of_any_city: map(),
+            seen: AtomicI64::default(),
+        }
+    }
+}
+
+/// Every request reads, and few revocations come: a map that has grown is moved at once, so that
+/// readers never have to look into an old table and a new one.
+fn map<K, V>() -> HashMap<K, V> {
+    HashMap::builder().resize_mode(ResizeMode::Blocking).build()
 }
 
 #[derive(PartialEq, Eq, Hash)]
