@@ -94,6 +94,7 @@ fn measure(args: Args) -> Result<()> {
         runtime: tokio::runtime::Builder::new_multi_thread().enable_all().build()?,
         own,
     };
+    warn_of_others();
     let mut report = Report::default();
     let measured = start_rows::measure(&bench, &mut report)
         .and_then(|()| micro_rows::measure(&bench, &mut report))
@@ -101,6 +102,17 @@ fn measure(args: Args) -> Result<()> {
     // What there is by then is worth showing, whatever came after.
     report.print(args.json)?;
     measured
+}
+
+/// Says so when something else keeps the machine busy, as the figures will then tell of that.
+fn warn_of_others() {
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    let running: f64 = load.split(' ').next().and_then(|text| text.parse().ok()).unwrap_or(0.0);
+    if running > 0.5 {
+        report::progress(&format!(
+            "the machine is busy (load average {running}): the figures cannot be trusted"
+        ));
+    }
 }
 
 /// What every group of rows needs.

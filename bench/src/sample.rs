@@ -17,9 +17,9 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// A figure to quote.
-    pub(crate) const FULL: Self = Self { rounds: 5, seconds: 2, streams: 8, starts: 15 };
+    pub(crate) const FULL: Self = Self { rounds: 9, seconds: 1, streams: 4, starts: 15 };
     /// A look.
-    pub(crate) const QUICK: Self = Self { rounds: 2, seconds: 1, streams: 3, starts: 5 };
+    pub(crate) const QUICK: Self = Self { rounds: 3, seconds: 1, streams: 2, starts: 5 };
 }
 
 /// What one turn gave.
