@@ -155,7 +155,7 @@ impl MasterKeySource {
 /// The answer to a key that did not seal this database.
 pub(crate) fn wrong_key(given: &MasterKey, stored: &str) -> Error {
     refuse(format!(
-        "This database was sealed with another master key: its fingerprint is {stored}, that of the given key is {}. {HOW_TO_SUPPLY} that sealed it.",
+        "This database was sealed with another master key: its fingerprint is {stored}, that of the given key is {}. Start with the key that sealed it. {HOW_TO_SUPPLY}.",
         given.fingerprint()
     ))
 }
