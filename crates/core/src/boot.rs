@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use downcity_db::{Db, Tx, sql};
-use downcity_types::{City, CityStatus, ErrorCode, Timestamp};
+use downcity_types::{City, CityStatus, DEFAULT_CITY_ID, DEFAULT_CITY_NAME, ErrorCode, Timestamp};
 
 use crate::cities;
 use crate::env::{self, ADMIN_KEY, AUTH_SECRET, NonceSeed, SIGNING_KEY, Vault, Writer};
 use crate::kernel::FirstStart;
 use crate::{Error, Ids, Random, Result, Secret};
 
-const DEFAULT_CITY_ID: &str = "city_downcity";
-const DEFAULT_CITY_NAME: &str = "Downcity";
 /// What stands in example files where a key belongs.
 const PLACEHOLDER: &str = "sk-...";
 

@@ -176,15 +176,6 @@ impl RegistryBuilder {
         self.add(service, false)
     }
 
-    /// Adds a service whose type is known at run time only.
-    #[must_use]
-    pub fn dyn_service(mut self, service: Arc<dyn Service>) -> Self {
-        let mut def = ServiceDef::new(service.id(), service.name());
-        service.clone().define(&mut def);
-        self.services.push((service, def, false));
-        self
-    }
-
     /// Adds a hook around every action.
     #[must_use]
     pub fn hook(mut self, hook: Arc<dyn Hook>) -> Self {

@@ -32,7 +32,7 @@ pub use error::{
 };
 pub use ids::{
     CITY_ID_MAX_LEN, CITY_ID_PREFIX, CityIdError, DEFAULT_CITY_ID, DEFAULT_CITY_NAME, ID_BYTES,
-    check_new_city_id, prefixed_id,
+    check_new_city_id,
 };
 pub use money::{Microcredits, MoneyError};
 pub use page::{BadCursor, CURSOR_MAX_LEN, Cursor, CursorPart, LimitParam, Page};

@@ -15,7 +15,6 @@ mod schema;
 mod units;
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 
 use downcity_ai::AiConfig;
 use downcity_db::DbUrl;
@@ -212,17 +211,6 @@ impl Config {
     /// A sentence that never shows the URL, which may hold a password.
     pub fn database_url(&self) -> Result<DbUrl, String> {
         self.database.url.parse().map_err(|error: downcity_db::DbError| error.to_string())
-    }
-
-    /// The folder of the SQLite file, where the Federation keeps what belongs to it; the working
-    /// directory's `.base` for other databases.
-    pub fn data_dir(&self) -> PathBuf {
-        let file = self.database_url().ok().and_then(|url| url.sqlite_path().map(PathBuf::from));
-        match file.as_deref().and_then(std::path::Path::parent) {
-            Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
-            Some(_) => PathBuf::from("."),
-            None => PathBuf::from(".base"),
-        }
     }
 
     /// The env keys that providers and models read. Their first values may come from the
