@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use downcity_core::{ADMIN, Body, Cx, NoInput, Reply, Result, Runtime, Service, ServiceDef};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tokio::net::TcpListener;
 
@@ -127,7 +126,7 @@ struct OwnAddress {
 }
 
 impl Answer for OwnAddress {
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
+    async fn answer(self: Arc<Self>, request: Request<Body>) -> Response<Body> {
         let is_known = request.uri().path() == "/metrics";
         let reply = match *request.method() {
             Method::GET | Method::HEAD if is_known => self.figures.reply(&self.runtime),

@@ -9,9 +9,7 @@ use std::task::{Context, Poll};
 use downcity_core::{Body, Error, Kernel, Reply};
 use downcity_types::ErrorCode;
 use http::header::ORIGIN;
-use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
-use hyper::body::Incoming;
 use tower::{Layer as _, Service};
 use tower_http::cors::CorsLayer;
 
@@ -28,14 +26,10 @@ pub(crate) struct Frontend {
 }
 
 impl Answer for Frontend {
-    async fn answer(self: Arc<Self>, request: Request<Incoming>) -> Response<Body> {
-        let (parts, body) = request.into_parts();
-        let body =
-            if http_body::Body::is_end_stream(&body) { Body::Empty } else { Body::from_http(body) };
-        if let Some(error) = self.refusal(&parts) {
+    async fn answer(self: Arc<Self>, request: Request<Body>) -> Response<Body> {
+        if let Some(error) = self.refusal(&request) {
             return self.kernel.reply(Err(error));
         }
-        let request = Request::from_parts(parts, body);
         if request.headers().contains_key(ORIGIN) {
             // On the heap, so that the calls of servers do not carry the state of browsers along.
             return Box::pin(self.answer_browser(request)).await;
@@ -46,8 +40,8 @@ impl Answer for Frontend {
 
 impl Frontend {
     /// Why the head of a request is not acceptable.
-    fn refusal(&self, parts: &Parts) -> Option<Error> {
-        let uri = parts.uri.path_and_query().map_or(0, |path| path.as_str().len());
+    fn refusal(&self, request: &Request<Body>) -> Option<Error> {
+        let uri = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
         if uri > self.max_uri_size {
             let limit = self.max_uri_size;
             let message = format!("Path and query are longer than {limit} bytes.");
@@ -56,7 +50,7 @@ impl Frontend {
         let size = |total: usize, (name, value): (&http::HeaderName, &http::HeaderValue)| {
             total + name.as_str().len() + value.len()
         };
-        if parts.headers.iter().fold(0, size) > self.max_header_size {
+        if request.headers().iter().fold(0, size) > self.max_header_size {
             let limit = self.max_header_size;
             let message = format!("The headers are larger than {limit} bytes.");
             return Some(Error::new(ErrorCode::HeadersTooLarge, message));

@@ -19,13 +19,14 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::listener::ListenerSettings;
+use super::unread::Leftovers;
 
 /// What answers the requests of connections.
 pub(crate) trait Answer: Send + Sync + 'static {
     /// Answers one request; never fails.
     fn answer(
         self: Arc<Self>,
-        request: Request<Incoming>,
+        request: Request<Body>,
     ) -> impl Future<Output = Response<Body>> + Send;
 }
 
@@ -36,6 +37,8 @@ pub(crate) struct Control {
     pub(crate) stop: CancellationToken,
     /// End now.
     pub(crate) abort: CancellationToken,
+    /// Where work is waited for that outlives a request.
+    pub(crate) tasks: TaskTracker,
 }
 
 /// What an HTTP/2 connection with prior knowledge begins with (RFC 9113 §3.4). No HTTP/1 method is
@@ -51,9 +54,15 @@ pub(crate) async fn serve<A: Answer>(stream: TcpStream, control: Control, answer
     };
     // A connection that breaks or says nothing needs no answer.
     let Ok(Ok(is_http2)) = first else { return };
-    let service = service_fn(move |request| {
+    let leftovers = Leftovers { tasks: control.tasks.clone(), stop: control.stop.clone() };
+    let service = service_fn(move |request: Request<Incoming>| {
+        let (parts, body) = request.into_parts();
+        let body = leftovers.body(&parts, body);
         let answer = answer.clone();
-        async move { Ok::<_, Infallible>(answer.answer(request).await) }
+        async move {
+            let request = Request::from_parts(parts, body);
+            Ok::<_, Infallible>(answer.answer(request).await)
+        }
     });
     let stream = TokioIo::new(stream);
     let ended = if is_http2 {

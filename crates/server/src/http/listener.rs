@@ -103,6 +103,7 @@ impl Accept {
                 settings: self.settings,
                 stop: self.stop.child_token(),
                 abort: self.abort.clone(),
+                tasks: self.tasks.clone(),
             };
             let (answer, open) = (answer.clone(), open.clone());
             self.tasks.spawn(async move {

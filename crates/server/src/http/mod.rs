@@ -4,6 +4,7 @@ mod answer;
 mod connection;
 mod cors;
 mod listener;
+mod unread;
 
 pub(crate) use answer::Frontend;
 pub(crate) use connection::Answer;

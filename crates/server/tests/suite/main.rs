@@ -14,3 +14,5 @@ mod observe;
 mod reload;
 #[cfg(test)]
 mod support;
+#[cfg(test)]
+mod unread;
