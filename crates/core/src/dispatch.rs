@@ -9,9 +9,9 @@ use std::time::Instant;
 use bytes::{Bytes, BytesMut};
 use downcity_types::{ErrorCode, OpenAiError};
 use futures_util::FutureExt as _;
-use http::header::{ALLOW, CONTENT_TYPE, HeaderName};
+use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::BodyExt as _;
 use percent_encoding::percent_decode_str;
 
@@ -165,6 +165,7 @@ async fn read_input(call: &mut Call) -> Result<()> {
         call.input.query = Some(call.parts.uri.query().unwrap_or_default().into());
         return Ok(());
     }
+    check_encoding(&call.parts.headers)?;
     let limit = call.action.body_limit.unwrap_or(call.runtime.settings().body_limit);
     let body = std::mem::take(&mut *lock(&call.raw_body));
     let read = read_body(body, limit);
@@ -175,6 +176,17 @@ async fn read_input(call: &mut Call) -> Result<()> {
         })?,
     };
     Ok(())
+}
+
+/// Bodies are read as they are: nothing is unpacked.
+fn check_encoding(headers: &HeaderMap) -> Result<()> {
+    let is_plain =
+        |value: &HeaderValue| value.as_bytes().trim_ascii().eq_ignore_ascii_case(b"identity");
+    if headers.get_all(CONTENT_ENCODING).iter().all(is_plain) {
+        return Ok(());
+    }
+    let message = "A packed body is not read; send it without Content-Encoding.";
+    Err(Error::new(ErrorCode::UnsupportedMediaType, message))
 }
 
 /// Reads a whole body of at most `limit` bytes.
