@@ -13,6 +13,8 @@ use serde_json::Value;
 pub(crate) enum Failure {
     /// No connection could be made: nothing was sent.
     Unreachable(BoxError),
+    /// A connection kept from an earlier call was closed before any byte of an answer came.
+    Stale(BoxError),
     /// The connection broke while the request or answer was under way.
     Broken(BoxError),
     /// A limit of time was reached.
@@ -47,7 +49,7 @@ impl Failure {
     /// Whether the same call may succeed when it is made again.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
-            Self::Unreachable(_) | Self::Broken(_) => true,
+            Self::Unreachable(_) | Self::Stale(_) | Self::Broken(_) => true,
             Self::Refused(refusal) => {
                 matches!(refusal.status.as_u16(), 408 | 409 | 429)
                     || refusal.status.is_server_error()
@@ -66,7 +68,7 @@ impl Failure {
     /// The stable code of the failure.
     pub(crate) fn code(&self) -> ErrorCode {
         match self {
-            Self::Unreachable(_) | Self::Broken(_) => ErrorCode::UpstreamError,
+            Self::Unreachable(_) | Self::Stale(_) | Self::Broken(_) => ErrorCode::UpstreamError,
             Self::TimedOut => ErrorCode::UpstreamTimeout,
             Self::Refused(refusal) => refusal.code(),
             Self::Unreadable(_) => ErrorCode::UpstreamInvalid,
@@ -78,7 +80,9 @@ impl Failure {
     pub(crate) fn sentence(&self) -> String {
         match self {
             Self::Unreachable(_) => "The AI provider could not be reached.".to_owned(),
-            Self::Broken(_) => "The connection to the AI provider broke.".to_owned(),
+            Self::Stale(_) | Self::Broken(_) => {
+                "The connection to the AI provider broke.".to_owned()
+            }
             Self::TimedOut => "The AI provider did not answer in time.".to_owned(),
             Self::Refused(refusal) => refusal.sentence(),
             Self::Unreadable(_) => "The AI provider sent an answer that cannot be read.".to_owned(),
@@ -92,7 +96,9 @@ impl Failure {
         let error = Error::new(code, sentence);
         match self {
             Self::Ours(error) => error,
-            Self::Unreachable(source) | Self::Broken(source) => error.with_source(source),
+            Self::Unreachable(source) | Self::Stale(source) | Self::Broken(source) => {
+                error.with_source(source)
+            }
             Self::TimedOut => error,
             Self::Unreadable(what) => error.with_source(Cause::Unreadable(what)),
             Self::Refused(refusal) => {

@@ -75,7 +75,8 @@ impl Ai {
     }
 }
 
-/// Sends the request; once more where no connection could be made, as nothing was sent then.
+/// Sends the request; once more where the provider cannot have looked at it: no connection could be
+/// made, or the provider had closed the one that was kept.
 async fn connect(
     meter: &Meter,
     model: &Model,
@@ -83,7 +84,7 @@ async fn connect(
     settings: &CallSettings,
 ) -> Result<Response<Body>, Failure> {
     match send(meter.cx(), model, body.clone(), &settings.limits).await {
-        Err(Failure::Unreachable(_)) => {
+        Err(Failure::Unreachable(_) | Failure::Stale(_)) => {
             meter.retried();
             send(meter.cx(), model, body, &settings.limits).await
         }

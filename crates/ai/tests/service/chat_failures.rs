@@ -1,7 +1,12 @@
 //! `POST /v1/ai/chat/completions`: failures are always the four-key object.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use downcity_testkit::Answer;
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpListener;
 
 use crate::common::{Fixture, KEY, chunk, error_body, fixture, set_env, with};
 
@@ -127,6 +132,50 @@ async fn a_stream_that_breaks_off_ends_with_an_error_event() {
         let error = rest.strip_prefix("data: ").unwrap().strip_suffix("\n\n").unwrap();
         assert_eq!(envelope(&serde_json::from_str(error).unwrap()), code);
     }
+}
+
+/// A provider that answers the first request of a connection and closes it over the second one;
+/// with `closes_at_once`, over any. Gives its URL, and counts requests.
+async fn closing_provider(closes_at_once: bool) -> (String, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1", listener.local_addr().unwrap());
+    let requests = Arc::new(AtomicUsize::new(0));
+    let counted = requests.clone();
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            for number in 0..2 {
+                let mut request = Vec::new();
+                while !request.ends_with(b"}") {
+                    assert!(stream.read_buf(&mut request).await.unwrap() > 0, "a whole request");
+                }
+                counted.fetch_add(1, Ordering::Relaxed);
+                if closes_at_once || number == 1 {
+                    break;
+                }
+                let answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
+                stream.write_all(answer).await.unwrap();
+            }
+        }
+    });
+    (url, requests)
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_the_provider_closed_is_replaced_once() {
+    let (url, requests) = closing_provider(false).await;
+    let fixture = with(|config| config["provider"][0]["base_url"] = json!(url)).await;
+    for _ in 0..3 {
+        ask(&fixture, &json!({})).await.expect(200);
+    }
+    assert_eq!(requests.load(Ordering::Relaxed), 5, "the second and third were made again");
+    let metered = fixture.metered.all(3).await;
+    assert_eq!(metered.iter().filter_map(|call| call.request_count).collect::<Vec<_>>(), [1, 2, 2]);
+
+    // A new connection that is closed over a request is the provider's failure.
+    let (url, requests) = closing_provider(true).await;
+    let fixture = with(|config| config["provider"][0]["base_url"] = json!(url)).await;
+    assert_eq!(envelope(&ask(&fixture, &json!({})).await.expect(502)), "upstream_error");
+    assert_eq!(requests.load(Ordering::Relaxed), 1);
 }
 
 #[tokio::test]

@@ -3,6 +3,8 @@
 //! One pooled client serves all providers. It speaks HTTP/1.1, follows no redirects, decompresses
 //! nothing, and takes no proxy from the process environment.
 
+mod watched;
+
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 
+use self::watched::{Course, Watching};
 use crate::failure::Failure;
 
 /// Sends requests to providers.
@@ -27,7 +30,7 @@ pub(crate) trait Upstream: Send + Sync {
 
 /// The pooled client.
 pub(crate) struct HyperUpstream {
-    client: Client<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    client: Client<Watching<HttpsConnector<HttpConnector>>, Full<Bytes>>,
     connect_timeout: Duration,
 }
 
@@ -57,7 +60,7 @@ impl HyperUpstream {
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(60))
-            .build(connector);
+            .build(Watching(connector));
         Ok(Self { client, connect_timeout })
     }
 
@@ -76,8 +79,20 @@ impl Upstream for HyperUpstream {
                 Err(error) if error.is_connect() => {
                     Err(Failure::Unreachable(BoxError::from(error)))
                 }
+                Err(error) if met_a_closed_connection(&error) => {
+                    Err(Failure::Stale(BoxError::from(error)))
+                }
                 Err(error) => Err(Failure::Broken(BoxError::from(error))),
             }
         })
     }
+}
+
+/// Whether the request went to a connection that was kept from before and gave no byte of an answer.
+fn met_a_closed_connection(error: &hyper_util::client::legacy::Error) -> bool {
+    let mut extras = http::Extensions::new();
+    if let Some(connected) = error.connect_info() {
+        connected.get_extras(&mut extras);
+    }
+    extras.get::<Course>().is_some_and(Course::is_silent_again)
 }
