@@ -152,6 +152,6 @@ impl std::error::Error for StartError {}
 
 impl From<ConfigError> for StartError {
     fn from(error: ConfigError) -> Self {
-        Self::new(FailureKind::Failed, error.to_string())
+        Self::new(error.kind, error.to_string())
     }
 }

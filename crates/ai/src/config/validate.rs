@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use downcity_types::Microcredits;
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING};
+use http::header::{
+    AUTHORIZATION, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING,
+};
 use http::{HeaderName, HeaderValue};
 
 use super::{
@@ -135,6 +137,10 @@ impl ProviderConfig {
                 Ok(name) if OURS.contains(&name) => {
                     found.add(at, "headers", format!("{name:?} is set by the connection itself"));
                 }
+                Ok(name) if self.env_key.is_some() && self.auth.is_header(&name) => {
+                    let message = format!("{name:?} is set from env_key; leave one of the two out");
+                    found.add(at, "headers", message);
+                }
                 Ok(_) => {}
             }
             if HeaderValue::from_str(value).is_err() {
@@ -149,6 +155,17 @@ impl ProviderConfig {
                 found.add(at, "auth", "the query parameter needs a name");
             }
             _ => {}
+        }
+    }
+}
+
+impl Auth {
+    /// Whether the API key stands in this header.
+    fn is_header(&self, name: &HeaderName) -> bool {
+        match self {
+            Self::Bearer => *name == AUTHORIZATION,
+            Self::Header(own) => name.as_str().eq_ignore_ascii_case(own),
+            Self::Query(_) | Self::None => false,
         }
     }
 }

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value};
 
 use super::check;
-use super::document::Document;
+use super::document::{Document, join};
 use super::environment::{Environment, Variable};
 use super::problem::{ConfigError, Problem, Source};
 use super::report::Effective;
 use super::schema::{ConfigSchema, nested};
 use super::{Config, DEFAULT_FILE};
+use crate::error::FailureKind;
 
 /// Where a configuration is read from. It may be read again at any time, with the same flags and
 /// environment.
@@ -106,15 +107,22 @@ fn process_environment() -> Vec<(String, String)> {
 }
 
 fn read_document(path: &Path) -> Result<Document, ConfigError> {
-    let one = |message: String| {
-        let source = Source::File { path: path.to_path_buf(), line: 1 };
-        ConfigError { problems: vec![Problem { source, key: String::new(), message }] }
+    let text = std::fs::read_to_string(path).map_err(|error| unreadable(path, &error))?;
+    Document::parse(path, &text).map_err(ConfigError::mistakes)
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> ConfigError {
+    let (kind, message) = match error.kind() {
+        ErrorKind::NotFound => {
+            (FailureKind::NotFound, "there is no such file; fed config init writes one".to_owned())
+        }
+        ErrorKind::PermissionDenied => {
+            (FailureKind::NotAllowed, "this user may not read the file".to_owned())
+        }
+        _ => (FailureKind::Failed, format!("cannot be read: {error}")),
     };
-    let text = std::fs::read_to_string(path).map_err(|error| match error.kind() {
-        ErrorKind::NotFound => one("there is no such file; fed config init writes one".to_owned()),
-        _ => one(format!("cannot be read: {error}")),
-    })?;
-    Document::parse(path, &text).map_err(|problems| ConfigError { problems })
+    let source = Source::WholeFile(path.to_path_buf());
+    ConfigError { kind, problems: vec![Problem { source, key: String::new(), message }] }
 }
 
 /// A configuration and where it comes from.
@@ -148,10 +156,11 @@ impl LoadedConfig {
             let key = format!("ai.{}", problem.path);
             Problem { source: source_of(&self.sources, &key), key, message: problem.message }
         });
-        ConfigError { problems: located.collect() }
+        ConfigError::mistakes(located.collect())
     }
 
-    /// Every value with its origin, in the order of the sections. Passwords are left out.
+    /// Every value with its origin, in the order of the sections. The password of the database and the values of
+    /// providers' headers are left out.
     pub fn effective(&self) -> Vec<Effective> {
         super::report::effective(self)
     }
@@ -196,10 +205,31 @@ impl Layers {
 
     fn set(&mut self, key: &str, value: Value, source: Source) {
         let path: Vec<&str> = key.split('.').collect();
+        self.note(key, &value, &source);
         if let Value::Object(layer) = nested(&path, value) {
             merge(&mut self.values, layer);
         }
-        self.sources.insert(key.to_owned(), source);
+    }
+
+    /// Everything within a value comes from where the value comes from; a list takes the place of
+    /// the one below it.
+    fn note(&mut self, key: &str, value: &Value, source: &Source) {
+        match value {
+            Value::Array(items) => {
+                let inside = format!("{key}[");
+                self.sources.retain(|known, _| !known.starts_with(&inside));
+                for (index, item) in items.iter().enumerate() {
+                    self.note(&format!("{key}[{index}]"), item, source);
+                }
+            }
+            Value::Object(table) => {
+                for (name, value) in table {
+                    self.note(&join(key, name), value, source);
+                }
+            }
+            _ => {}
+        }
+        self.sources.insert(key.to_owned(), source.clone());
     }
 
     /// Notes the first problem of a key; what follows from it says nothing new.
@@ -223,7 +253,7 @@ impl Layers {
             Some(config) if self.problems.is_empty() => Ok((config, self.sources)),
             _ => {
                 self.problems.sort_by(|a, b| a.source.cmp(&b.source));
-                Err(ConfigError { problems: self.problems })
+                Err(ConfigError::mistakes(self.problems))
             }
         }
     }

@@ -5,12 +5,16 @@ use std::path::PathBuf;
 
 use serde::Serialize;
 
+use crate::error::FailureKind;
+
 /// Where a value comes from. Sorts by layer, and within a file by line.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Source {
     /// Nobody named it.
     #[default]
     Default,
+    /// The configuration file as a whole.
+    WholeFile(PathBuf),
     /// A line of the configuration file, counted from 1.
     File {
         /// The file as it was named.
@@ -28,6 +32,7 @@ impl fmt::Display for Source {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Default => out.write_str("default"),
+            Self::WholeFile(path) => write!(out, "{}", path.display()),
             Self::File { path, line } => write!(out, "{}:{line}", path.display()),
             Self::Env(name) => write!(out, "environment {name}"),
             Self::Flag(flag) => write!(out, "flag {flag}"),
@@ -64,8 +69,17 @@ impl fmt::Display for Problem {
 /// A configuration that cannot be used: everything that is wrong with it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
+    /// What kind of failure it is.
+    pub kind: FailureKind,
     /// The problems in the order of their places; at least one.
     pub problems: Vec<Problem>,
+}
+
+impl ConfigError {
+    /// A configuration with mistakes.
+    pub(super) fn mistakes(problems: Vec<Problem>) -> Self {
+        Self { kind: FailureKind::Failed, problems }
+    }
 }
 
 impl fmt::Display for ConfigError {

@@ -7,6 +7,9 @@ use super::document::join;
 use super::layers::LoadedConfig;
 use super::problem::Source;
 
+/// Stands for what may be secret.
+const HIDDEN: &str = "********";
+
 /// One value in effect.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Effective {
@@ -22,6 +25,10 @@ pub(super) fn effective(loaded: &LoadedConfig) -> Vec<Effective> {
     let mut config = loaded.config.clone();
     if let Ok(url) = config.database_url() {
         config.database.url = url.to_string();
+    }
+    for provider in &mut config.ai.provider {
+        // A header may carry a key.
+        provider.headers.values_mut().for_each(|value| HIDDEN.clone_into(value));
     }
     let mut values = Vec::new();
     if let Ok(all) = serde_json::to_value(&config) {

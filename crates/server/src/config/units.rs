@@ -10,8 +10,21 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 const SPAN_ADVICE: &str =
     "a length of time of at least 1 ms, such as 30 (seconds), \"500ms\", \"30s\", \"5m\" or \"2h\"";
+const SPAN_TOO_LARGE: &str = "is too large; 36500d is the longest";
 const SIZE_ADVICE: &str =
     "a size of at least one byte, such as 65536 (bytes), \"64KiB\" or \"10MiB\"";
+const SIZE_TOO_LARGE: &str = "is too large; this machine cannot count so many bytes";
+
+/// A hundred years: beyond that, a length of time is a slip.
+const MOST_MILLIS: u64 = 36_500 * 86_400_000;
+
+/// Why a text is no value.
+enum Fault {
+    /// It is not written as one, or it is zero.
+    Malformed,
+    /// No value is that large.
+    TooLarge,
+}
 
 /// A length of time: whole seconds, or a text with `ms`, `s`, `m`, `h` or `d`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,7 +46,7 @@ impl Span {
         self.0
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    fn parse(text: &str) -> Result<Self, Fault> {
         let (number, unit) = split(text)?;
         let millis = match unit {
             "ms" => 1,
@@ -41,9 +54,13 @@ impl Span {
             "m" => 60_000,
             "h" => 3_600_000,
             "d" => 86_400_000,
-            _ => return None,
+            _ => return Err(Fault::Malformed),
         };
-        number.checked_mul(millis).filter(|millis| *millis > 0).map(Self::millis)
+        match number.checked_mul(millis) {
+            Some(0) => Err(Fault::Malformed),
+            Some(millis) if millis <= MOST_MILLIS => Ok(Self::millis(millis)),
+            _ => Err(Fault::TooLarge),
+        }
     }
 }
 
@@ -78,17 +95,20 @@ impl ByteSize {
         self.0
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    fn parse(text: &str) -> Result<Self, Fault> {
         let (number, unit) = split(text)?;
         let bytes: u64 = match unit {
             "" | "B" => 1,
             "KiB" => 1 << 10,
             "MiB" => 1 << 20,
             "GiB" => 1 << 30,
-            _ => return None,
+            _ => return Err(Fault::Malformed),
         };
-        let bytes = usize::try_from(number.checked_mul(bytes)?).ok()?;
-        (bytes > 0).then_some(Self(bytes))
+        match number.checked_mul(bytes).map(usize::try_from) {
+            Some(Ok(0)) => Err(Fault::Malformed),
+            Some(Ok(bytes)) => Ok(Self(bytes)),
+            _ => Err(Fault::TooLarge),
+        }
     }
 }
 
@@ -103,16 +123,22 @@ impl fmt::Display for ByteSize {
 }
 
 /// Digits and the unit behind them.
-fn split(text: &str) -> Option<(u64, &str)> {
+fn split(text: &str) -> Result<(u64, &str), Fault> {
     let text = text.trim();
     let end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
-    Some((text[..end].parse().ok()?, text[end..].trim_start()))
+    if end == 0 {
+        return Err(Fault::Malformed);
+    }
+    // Digits alone fail only when they are too many.
+    let number = text[..end].parse().map_err(|_| Fault::TooLarge)?;
+    Ok((number, text[end..].trim_start()))
 }
 
 /// Reads an integer or a text through one parser.
 struct Read<T> {
-    parse: fn(&str) -> Option<T>,
+    parse: fn(&str) -> Result<T, Fault>,
     advice: &'static str,
+    too_large: &'static str,
 }
 
 impl<T> Visitor<'_> for Read<T> {
@@ -127,19 +153,30 @@ impl<T> Visitor<'_> for Read<T> {
     }
 
     fn visit_str<E: de::Error>(self, text: &str) -> Result<T, E> {
-        (self.parse)(text).ok_or_else(|| E::custom(format_args!("must be {}", self.advice)))
+        (self.parse)(text).map_err(|fault| match fault {
+            Fault::Malformed => E::custom(format_args!("must be {}", self.advice)),
+            Fault::TooLarge => E::custom(self.too_large),
+        })
     }
 }
 
 impl<'de> Deserialize<'de> for Span {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Read { parse: Self::parse, advice: SPAN_ADVICE })
+        deserializer.deserialize_any(Read {
+            parse: Self::parse,
+            advice: SPAN_ADVICE,
+            too_large: SPAN_TOO_LARGE,
+        })
     }
 }
 
 impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Read { parse: Self::parse, advice: SIZE_ADVICE })
+        deserializer.deserialize_any(Read {
+            parse: Self::parse,
+            advice: SIZE_ADVICE,
+            too_large: SIZE_TOO_LARGE,
+        })
     }
 }
 
@@ -215,8 +252,17 @@ mod tests {
         for json in ["0", "\"0s\"", "-1", "1.5", "\"s\"", "\"5y\"", "\"\"", "true"] {
             assert!(span(json).unwrap_err().contains("\"30s\""), "{json}");
         }
-        for json in ["0", "\"10MB\"", "\"99999999999GiB\"", "[]"] {
+        for json in ["0", "\"10MB\"", "[]"] {
             assert!(size(json).unwrap_err().contains("\"10MiB\""), "{json}");
         }
+    }
+
+    #[test]
+    fn what_is_too_large_is_told_so() {
+        for json in ["\"36501d\"", "\"999999999999d\"", "\"99999999999999999999s\""] {
+            assert!(span(json).unwrap_err().starts_with("is too large"), "{json}");
+        }
+        assert!(size("\"99999999999GiB\"").unwrap_err().starts_with("is too large"));
+        assert_eq!(span("\"36500d\"").unwrap().to_string(), "876000h");
     }
 }

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use downcity_server::config::{ConfigError, ConfigSources, LoadedConfig, Source, template};
+use downcity_server::{FailureKind, StartError};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -205,8 +206,11 @@ fn a_named_file_has_to_exist() {
         .unwrap_err();
     assert_eq!(
         error.to_string(),
-        "/nowhere/federation.toml:1: there is no such file; fed config init writes one"
+        "/nowhere/federation.toml: there is no such file; fed config init writes one"
     );
+    assert_eq!(StartError::from(error).kind(), FailureKind::NotFound);
+    let error = File::new("[server]\nlisten = 1").sources(&[]).load().unwrap_err();
+    assert_eq!(StartError::from(error).kind(), FailureKind::Failed);
 }
 
 #[test]
@@ -311,4 +315,60 @@ fn mistakes_in_providers_and_models_are_told_with_their_lines() {
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(problems[0].starts_with("10 ai.model[0].provider "), "{problems:?}");
     assert!(problems[0].contains("mock"), "{problems:?}");
+}
+
+#[test]
+fn the_effective_values_hide_what_headers_carry() {
+    let text = MODELS.replace("env_key", "headers = { x-api-key = \"geheim\" }\nenv_key");
+    let values = serde_json::to_value(File::new(&text).load(&[]).effective()).unwrap();
+    let header = values.as_array().unwrap().iter().find(|value| {
+        value["key"] == "ai.provider[0].headers.x-api-key" && value["value"] == "********"
+    });
+    assert!(header.is_some(), "{values}");
+    assert!(!values.to_string().contains("geheim"));
+}
+
+#[test]
+fn a_header_beside_the_key_that_fills_it_is_refused() {
+    let with = |header: &str, more: &str| {
+        let header = format!("headers = {{ {header} = \"x\" }}\n{more}env_key");
+        File::new(&MODELS.replace("env_key", &header))
+    };
+    let own = "auth = { header = \"X-Key\" }\n";
+    for (file, name) in
+        [(with("Authorization", ""), "authorization"), (with("x-key", own), "x-key")]
+    {
+        let expected = format!(
+            "5 ai.provider[0].headers \"{name}\" is set from env_key; leave one of the two out"
+        );
+        assert_eq!(file.problems(), [expected]);
+    }
+    with("Authorization", own).load(&[]);
+}
+
+#[test]
+fn models_of_the_environment_are_listed_and_replace_those_of_the_file() {
+    let provider = "DOWNCITY_FEDERATION__AI__PROVIDER";
+    let model = "DOWNCITY_FEDERATION__AI__MODEL";
+    let variables = [
+        (provider, "[{ id = \"local\", protocol = \"echo\" }]"),
+        (model, "[{ id = \"echo\", name = \"Echo\", provider = \"local\" }]"),
+    ];
+    for text in ["", MODELS] {
+        let values = File::new(text).load(&variables).effective();
+        let of_lists = values.iter().filter(|value| value.key.contains('['));
+        let listed: Vec<(&str, Source)> =
+            of_lists.map(|value| (value.key.as_str(), value.source.clone())).collect();
+        let of = |name: &str| Source::Env(name.to_owned());
+        assert_eq!(
+            listed,
+            [
+                ("ai.provider[0].id", of(provider)),
+                ("ai.provider[0].protocol", of(provider)),
+                ("ai.model[0].id", of(model)),
+                ("ai.model[0].name", of(model)),
+                ("ai.model[0].provider", of(model)),
+            ]
+        );
+    }
 }
