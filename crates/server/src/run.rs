@@ -1,7 +1,7 @@
 //! A Federation as a process: from its configuration to its last signal.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::builder::FederationBuilder;
 use crate::config::{ConfigSources, LoadedConfig};
@@ -12,6 +12,10 @@ use crate::{banner, telemetry};
 
 /// How often the configuration file is looked at.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Signals so soon after the first are the same one: a service manager may tell the process and its
+/// group, and so tell it twice.
+const ECHO: Duration = Duration::from_millis(500);
 
 pub(crate) async fn serve(
     builder: FederationBuilder,
@@ -34,10 +38,11 @@ pub(crate) async fn serve(
         banner::print(&federation, address);
     }
     follow(&federation, &mut signals).await;
+    let first = Instant::now();
     tracing::info!("stopping; a second signal ends what is still under way");
     let finished = tokio::select! {
         finished = federation.shutdown() => finished,
-        () = signals.stop() => false,
+        () = insisted(first, async || signals.stop().await) => false,
     };
     if finished {
         tracing::info!("stopped");
@@ -45,6 +50,11 @@ pub(crate) async fn serve(
         tracing::warn!("stopped before everything under way was finished");
     }
     Ok(())
+}
+
+/// Resolves when a stop is asked for again; `stop` gives the time of each further signal.
+async fn insisted(first: Instant, mut stop: impl AsyncFnMut() -> Instant) {
+    while stop().await.saturating_duration_since(first) < ECHO {}
 }
 
 /// Follows the configuration file until the process shall stop.
@@ -123,8 +133,26 @@ impl Signals {
 }
 
 impl Signals {
-    /// Resolves when the process shall stop; everything else passes.
-    async fn stop(&mut self) {
+    /// Resolves when the process shall stop, with the time; everything else passes.
+    async fn stop(&mut self) -> Instant {
         while self.next().await != Signal::Stop {}
+        Instant::now()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use downcity_testkit::block_on;
+
+    use super::insisted;
+
+    #[test]
+    fn a_signal_that_comes_twice_at_once_is_one_signal() {
+        let first = Instant::now();
+        let mut signals = [0, 20, 499, 500, 501].map(Duration::from_millis).into_iter();
+        block_on(insisted(first, async || first + signals.next().unwrap()));
+        assert_eq!(signals.next(), Some(Duration::from_millis(501)));
     }
 }
