@@ -41,6 +41,20 @@ fn heads_beyond_every_measure_are_refused_by_the_transport() {
 }
 
 #[test]
+fn more_than_a_hundred_headers_are_refused_by_the_transport() {
+    block_on(async {
+        let running = Running::start(|_| ()).await;
+        let mut connection = running.connect().await;
+        let ninety: String = (0..90).map(|n| format!("x-{n}: 1\r\n")).collect();
+        assert_eq!(connection.get("/livez", &ninety).await.status, 200);
+        let many: String = (0..101).map(|n| format!("x-{n}: 1\r\n")).collect();
+        let answer = connection.get("/livez", &many).await;
+        assert_eq!((answer.status, answer.body.as_str()), (431, ""));
+        assert_eq!(connection.rest().await, "");
+    });
+}
+
+#[test]
 fn large_bodies_are_refused_with_and_without_a_length() {
     block_on(async {
         let running = Running::start(|config| config.server.body_limit = ByteSize::bytes(64)).await;
@@ -100,6 +114,7 @@ fn what_is_not_http_gets_a_400() {
             "hello\r\n\r\n",
             "GET /health HTTP/9.9\r\n\r\n",
             "GET / HTTP/1.1\r\nbad header\r\n\r\n",
+            "POST / HTTP/1.1\r\nhost: fed\r\ncontent-length: many\r\n\r\n",
         ] {
             let mut connection = running.connect().await;
             connection.send(nonsense).await;
