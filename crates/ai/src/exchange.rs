@@ -43,8 +43,9 @@ pub(crate) async fn send_with_retries(
     loop {
         let failure = match send(cx, model, body.clone(), &settings.limits).await {
             Ok(response) => {
+                let now = cx.runtime().clock().now();
                 let secret = || model.provider.protocol.secret(cx);
-                match succeeded(response, secret, &settings.limits).await {
+                match succeeded(response, secret, &settings.limits, now).await {
                     Ok(response) => return Ok(response),
                     Err(failure) => failure,
                 }
@@ -55,14 +56,7 @@ pub(crate) async fn send_with_retries(
         let in_budget =
             began.elapsed().saturating_add(wait) <= Duration::from_millis(retries.budget_ms);
         if attempt >= retries.attempts || !failure.may_pass() || !in_budget {
-            tracing::warn!(
-                request_id = cx.request_id(),
-                provider = model.provider.id,
-                model = model.id,
-                attempt,
-                ?failure,
-                "the provider failed"
-            );
+            failure.log(cx, model, attempt);
             return Err(failure);
         }
         attempt += 1;

@@ -1,12 +1,15 @@
 //! What can go wrong with a provider, and how each surface reports it.
 
+use std::fmt;
 use std::time::Duration;
 
-use downcity_core::{BoxError, Error};
+use downcity_core::{BoxError, Cx, Error};
 use downcity_types::ErrorCode;
 use http::header::RETRY_AFTER;
 use http::{HeaderValue, StatusCode};
 use serde_json::Value;
+
+use crate::catalog::Model;
 
 /// Why a provider gave no usable answer.
 #[derive(Debug)]
@@ -21,17 +24,18 @@ pub(crate) enum Failure {
     TimedOut,
     /// The provider answered with a status other than 2xx.
     Refused(Refusal),
-    /// The provider answered with something that cannot be read; the text is for the log.
+    /// The provider answered with something that cannot be read; the text is for the log, and our
+    /// own: what a provider writes may repeat what its caller wrote.
     Unreadable(String),
     /// The call could not be made at all.
     Ours(Error),
 }
 
 /// A provider's answer with a status other than 2xx.
-#[derive(Debug)]
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
-    pub(crate) retry_after: Option<HeaderValue>,
+    /// Seconds, within a day.
+    pub(crate) retry_after: Option<u64>,
     /// The provider's own words, without its key.
     pub(crate) message: Option<String>,
 }
@@ -45,7 +49,32 @@ enum Cause {
     Unreadable(String),
 }
 
+/// Without the provider's words, which may repeat what its caller wrote: this goes to the log.
+impl fmt::Debug for Refusal {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Refusal")
+            .field("status", &self.status)
+            .field("retry_after", &self.retry_after)
+            .finish_non_exhaustive()
+    }
+}
+
 impl Failure {
+    /// Logs what went wrong at a provider; what did not get that far is told to its caller only.
+    pub(crate) fn log(&self, cx: &Cx, model: &Model, attempt: u32) {
+        if matches!(self, Self::Ours(_)) {
+            return;
+        }
+        tracing::warn!(
+            request_id = cx.request_id(),
+            provider = model.provider.id,
+            model = model.id,
+            attempt,
+            failure = ?self,
+            "the provider failed"
+        );
+    }
+
     /// Whether the same call may succeed when it is made again.
     pub(crate) fn may_pass(&self) -> bool {
         match self {
@@ -61,8 +90,7 @@ impl Failure {
     /// How long the provider asks to wait, where it says so in seconds.
     pub(crate) fn retry_after(&self) -> Option<Duration> {
         let Self::Refused(refusal) = self else { return None };
-        let seconds = refusal.retry_after.as_ref()?.to_str().ok()?.trim().parse().ok()?;
-        Some(Duration::from_secs(seconds))
+        refusal.retry_after.map(Duration::from_secs)
     }
 
     /// The stable code of the failure.
@@ -105,7 +133,7 @@ impl Failure {
                 let error = error.with_source(Cause::Status(refusal.status));
                 match refusal.retry_after {
                     Some(after) if code == ErrorCode::UpstreamRateLimited => {
-                        error.with_header(RETRY_AFTER, after)
+                        error.with_header(RETRY_AFTER, HeaderValue::from(after))
                     }
                     _ => error,
                 }

@@ -4,7 +4,7 @@ use downcity_types::{FinishReason, ToolPart, UiMessage, UiPart, UiRole, Usage};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::failure::{Failure, error_text};
+use crate::failure::Failure;
 
 /// A whole chat completion, as far as it is read.
 #[derive(Debug, Deserialize)]
@@ -95,12 +95,13 @@ impl Completion {
     /// # Errors
     /// [`Failure::Unreadable`] for anything else, errors under 200 included.
     pub(crate) fn read(bytes: &[u8]) -> Result<Self, Failure> {
-        let completion: Self = serde_json::from_slice(bytes)
-            .map_err(|error| Failure::Unreadable(format!("not a chat completion: {error}")))?;
+        let completion: Self = serde_json::from_slice(bytes).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            let what = format!("not a chat completion (line {line}, column {column})");
+            Failure::Unreadable(what)
+        })?;
         if completion.choices.is_empty() {
-            let said = serde_json::from_slice(bytes).ok().as_ref().and_then(error_text);
-            let what = said.unwrap_or_else(|| "no choices".to_owned());
-            return Err(Failure::Unreadable(what));
+            return Err(Failure::Unreadable("no choices".to_owned()));
         }
         Ok(completion)
     }

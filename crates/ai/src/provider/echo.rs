@@ -57,10 +57,13 @@ impl Protocol for Echo {
 }
 
 fn answer(body: &[u8], created: i64) -> Result<Response<Body>, Failure> {
-    let request: Request<'_> = serde_json::from_slice(body).map_err(|error| {
-        let message = error.to_string();
-        let message = message.split(" at line ").next().unwrap_or_default();
-        Failure::Ours(Error::invalid("", format!("The echo model cannot read this: {message}.")))
+    // As a value first: of two equal names the last one counts.
+    let body: Value =
+        serde_json::from_slice(body).map_err(|error| Failure::Ours(Error::internal(error)))?;
+    let request: Request<'_> = serde_path_to_error::deserialize(&body).map_err(|error| {
+        // The words of the parser would repeat what the caller sent.
+        let message = "has a form that the echo model cannot read";
+        Failure::Ours(Error::invalid(error.path().to_string(), message))
     })?;
     let text = format!("{LABEL}{}", last_user_text(&request.messages));
     let words = |text: &str| text.split_whitespace().count();

@@ -8,6 +8,7 @@ mod openai;
 
 use bytes::Bytes;
 use downcity_core::{Body, Call, Secret};
+use downcity_types::Timestamp;
 use futures_util::future::BoxFuture;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Response};
@@ -115,6 +116,7 @@ pub(crate) async fn succeeded(
     response: Response<Body>,
     secret: impl FnOnce() -> Option<Secret>,
     limits: &CallLimits,
+    now: Timestamp,
 ) -> Result<Response<Body>, Failure> {
     if response.status().is_success() {
         return Ok(response);
@@ -124,9 +126,26 @@ pub(crate) async fn succeeded(
     let message = serde_json::from_slice(&bytes).ok().as_ref().and_then(error_text);
     Err(Failure::Refused(Refusal {
         status: parts.status,
-        retry_after: parts.headers.get(RETRY_AFTER).cloned(),
+        retry_after: retry_after(&parts.headers, now),
         message: message.map(|text| redact(text, secret())),
     }))
+}
+
+/// The longest that a provider's word on when to come back is passed on, in seconds: a day.
+const MAX_RETRY_AFTER: u64 = 24 * 60 * 60;
+
+/// The seconds to wait that a provider asks for, as a number or as the date of HTTP; at most a day.
+pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<u64> {
+    let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        // Only a number that is too long for the type does not parse.
+        return Some(
+            text.parse().map_or(MAX_RETRY_AFTER, |seconds: u64| seconds.min(MAX_RETRY_AFTER)),
+        );
+    }
+    let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
+    let seconds = date.as_second().saturating_sub(now.seconds());
+    Some(u64::try_from(seconds).unwrap_or(0).min(MAX_RETRY_AFTER))
 }
 
 /// The text without the provider's key.
@@ -134,5 +153,35 @@ pub(crate) fn redact(text: String, secret: Option<Secret>) -> String {
     match secret {
         Some(secret) if text.contains(secret.expose()) => text.replace(secret.expose(), "***"),
         _ => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn retry_after_is_seconds_within_a_day_or_nothing() {
+        let now = Timestamp::from_seconds(784_111_777);
+        for (text, expected) in [
+            ("0", Some(0)),
+            (" 61 ", Some(61)),
+            ("86401", Some(86_400)),
+            ("99999999999999999999999", Some(86_400)),
+            ("Sun, 06 Nov 1994 08:51:07 GMT", Some(90)),
+            ("Sun, 06 Nov 1994 08:00:00 GMT", Some(0)),
+            ("Mon, 06 Nov 1995 08:49:37 GMT", Some(86_400)),
+            ("", None),
+            ("-1", None),
+            ("+5", None),
+            ("1.5", None),
+            ("soon", None),
+        ] {
+            let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static(text))]);
+            assert_eq!(retry_after(&headers, now), expected, "{text}");
+        }
+        assert_eq!(retry_after(&HeaderMap::new(), now), None);
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use downcity_core::{Body, Cx, Error, JsonObject, Reply, Result};
-use downcity_types::ErrorCode;
+use downcity_types::{ErrorCode, Timestamp};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response};
 use http_body::Body as _;
@@ -18,7 +18,7 @@ use crate::failure::{Failure, Refusal};
 use crate::limits::Patience;
 use crate::metering::Meter;
 use crate::outgoing::Outgoing;
-use crate::provider::{Content, read_answer, read_error, redact};
+use crate::provider::{Content, read_answer, read_error, redact, retry_after};
 use crate::service::Ai;
 use crate::stream::body::stream_body;
 use crate::stream::relay::{Relay, Tap};
@@ -93,13 +93,7 @@ async fn connect(
 }
 
 fn failed(meter: &Meter, model: &Model, failure: Failure) -> Error {
-    tracing::warn!(
-        request_id = meter.cx().request_id(),
-        provider = model.provider.id,
-        model = model.id,
-        ?failure,
-        "the provider failed"
-    );
+    failure.log(meter.cx(), model, 1);
     failure.into_error()
 }
 
@@ -111,8 +105,9 @@ async fn relayed(
     settings: &CallSettings,
 ) -> Result<Reply> {
     let (parts, body) = response.into_parts();
+    let now = meter.cx().runtime().clock().now();
     let mut reply = Reply::new(parts.status);
-    reply.headers = passed_headers(&parts.headers);
+    reply.headers = passed_headers(&parts.headers, now);
     let content = Content::of(&parts.headers);
     let tap = match content {
         Content::EventStream => {
@@ -162,16 +157,16 @@ async fn refused(
 ) -> Result<Reply> {
     let (parts, body) = response.into_parts();
     let status = parts.status;
+    let now = meter.cx().runtime().clock().now();
     let bytes = read_error(body, &settings.limits).await;
     let secret = model.provider.protocol.secret(meter.cx());
-    let refusal =
-        Refusal { status, retry_after: parts.headers.get(RETRY_AFTER).cloned(), message: None };
+    let refusal = Refusal { status, retry_after: retry_after(&parts.headers, now), message: None };
     let is_key_fault = matches!(status.as_u16(), 401 | 403);
     let is_error = status.is_client_error() || status.is_server_error();
     let is_json = serde_json::from_slice::<Map<String, Value>>(&bytes).is_ok();
     if is_json && is_error && !is_key_fault {
         let mut reply = Reply::new(status);
-        reply.headers = passed_headers(&parts.headers);
+        reply.headers = passed_headers(&parts.headers, now);
         reply.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         let text = String::from_utf8_lossy(&bytes).into_owned();
         reply.body = Body::from(redact(text, secret));
@@ -186,12 +181,13 @@ async fn refused(
 }
 
 /// The headers of a provider's answer that are passed on; all others are the connection's matter.
-fn passed_headers(headers: &HeaderMap) -> HeaderMap {
+fn passed_headers(headers: &HeaderMap, now: Timestamp) -> HeaderMap {
     let mut passed = HeaderMap::with_capacity(8);
-    for name in [CONTENT_TYPE, RETRY_AFTER] {
-        if let Some(value) = headers.get(&name) {
-            passed.insert(name, value.clone());
-        }
+    if let Some(value) = headers.get(CONTENT_TYPE) {
+        passed.insert(CONTENT_TYPE, value.clone());
+    }
+    if let Some(seconds) = retry_after(headers, now) {
+        passed.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     if let Some(id) = REQUEST_IDS.iter().find_map(|name| headers.get(name)) {
         passed.insert(&UPSTREAM_REQUEST_ID, id.clone());

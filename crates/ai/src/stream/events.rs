@@ -76,7 +76,7 @@ fn failure(error: sse_stream::Error) -> Failure {
             Ok(cause) => Failure::Broken(cause),
             Err(cause) => Failure::Broken(cause),
         },
-        other => Failure::Unreadable(other.to_string()),
+        _ => Failure::Unreadable("not a stream of events".to_owned()),
     }
 }
 

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
-use crate::common::{Fixture, KEY, chunk, error_body, fixture, set_env, with};
+use crate::common::{Fixture, KEY, Logged, chunk, error_body, fixture, set_env, with};
 
 async fn ask(fixture: &Fixture, input: &Value) -> downcity_testkit::TestReply {
     fixture.user.post("/v1/ai/chat/completions", input.clone()).await
@@ -77,6 +77,28 @@ async fn the_providers_refusals() {
     }
     fixture.upstream.always(Answer::text(307, "text/plain", "").header("location", "http://x"));
     assert_eq!(envelope(&ask(&fixture, &json!({})).await.expect(502)), "upstream_error");
+}
+
+#[tokio::test]
+async fn the_log_tells_the_failure_and_not_what_the_provider_wrote() {
+    let fixture = fixture().await;
+    let (logged, _guard) = Logged::listen();
+    let wrong_type = json!({"choices": "PLANT"});
+    for answer in [
+        Answer::json(400, &error_body("you said PLANT")),
+        Answer::json(401, &error_body("you said PLANT")),
+        Answer::json(200, &error_body("you said PLANT")),
+        Answer::json(200, &wrong_type),
+        Answer::text(500, "text/plain", "PLANT"),
+    ] {
+        fixture.upstream.always(answer);
+        for route in ["/v1/ai/text", "/v1/ai/stream", "/v1/ai/chat/completions"] {
+            let input = json!({"prompt": "PLANT", "messages": []});
+            fixture.user.post(route, input).await;
+        }
+    }
+    let text = logged.text();
+    assert!(text.contains("the provider failed") && !text.contains("PLANT"), "{text}");
 }
 
 #[tokio::test]

@@ -4,6 +4,8 @@ use downcity_ai::{Ai, AiConfig};
 use downcity_testkit::{Client, Engine, TestApp};
 use serde_json::{Value, json};
 
+use crate::common::Logged;
+
 async fn user() -> (TestApp, Client) {
     let builder = TestApp::builder(Engine::Sqlite);
     let app = builder.builtin(Ai::new(AiConfig::default()).unwrap()).start().await;
@@ -53,10 +55,19 @@ async fn it_repeats_the_last_text_on_every_route() {
 #[tokio::test]
 async fn a_request_that_it_cannot_read_is_a_400() {
     let (_app, user) = user().await;
-    for messages in [json!("x"), json!([7]), json!({"a": 1})] {
+    let (logged, _guard) = Logged::listen();
+    for (messages, param) in [
+        (json!("PLANT"), "messages"),
+        (json!([{}, "PLANT"]), "messages[1]"),
+        (json!({"PLANT": 1}), "messages"),
+        (json!([{"role": ["PLANT"]}]), "messages[0].role"),
+    ] {
         let reply = user.post("/v1/ai/chat/completions", json!({"messages": messages})).await;
-        assert_eq!(reply.expect(400)["error"]["code"], "invalid_input");
+        let error = &reply.expect(400)["error"];
+        assert_eq!((&error["code"], &error["param"]), (&json!("invalid_input"), &json!(param)));
+        assert!(!reply.text().contains("PLANT"), "{error}");
     }
+    assert!(!logged.text().contains("PLANT") && !logged.text().contains("WARN"));
     user.post("/v1/ai/chat/completions", json!({})).await.expect(200);
 }
 
