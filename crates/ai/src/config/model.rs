@@ -42,7 +42,7 @@ pub struct ModelConfig {
     /// The env keys it needs, in place of the provider's.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
-    /// What a call costs the user.
+    /// What a call costs the user. Checked and kept; nothing is charged yet.
     #[serde(default)]
     pub price: Option<PriceConfig>,
     /// The most output tokens of a call. Requests that ask for more, or for no limit, get this one.
