@@ -40,6 +40,11 @@ pub(crate) struct Refusal {
     pub(crate) message: Option<String>,
 }
 
+/// A stream that ended in good order, but before its end was told.
+#[derive(Debug, thiserror::Error)]
+#[error("the stream ended without a finish reason and without [DONE]")]
+pub(crate) struct EndedEarly;
+
 /// The cause of a failure, for the log only.
 #[derive(Debug, thiserror::Error)]
 enum Cause {

@@ -9,6 +9,9 @@ use tokio::time::{Instant, Sleep};
 
 use crate::config::AiConfig;
 
+/// How long a provider may keep its connection open after it said that it is done.
+pub(crate) const AFTER_DONE: Duration = Duration::from_secs(1);
+
 /// The times of one call.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct CallLimits {

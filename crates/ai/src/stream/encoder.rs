@@ -86,6 +86,11 @@ impl Encoder {
         self.usage.as_ref()
     }
 
+    /// Whether a finish reason or a failure was told.
+    pub(crate) fn has_end(&self) -> bool {
+        self.failed || self.finish.is_some()
+    }
+
     /// Encodes the data of one event; `[DONE]` and empty data say nothing.
     pub(crate) fn event(&mut self, data: &str) {
         let data = data.trim();

@@ -22,6 +22,7 @@ const PIECE: usize = 64 * 1024;
 pub(crate) struct Events {
     parser: SseByteStream<Counted>,
     since_event: Arc<AtomicUsize>,
+    has_event: bool,
 }
 
 /// The bytes of a body, counted since the last complete event.
@@ -44,7 +45,12 @@ impl Events {
     pub(crate) fn new(body: Body) -> Self {
         let since_event = Arc::new(AtomicUsize::new(0));
         let counted = Counted { body, piece: Bytes::new(), since_event: since_event.clone() };
-        Self { parser: SseByteStream::new(counted), since_event }
+        Self { parser: SseByteStream::new(counted), since_event, has_event: false }
+    }
+
+    /// Whether anything has arrived.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.has_event || self.since_event.load(Ordering::Relaxed) > 0
     }
 
     /// The data of the next event; `None` at the end. After a failure nothing follows.
@@ -56,6 +62,7 @@ impl Events {
             match ready!(Pin::new(&mut self.parser).poll_next(cx)) {
                 None => return Poll::Ready(None),
                 Some(Ok(event)) => {
+                    self.has_event = true;
                     self.since_event.store(0, Ordering::Relaxed);
                     if let Some(data) = event.data {
                         return Poll::Ready(Some(Ok(data)));

@@ -11,8 +11,8 @@ use http_body::{Body as _, SizeHint};
 
 use super::body::Source;
 use super::tap::{JsonTap, StreamTap};
-use crate::failure::Failure;
-use crate::limits::Patience;
+use crate::failure::{EndedEarly, Failure};
+use crate::limits::{AFTER_DONE, Patience};
 use crate::metering::Meter;
 
 /// What watches the bytes.
@@ -29,16 +29,21 @@ pub(crate) struct Relay {
     patience: Patience,
     meter: Meter,
     broken: Option<BoxError>,
+    /// The provider said that it is done; only the end of the connection may follow.
+    is_complete: bool,
     has_ended: bool,
 }
 
 impl Relay {
     pub(crate) fn new(body: Body, tap: Tap, patience: Patience, meter: Meter) -> Self {
         let out = VecDeque::new();
-        Self { body, tap, out, patience, meter, broken: None, has_ended: false }
+        Self { body, tap, out, patience, meter, broken: None, is_complete: false, has_ended: false }
     }
 
     fn data(&mut self, bytes: Bytes) {
+        if self.is_complete {
+            return self.end();
+        }
         self.meter.first_byte();
         self.patience.touch();
         match &mut self.tap {
@@ -50,18 +55,32 @@ impl Relay {
         }
         if self.body.is_end_stream() {
             self.end();
+        } else if matches!(&self.tap, Tap::Stream(tap) if tap.is_done()) {
+            self.is_complete = true;
+            self.patience = Patience::after(AFTER_DONE);
+            self.close();
         } else if self.patience.is_over() {
             self.break_off(Failure::TimedOut);
         }
     }
 
     fn end(&mut self) {
-        self.has_ended = true;
-        let usage = match &mut self.tap {
-            Tap::Stream(tap) => {
-                tap.end(&mut self.out);
-                tap.usage().cloned()
+        match &mut self.tap {
+            Tap::Stream(tap) if tap.is_cut() => {
+                return self.break_off(Failure::Broken(EndedEarly.into()));
             }
+            Tap::Stream(tap) => tap.end(&mut self.out),
+            Tap::Json(_) => {}
+        }
+        self.has_ended = true;
+        self.close();
+        // What a provider sends after it said that it is done is nobody's.
+        self.body = Body::Empty;
+    }
+
+    fn close(&mut self) {
+        let usage = match &mut self.tap {
+            Tap::Stream(tap) => tap.usage().cloned(),
             Tap::Json(tap) => std::mem::take(tap).end(),
         };
         self.meter.usage(usage);
@@ -70,6 +89,9 @@ impl Relay {
 
     /// A stream ends with an error event, after its last whole event; other answers break.
     fn break_off(&mut self, failure: Failure) {
+        if self.is_complete {
+            return self.end();
+        }
         self.has_ended = true;
         tracing::warn!(request_id = self.meter.cx().request_id(), ?failure, "the answer broke off");
         match &self.tap {

@@ -7,6 +7,10 @@
 //! did not ask for usage, the event that tells nothing else (no choices) is left out: it exists
 //! because we asked for it. `"usage":null` in other events stays.
 //!
+//! The same parts tell whether the answer was finished: by a finish reason, an error of the
+//! provider's own, or `[DONE]`, after which nothing is passed on. A stream that ends without any of
+//! them was cut.
+//!
 //! # Whole answers
 //! The last part of the body is kept by reference (no copy) and searched once, at the end.
 
@@ -20,6 +24,9 @@ use serde::de::IgnoredAny;
 use serde_json::Value;
 
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
+static FINISH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"finish_reason\""));
+static ERROR: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"error\""));
+static DONE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"[DONE]"));
 
 /// The most bytes of an incomplete event that wait for its end. A longer one is no usage event and
 /// is passed on as it comes.
@@ -37,6 +44,11 @@ pub(crate) struct StreamTap {
     passing: bool,
     hide: bool,
     usage: Option<Value>,
+    /// Anything has arrived.
+    has_begun: bool,
+    /// A finish reason or an error was told.
+    is_finished: bool,
+    is_done: bool,
 }
 
 /// An event with usage, as far as it is read.
@@ -51,7 +63,15 @@ struct UsageEvent {
 impl StreamTap {
     /// With `hide`, events that tell nothing but usage are left out.
     pub(crate) fn new(hide: bool) -> Self {
-        Self { held: BytesMut::new(), passing: false, hide, usage: None }
+        Self {
+            held: BytesMut::new(),
+            passing: false,
+            hide,
+            usage: None,
+            has_begun: false,
+            is_finished: false,
+            is_done: false,
+        }
     }
 
     /// The usage that was seen last.
@@ -59,8 +79,23 @@ impl StreamTap {
         self.usage.as_ref()
     }
 
+    /// Whether `[DONE]` was passed on.
+    pub(crate) fn is_done(&self) -> bool {
+        self.is_done
+    }
+
+    /// Whether a stream that ends here was cut: it began, and its end was not told.
+    pub(crate) fn is_cut(&self) -> bool {
+        let is_told = self.is_done || self.is_finished;
+        self.has_begun && !is_told && !tells_end(&self.held) && done_end(&self.held).is_none()
+    }
+
     /// Takes bytes of the stream and puts what may be passed on into `out`.
     pub(crate) fn push(&mut self, mut bytes: Bytes, out: &mut VecDeque<Bytes>) {
+        if self.is_done {
+            return;
+        }
+        self.has_begun |= !bytes.is_empty();
         if self.passing {
             match self.pass(bytes, out) {
                 Some(rest) => bytes = rest,
@@ -80,8 +115,10 @@ impl StreamTap {
                 None => Bytes::new(),
             }
         };
-        self.complete(&complete, out);
+        self.complete(complete, out);
         if self.held.len() > MAX_HELD {
+            // What it tells is not looked for.
+            self.is_finished = true;
             let long = self.held.split_to(self.held.len() - OVERLAP).freeze();
             out.push_back(long);
             self.passing = true;
@@ -113,12 +150,18 @@ impl StreamTap {
         if self.passing {
             out.push_back(rest);
         } else {
-            self.complete(&rest, out);
+            self.complete(rest, out);
         }
     }
 
     /// Passes whole events on, but for those that are to be hidden.
-    fn complete(&mut self, bytes: &Bytes, out: &mut VecDeque<Bytes>) {
+    fn complete(&mut self, mut bytes: Bytes, out: &mut VecDeque<Bytes>) {
+        if let Some(end) = done_end(&bytes) {
+            self.is_done = true;
+            self.held.clear();
+            bytes.truncate(end);
+        }
+        self.is_finished = self.is_finished || tells_end(&bytes);
         let mut passed = 0;
         let mut from = 0;
         while let Some(hit) = USAGE.find(&bytes[from..]) {
@@ -151,8 +194,39 @@ impl StreamTap {
 
 /// After the name of a field: `:` and the begin of an object.
 fn begins_object(bytes: &[u8]) -> bool {
+    begin_of_value(bytes) == Some(b'{')
+}
+
+/// The first byte of the value of a field, after its name.
+fn begin_of_value(bytes: &[u8]) -> Option<u8> {
     let mut rest = bytes.iter().filter(|byte| !byte.is_ascii_whitespace());
-    rest.next() == Some(&b':') && rest.next() == Some(&b'{')
+    rest.next().filter(|&&byte| byte == b':')?;
+    rest.next().copied()
+}
+
+/// Whether events tell a finish reason or an error. Quotes inside of texts are escaped, so that no
+/// text of the model reads as a field.
+fn tells_end(bytes: &[u8]) -> bool {
+    let has = |finder: &Finder<'static>, begins: &[u8]| {
+        finder.find_iter(bytes).any(|hit| {
+            let value = begin_of_value(&bytes[hit + finder.needle().len()..]);
+            value.is_some_and(|byte| begins.contains(&byte))
+        })
+    };
+    has(&FINISH, b"\"") || has(&ERROR, b"{\"")
+}
+
+/// Where the event `[DONE]` ends.
+fn done_end(bytes: &[u8]) -> Option<usize> {
+    let end = DONE.find_iter(bytes).find_map(|hit| {
+        let line = memchr::memrchr2(b'\n', b'\r', &bytes[..hit]).map_or(0, |at| at + 1);
+        let end = hit + DONE.needle().len();
+        let rest = memchr::memchr2(b'\n', b'\r', &bytes[end..]).map_or(bytes.len(), |at| end + at);
+        let is_whole =
+            bytes[line..hit].trim_ascii() == b"data:" && bytes[end..rest].trim_ascii().is_empty();
+        is_whole.then_some(end)
+    })?;
+    Some(first_boundary(&bytes[end..]).map_or(bytes.len(), |at| end + at))
 }
 
 fn read_event(bytes: &[u8]) -> Option<UsageEvent> {

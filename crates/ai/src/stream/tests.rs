@@ -310,6 +310,29 @@ proptest! {
 }
 
 #[test]
+fn only_a_told_end_is_an_end() {
+    let null = delta(json!({"content": "\"finish_reason\":\"stop\" \"error\":{} [DONE]"}));
+    for (text, is_cut, is_done) in [
+        (String::new(), false, false),
+        (format!("data: {null}\n\n"), true, false),
+        ("data: {\"error\":null,\"text\":\"x\ndata: y\"}\n\n".to_owned(), true, false),
+        (format!("data: {null}\n\ndata: {}", finish("length")), false, false),
+        ("data: {\"error\": \"full\"}\n\n".to_owned(), false, false),
+        ("data:[DONE]\r\n\r\n".to_owned(), false, true),
+        ("data: x [DONE]\n\n".to_owned(), true, false),
+    ] {
+        for size in [1, 5, 1000] {
+            let mut tap = StreamTap::new(true);
+            let mut out = VecDeque::new();
+            for piece in text.as_bytes().chunks(size) {
+                tap.push(Bytes::copy_from_slice(piece), &mut out);
+            }
+            assert_eq!((tap.is_cut(), tap.is_done()), (is_cut, is_done), "{text}");
+        }
+    }
+}
+
+#[test]
 fn whole_events_are_passed_on_without_copies() {
     let event = Bytes::from_static(
         b"data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":null}\n\n",

@@ -10,14 +10,12 @@ use tokio::time::Instant;
 use super::body::Source;
 use super::encoder::Encoder;
 use super::events::Events;
-use crate::failure::Failure;
-use crate::limits::{Alarm, CallLimits, Patience};
+use crate::failure::{EndedEarly, Failure};
+use crate::limits::{AFTER_DONE, Alarm, CallLimits, Patience};
 use crate::metering::Meter;
 
 /// Chunks that are encoded before any are handed out, when the provider is faster than the client.
 const FLUSH_AT: usize = 16 * 1024;
-/// How long the provider may keep its connection open after it said that it is done.
-const AFTER_DONE: Duration = Duration::from_secs(1);
 
 /// Encodes a stream and closes the account of its call at the end.
 pub(crate) struct UiStream {
@@ -92,12 +90,20 @@ impl UiStream {
         self.events = Events::new(Body::Empty);
     }
 
+    /// Whether a stream that ends here was cut: it began, and its end was not told.
+    fn is_cut(&self) -> bool {
+        !self.is_complete && self.events.has_begun() && !self.encoder.has_end()
+    }
+
     /// Reads what is there; says whether more may come later.
     fn read(&mut self, cx: &mut Context<'_>) -> bool {
         while !self.has_ended && self.encoder.len() < FLUSH_AT {
             match self.events.poll_next(cx) {
                 Poll::Ready(Some(Ok(data))) => self.event(&data),
                 Poll::Ready(Some(Err(failure))) => self.fail(&failure),
+                Poll::Ready(None) if self.is_cut() => {
+                    self.fail(&Failure::Broken(EndedEarly.into()));
+                }
                 Poll::Ready(None) => self.end(),
                 Poll::Pending if self.patience.poll(cx).is_ready() => self.fail(&Failure::TimedOut),
                 Poll::Pending => return true,

@@ -125,6 +125,33 @@ async fn a_provider_that_knows_no_usage_option_is_not_asked() {
 }
 
 #[tokio::test]
+async fn a_stream_ends_at_done_or_with_its_provider() {
+    let fixture = fixture().await;
+    let one = chunk(json!({"content": "one"}), None);
+    let done = "data: [DONE]\n\n";
+    let later = "data: {\"later\":1}\n\n";
+    let expected = format!("data: {one}\n\n{done}");
+    for answer in [
+        Answer::stream().event(&one).write(done).write(later).hang(),
+        Answer::stream().event(&one).write(&format!("{done}{later}")).hang(),
+        Answer::stream().event(&one).write("data: [DO").write("NE]\n").write("\n").hang(),
+        Answer::stream().event(&one).write(done).cut(),
+    ] {
+        fixture.upstream.always(answer);
+        assert_eq!(ask(&fixture, r#"{"stream":true}"#).await.text(), expected);
+    }
+    let finished = chunk(json!({}), Some("stop"));
+    let refused = json!({"error": {"message": "overloaded"}});
+    for last in [finished, refused] {
+        fixture.upstream.always(Answer::stream().event(&one).event(&last));
+        let text = ask(&fixture, r#"{"stream":true}"#).await.text();
+        assert_eq!(text, format!("data: {one}\n\ndata: {last}\n\n"));
+    }
+    fixture.upstream.always(Answer::stream());
+    assert_eq!(ask(&fixture, r#"{"stream":true}"#).await.text(), "");
+}
+
+#[tokio::test]
 async fn tokens_arrive_while_the_provider_still_writes() {
     let fixture = fixture().await;
     let gate = Gate::default();

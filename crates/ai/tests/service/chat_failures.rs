@@ -147,6 +147,9 @@ async fn a_stream_that_breaks_off_ends_with_an_error_event() {
     for (answer, code) in [
         (Answer::stream().event(&half).write("data: {\"cho").cut(), "upstream_error"),
         (Answer::stream().event(&half).hang(), "upstream_timeout"),
+        // Ends in good order, but not where an answer ends.
+        (Answer::stream().event(&half), "upstream_error"),
+        (Answer::stream().event(&half).write("data: {\"cho"), "upstream_error"),
     ] {
         fixture.upstream.always(answer);
         let text = ask(&fixture, &json!({"stream": true})).await.text();

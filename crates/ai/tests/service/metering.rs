@@ -63,7 +63,7 @@ async fn usage_in_every_chunk_counts_once() {
         event["usage"] = json!({"prompt_tokens": 10, "completion_tokens": tokens});
         answer = answer.event(&event);
     }
-    fixture.upstream.always(answer);
+    fixture.upstream.always(answer.write("data: [DONE]\n\n"));
     let reply = fixture.user.post("/v1/ai/chat/completions", json!({"stream": true})).await;
     let events: Vec<Value> = reply
         .text()

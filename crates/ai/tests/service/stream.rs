@@ -111,11 +111,30 @@ async fn failures_before_the_first_byte_have_a_status() {
 }
 
 #[tokio::test]
+async fn the_end_of_an_answer_is_a_finish_reason_or_done() {
+    let fixture = fixture().await;
+    let begun = || Answer::stream().event(&chunk(json!({"content": "x"}), None));
+    for (answer, reason) in [
+        (begun().event(&chunk(json!({}), Some("stop"))), "stop"),
+        (begun().write("data: [DONE]\n\n"), "other"),
+        (Answer::stream(), "other"),
+    ] {
+        fixture.upstream.always(answer);
+        let text = ask(&fixture, json!({"prompt": "Hi"})).await.text();
+        assert_eq!(chunks(&text).last().unwrap()["finishReason"], reason, "{text}");
+        assert!(!kinds(&text).contains(&"error".to_owned()), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn later_failures_are_told_in_the_stream() {
     let fixture = with(|config| config["timeouts"] = json!({"idle_ms": 100})).await;
     let begun = || Answer::stream().event(&chunk(json!({"content": "half"}), None));
     for answer in [
         begun().cut(),
+        // Ends in good order, but not where an answer ends.
+        begun(),
+        begun().write("data: {\"choices\":[{\"delta\":{\"content\":\"x"),
         begun().write("data: {not json\n\n"),
         begun().event(&error_body("overloaded")),
         begun().hang(),
