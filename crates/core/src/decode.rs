@@ -191,14 +191,35 @@ fn field_error<E: std::fmt::Display>(error: &serde_path_to_error::Error<E>) -> E
     // serde_json adds the place in the body, which the path says better.
     let message = message.split(" at line ").next().unwrap_or_default().to_owned();
     let path = error.path().to_string();
-    // A missing field is reported at its parent: name the field itself.
-    let missing = message.strip_prefix("missing field `").and_then(|rest| rest.strip_suffix('`'));
-    match (missing, path.as_str()) {
-        (Some(field), ".") => Error::invalid(field.to_owned(), "is required"),
-        (Some(field), parent) => Error::invalid(format!("{parent}.{field}"), "is required"),
-        (None, ".") => Error::invalid("", message),
-        (None, _) => Error::invalid(path, message),
+    // Missing and repeated fields are reported at their parent: name the field itself.
+    let named = |begin: &str| message.strip_prefix(begin)?.strip_suffix('`');
+    let own = named("missing field `")
+        .map(|field| (field, "is required"))
+        .or_else(|| named("duplicate field `").map(|field| (field, "is given more than once")));
+    match (own, path.as_str()) {
+        (Some((field, said)), ".") => Error::invalid(field.to_owned(), said),
+        (Some((field, said)), parent) => Error::invalid(format!("{parent}.{field}"), said),
+        (None, ".") => Error::invalid("", in_plain_words(message)),
+        (None, _) => Error::invalid(path, in_plain_words(message)),
     }
+}
+
+/// Says what was expected without the names of Rust types.
+fn in_plain_words(message: String) -> String {
+    // What stands before is what was sent, which may hold the same words.
+    let Some((sent, wanted)) = message.rsplit_once(", expected ") else { return message };
+    let plain = match wanted {
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number of at least 0",
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "f32" | "f64" => "a number",
+        "a sequence" => "a list",
+        "a map" => "an object",
+        "a boolean" => "true or false",
+        "a string" | "a borrowed string" => "a text",
+        _ if wanted.starts_with("struct ") => "an object",
+        _ => return message,
+    };
+    format!("{sent}, expected {plain}")
 }
 
 fn query_pairs(query: &str) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
@@ -314,6 +335,32 @@ mod tests {
         assert_eq!(error.message(), "name: is required");
         let error = body(r#"{"name":7}"#).decode::<In>().unwrap_err();
         assert_eq!(error.details()[0].path, "name");
+    }
+
+    #[test]
+    fn faults_are_told_in_plain_words() {
+        #[derive(Deserialize, Debug)]
+        #[expect(dead_code, reason = "only read")]
+        struct All {
+            whole: Option<u64>,
+            signed: Option<i64>,
+            number: Option<f64>,
+            list: Option<Vec<In>>,
+        }
+        for (text, path, end) in [
+            (r#"{"whole":-1}"#, "whole", "expected a whole number of at least 0"),
+            (r#"{"signed":"expected u64"}"#, "signed", "expected a whole number"),
+            (r#"{"number":[]}"#, "number", "expected a number"),
+            (r#"{"list":7}"#, "list", "expected a list"),
+            (r#"{"list":[7]}"#, "list[0]", "expected an object"),
+            (r#"{"list":[{"name":7}]}"#, "list[0].name", "expected a text"),
+            (r#"{"whole":1,"whole":2}"#, "whole", "is given more than once"),
+            (r#"{"list":[{"name":"a","name":"b"}]}"#, "list[0].name", "is given more than once"),
+        ] {
+            let error = body(text).decode::<All>().unwrap_err();
+            assert_eq!(error.details()[0].path, path, "{text}");
+            assert!(error.message().ends_with(end), "{}", error.message());
+        }
     }
 
     #[test]

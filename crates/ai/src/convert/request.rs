@@ -63,7 +63,7 @@ pub struct TextInput {
 
 /// One text or several at which an answer ends.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected a text or a list of texts")]
 pub enum Stop {
     /// One text.
     One(String),

@@ -9,6 +9,7 @@ use super::ProviderMetadata;
 
 /// One message of a conversation, as clients of the stream protocol keep it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(expecting = "an object with a role and parts")]
 pub struct UiMessage {
     /// Id of the message; clients may leave it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
