@@ -7,6 +7,7 @@ use downcity_testkit::Answer;
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 
 use crate::common::{Fixture, KEY, Logged, chunk, error_body, fixture, set_env, with};
 
@@ -161,12 +162,13 @@ async fn a_stream_that_breaks_off_ends_with_an_error_event() {
 
 /// A provider that answers the first request of a connection and closes it over the second one;
 /// with `closes_at_once`, over any. Gives its URL, and counts requests.
-async fn closing_provider(closes_at_once: bool) -> (String, Arc<AtomicUsize>) {
+async fn closing_provider(closes_at_once: bool) -> (String, Arc<AtomicUsize>, JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/v1", listener.local_addr().unwrap());
     let requests = Arc::new(AtomicUsize::new(0));
     let counted = requests.clone();
-    tokio::spawn(async move {
+    let mut tasks = JoinSet::new();
+    tasks.spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             for number in 0..2 {
                 let mut request = Vec::new();
@@ -182,12 +184,12 @@ async fn closing_provider(closes_at_once: bool) -> (String, Arc<AtomicUsize>) {
             }
         }
     });
-    (url, requests)
+    (url, requests, tasks)
 }
 
 #[tokio::test]
 async fn a_kept_connection_that_the_provider_closed_is_replaced_once() {
-    let (url, requests) = closing_provider(false).await;
+    let (url, requests, _tasks) = closing_provider(false).await;
     let fixture = with(|config| config["provider"][0]["base_url"] = json!(url)).await;
     for _ in 0..3 {
         ask(&fixture, &json!({})).await.expect(200);
@@ -197,7 +199,7 @@ async fn a_kept_connection_that_the_provider_closed_is_replaced_once() {
     assert_eq!(metered.iter().filter_map(|call| call.request_count).collect::<Vec<_>>(), [1, 2, 2]);
 
     // A new connection that is closed over a request is the provider's failure.
-    let (url, requests) = closing_provider(true).await;
+    let (url, requests, _tasks) = closing_provider(true).await;
     let fixture = with(|config| config["provider"][0]["base_url"] = json!(url)).await;
     assert_eq!(envelope(&ask(&fixture, &json!({})).await.expect(502)), "upstream_error");
     assert_eq!(requests.load(Ordering::Relaxed), 1);
