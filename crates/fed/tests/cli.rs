@@ -212,7 +212,7 @@ fn failures_say_what_to_do_and_have_their_exit_codes() {
     assert_eq!(unreachable.status.code(), Some(6), "{unreachable:?}");
 
     let (code, message) = failure(&["serve", "--config", "nowhere.toml"]);
-    assert_eq!(code, 1, "{message}");
+    assert_eq!(code, 3, "{message}");
     assert!(message.contains("nowhere.toml"), "{message}");
 }
 
