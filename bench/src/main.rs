@@ -29,7 +29,11 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// Measures a Federation against bare servers of the same machine in the same run.
 #[derive(Parser)]
-#[command(name = "bench/run", args_conflicts_with_subcommands = true)]
+#[command(
+    bin_name = "bench/run",
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
+)]
 struct Args {
     /// Fewer and shorter rounds: a look, not a figure to quote.
     #[arg(long)]
@@ -53,16 +57,18 @@ struct Args {
 
 /// The servers that a run starts as processes of their own.
 #[derive(Subcommand)]
-#[command(hide = true)]
 enum Part {
     /// A bare hyper server that answers "ok".
+    #[command(hide = true)]
     Ok,
     /// A bare streaming proxy in front of an upstream.
+    #[command(hide = true)]
     Proxy {
         /// Port of the upstream on the loopback.
         upstream: u16,
     },
     /// A model provider that answers at once.
+    #[command(hide = true)]
     Upstream,
 }
 
