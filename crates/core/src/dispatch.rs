@@ -3,7 +3,7 @@
 //! identify → authorise → read and decode → city match → `before` hooks → handler → `after` hooks.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -22,6 +22,10 @@ use crate::finish::{self, FinishBody};
 use crate::hook::Outcome;
 use crate::registry::Found;
 use crate::{Body, Error, GuestReason, Hook, Identity, Reply, Result, Runtime};
+
+/// What nginx made customary for a client that closed its connection; never sent.
+static CLIENT_LEFT: LazyLock<StatusCode> =
+    LazyLock::new(|| StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST));
 
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -110,6 +114,7 @@ async fn serve(
     let limit = call.action.timeout.or(runtime.settings().request_timeout);
     let detached = call.action.detached;
     let call = Arc::new(call);
+    let mut left = Left((!detached).then(|| call.clone()));
     let work = complete(Cx(call.clone()), input);
     let work = async {
         if detached {
@@ -122,7 +127,7 @@ async fn serve(
             work.await
         }
     };
-    match limit {
+    let ended = match limit {
         None => work.await,
         Some(limit) => match tokio::time::timeout(limit, work).await {
             Ok(reply) => reply,
@@ -135,6 +140,19 @@ async fn serve(
                 Err(if detached { error } else { fail(&call, error).await })
             }
         },
+    };
+    left.0 = None;
+    ended
+}
+
+/// Counts a call whose client left before the answer began; the handler is dropped then.
+struct Left(Option<Arc<Call>>);
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        if let Some(call) = self.0.take() {
+            finish::record(&call, *CLIENT_LEFT);
+        }
     }
 }
 
@@ -367,6 +385,10 @@ fn respond(request_id: &Arc<str>, shape: ErrorShape, reply: Result<Reply>) -> Re
 }
 
 fn error_reply(request_id: &str, shape: ErrorShape, error: &Error) -> Reply {
+    if let Some((headers, body)) = error.relayed() {
+        let body = body.clone().into();
+        return Reply { status: error.status(), headers: headers.clone(), body };
+    }
     let body = match shape {
         ErrorShape::Standard => serde_json::to_vec(&error.body(request_id)),
         ErrorShape::OpenAi => serde_json::to_vec(&OpenAiError::from(error.body(request_id))),

@@ -4,9 +4,10 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use downcity_db::{DbError, DbErrorKind};
 use downcity_types::{ErrorBody, ErrorCode, FieldError};
-use http::{HeaderName, HeaderValue, StatusCode};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 /// The result of everything that can fail with an answer for the caller.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -25,6 +26,8 @@ struct Inner {
     details: Vec<FieldError>,
     headers: Vec<(HeaderName, HeaderValue)>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
+    /// What is answered in place of a body of ours.
+    relayed: Option<(HeaderMap, Bytes)>,
 }
 
 impl Error {
@@ -38,6 +41,7 @@ impl Error {
             details: Vec::new(),
             headers: Vec::new(),
             source: None,
+            relayed: None,
         }))
     }
 
@@ -103,6 +107,19 @@ impl Error {
     pub fn with_status(mut self, status: StatusCode) -> Self {
         self.0.status = Some(status);
         self
+    }
+
+    /// Answers with these headers and this body, as when an upstream's error is relayed as it is.
+    /// The call still fails: error hooks, metrics and logs see this error.
+    #[must_use]
+    pub fn with_relayed(mut self, headers: HeaderMap, body: Bytes) -> Self {
+        self.0.relayed = Some((headers, body));
+        self
+    }
+
+    /// The headers and the body that are relayed in place of ours.
+    pub(crate) fn relayed(&self) -> Option<&(HeaderMap, Bytes)> {
+        self.0.relayed.as_ref()
     }
 
     /// The stable code.

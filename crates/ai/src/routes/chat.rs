@@ -165,12 +165,11 @@ async fn refused(
     let is_error = status.is_client_error() || status.is_server_error();
     let is_json = serde_json::from_slice::<Map<String, Value>>(&bytes).is_ok();
     if is_json && is_error && !is_key_fault {
-        let mut reply = Reply::new(status);
-        reply.headers = passed_headers(&parts.headers, now);
-        reply.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let text = String::from_utf8_lossy(&bytes).into_owned();
-        reply.body = Body::from(redact(text, secret));
-        return Ok(reply);
+        let mut headers = passed_headers(&parts.headers, now);
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let text = redact(String::from_utf8_lossy(&bytes).into_owned(), secret);
+        let error = Failure::Refused(refusal).into_error().with_status(status);
+        return Err(error.with_relayed(headers, text.into()));
     }
     let error = failed(meter, model, Failure::Refused(refusal));
     Err(match error.code() {

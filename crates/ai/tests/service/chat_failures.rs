@@ -57,6 +57,7 @@ async fn the_providers_refusals() {
         assert_eq!(reply.expect(status), written, "a JSON error passes as it is");
         assert_eq!(reply.header("retry-after"), Some("7"));
     }
+    assert_eq!(fixture.metered.failures(), [400, 404, 429, 500, 503], "hooks see failed calls");
     for status in [401, 403] {
         fixture.upstream.always(Answer::json(status, &error_body(KEY)));
         let reply = ask(&fixture, &json!({})).await;

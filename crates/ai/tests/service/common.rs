@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use downcity_ai::{Ai, AiConfig};
-use downcity_core::{Body, Call, Hook, Metering, Outcome};
+use downcity_core::{Body, Call, Error, Hook, Metering, Outcome};
 use downcity_testkit::{Client, Engine, MockUpstream, TestApp};
 use http::{Method, Response};
 use serde_json::{Value, json};
@@ -72,9 +72,9 @@ pub(crate) async fn set_env(app: &TestApp, key: &str, value: &str) {
     app.admin().post("/v1/env/upsert", json!({"key": key, "value": value})).await.expect(200);
 }
 
-/// Keeps the metering of the calls of `ai`.
+/// Keeps the metering of the calls of `ai`, and the statuses of those that failed.
 #[derive(Clone, Default)]
-pub(crate) struct Metered(Arc<Mutex<Vec<Metering>>>);
+pub(crate) struct Metered(Arc<Mutex<Vec<Metering>>>, Arc<Mutex<Vec<u16>>>);
 
 #[async_trait]
 impl Hook for Metered {
@@ -84,9 +84,18 @@ impl Hook for Metered {
         }
         Ok(())
     }
+
+    async fn on_error(&self, _: &Call, error: &Error) {
+        self.1.lock().unwrap().push(error.status().as_u16());
+    }
 }
 
 impl Metered {
+    /// The statuses of the calls that failed so far.
+    pub(crate) fn failures(&self) -> Vec<u16> {
+        self.1.lock().unwrap().clone()
+    }
+
     /// Waits until this many calls have ended.
     pub(crate) async fn all(&self, count: usize) -> Vec<Metering> {
         eventually(|| {
