@@ -10,6 +10,7 @@
 //!         assert_eq!(city.expect(200)["status"], "active");
 //!     }
 //! }
+//! # fn main() {}
 //! ```
 //!
 //! # Invariants
