@@ -118,7 +118,7 @@ fn seed(tx: &mut Tx<'_>, writer: &Writer<'_>, seeds: &[Seed]) -> Result<Seeded> 
             ));
         }
         env::put(tx, writer, key, value.expose())?;
-        values.entries.insert(key.clone(), value.clone());
+        values.entries.insert(key.clone(), value.clone().into());
         seeded.changed = true;
         if *generated && key == ADMIN_KEY {
             seeded.first_start.admin_key = Some(value.clone());

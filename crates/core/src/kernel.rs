@@ -82,7 +82,7 @@ impl Kernel {
         let vault = Arc::new(vault);
         let boot = Boot { db: &db, vault: &vault, ids: &ids, random: &*options.random, now };
         let first_start = boot.seed(options.seeds).await?;
-        let state = State::load(db.clone(), vault).await?;
+        let state = State::load(db.clone(), vault, options.clock.clone()).await?;
         let runtime = Arc::new(Runtime {
             registry,
             db,
@@ -102,6 +102,8 @@ impl Kernel {
             return Err(error);
         }
         runtime.tasks.spawn_until_stopped(runtime.clone().follow_changes());
+        let exchange = crate::env::exchange_reads_forever(runtime.clone());
+        runtime.tasks.spawn_until_stopped(exchange);
         crate::jobs::start_workers(&runtime);
         Ok(Self { runtime, first_start: Arc::new(first_start) })
     }
@@ -133,6 +135,7 @@ impl Kernel {
     /// Says whether all work ended in time.
     pub async fn shutdown(&self, patience: Duration) -> bool {
         let finished = self.runtime.tasks.shutdown(patience).await;
+        crate::env::exchange_last_reads(&self.runtime).await;
         self.runtime.db.close().await;
         finished
     }

@@ -10,7 +10,8 @@ pub(crate) fn migrations() -> MigrationSet {
             (1, "cities", "../migrations/0001_cities.sql"),
             (2, "env", "../migrations/0002_env.sql"),
             (3, "jobs", "../migrations/0003_jobs.sql"),
-            (4, "keys", "../migrations/0004_keys.sql")
+            (4, "keys", "../migrations/0004_keys.sql"),
+            (6, "env_reads", "../migrations/0006_env_reads.sql")
         ]
     )
 }

@@ -7,10 +7,10 @@ use arc_swap::ArcSwap;
 use downcity_db::{Db, sql};
 use downcity_types::City;
 
-use crate::env::{EnvValues, Vault};
+use crate::env::{EnvValues, Reads, Vault};
 use crate::keys::ServiceKeys;
 use crate::token::{Credentials, Revocations};
-use crate::{Error, Result};
+use crate::{Clock, Error, Result};
 
 /// One consistent state of cities, env values, credentials, service keys and revocations. Immutable; a change
 /// makes a new one.
@@ -74,6 +74,8 @@ pub struct State {
     vault: Arc<Vault>,
     /// Shared by all snapshots and brought up to date, not copied.
     revocations: Arc<Revocations>,
+    /// Outlives the snapshots, whose values note their reads there.
+    reads: Arc<Reads>,
     /// Held while a newer state is loaded, so that writers share one load.
     loading: tokio::sync::Mutex<()>,
 }
@@ -83,15 +85,18 @@ impl State {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn load(db: Db, vault: Arc<Vault>) -> Result<Self> {
+    pub async fn load(db: Db, vault: Arc<Vault>, clock: Arc<dyn Clock>) -> Result<Self> {
         let revocations = Arc::new(Revocations::default());
-        let first = read_snapshot(&db, &vault, &revocations, i64::MIN).await?;
+        let reads = Reads::new(clock);
+        let mut first = read_snapshot(&db, &vault, &revocations, i64::MIN).await?;
+        reads.follow(&mut first.env);
         report_unreadable(None, &first);
         Ok(Self {
             current: ArcSwap::from_pointee(first),
             db,
             vault,
             revocations,
+            reads,
             loading: tokio::sync::Mutex::new(()),
         })
     }
@@ -104,6 +109,10 @@ impl State {
     /// The vault that seals env values.
     pub fn vault(&self) -> &Arc<Vault> {
         &self.vault
+    }
+
+    pub(crate) fn reads(&self) -> &Reads {
+        &self.reads
     }
 
     /// Waits until the node shows at least this revision; loads it when it does not yet.
@@ -129,7 +138,9 @@ impl State {
 
     /// `revoked_since` is the revision after which the log of revocations is read.
     async fn swap(&self, revoked_since: i64) -> Result<()> {
-        let next = read_snapshot(&self.db, &self.vault, &self.revocations, revoked_since).await?;
+        let mut next =
+            read_snapshot(&self.db, &self.vault, &self.revocations, revoked_since).await?;
+        self.reads.follow(&mut next.env);
         report_unreadable(Some(&self.current.load()), &next);
         self.current.store(Arc::new(next));
         Ok(())

@@ -76,6 +76,10 @@ pub struct EnvEntry {
     /// Whether `value` is a mask that must not be written back.
     #[serde(default)]
     pub masked: bool,
+    /// When a call last read the value, to the second; `null` = never. Reads on other nodes show
+    /// within twenty seconds.
+    #[serde(default)]
+    pub last_read_at: Option<Timestamp>,
     /// Why the stored value cannot be opened; `value` is empty then. Absent for good values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,

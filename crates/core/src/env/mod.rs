@@ -5,8 +5,10 @@
 //! row that somebody writes by hand in the clear is accepted and sealed at the next refresh.
 
 pub mod dotenv;
+mod history;
 mod input;
 mod master_key;
+mod reads;
 mod service;
 mod store;
 mod values;
@@ -14,6 +16,8 @@ mod vault;
 
 pub(crate) use input::system_key_problem;
 pub use master_key::{MasterKey, MasterKeySource};
+pub use reads::exchange_reads;
+pub(crate) use reads::{Reads, exchange_last_reads, exchange_reads_forever};
 pub use service::EnvService;
 pub(crate) use store::{Writer, load, lock, put, seal_clear_rows};
 pub use values::EnvValues;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::input::{self, At, Scalar};
 use super::store::{self, Put, Writer};
+use super::values::Entry;
 use super::{NonceSeed, dotenv, is_system_key};
 use crate::{ADMIN, Cx, Error, NoInput, Result, Runtime, Secret, Service, ServiceDef, views};
 
@@ -35,9 +36,17 @@ impl Service for EnvService {
             .summary("List the stored env values.")
             .description("System keys are masked unless the admin key asks with `reveal=true`. A row that cannot be opened has an `error` in place of its value. Rows edited in the database show after a refresh.");
         service
+            .get("history", ADMIN, &self, Self::history)
+            .summary("List the versions of an env value, the newest first.")
+            .description("The value that applies and the twenty before it, also of a key that was removed. Values are masked; `reveal=true` with the admin key shows those of keys that are no system keys. Service keys do not see system keys.");
+        service
             .post("upsert", ADMIN, &self, Self::upsert)
             .summary("Store an env value; it applies at once.")
             .description("The key is trimmed and upper-cased, the value is stored as sent. The value before is kept. System keys need at least 16 characters, and a mask is never stored.");
+        service
+            .post("rollback", ADMIN, &self, Self::rollback)
+            .summary("Let the value of an earlier version apply again, as a new version.")
+            .description("A key that was removed comes back. The rules are those of `upsert`.");
         service
             .post("remove", ADMIN, &self, Self::remove)
             .summary("Remove an env value; one that is absent is no error.");
@@ -123,7 +132,15 @@ impl EnvService {
         let snapshot = cx.runtime().snapshot();
         let values = snapshot.env();
         let reveal = input.reveal && cx.identity().is_admin();
-        let readable = values.entries.iter().map(|(key, value)| {
+        let entry = |key: &String, value, masked, error| EnvEntry {
+            key: key.clone(),
+            value,
+            source: EnvSource::Database,
+            masked,
+            last_read_at: cx.runtime().state().reads().last(key),
+            error,
+        };
+        let readable = values.entries.iter().map(|(key, Entry { value, .. })| {
             let masked = is_system_key(key) && !reveal;
             let value = if masked { value.preview() } else { value.expose().to_owned() };
             entry(key, value, masked, None)
@@ -145,7 +162,7 @@ impl EnvService {
         change(cx.runtime(), move |tx, writer| {
             match store::put(tx, writer, &stored_key, value.expose())? {
                 Put::Mask => Err(input::masked(&stored_key, At::Field)),
-                Put::Stored | Put::Unchanged => Ok(()),
+                Put::Stored(_) | Put::Unchanged(_) => Ok(()),
             }
         })
         .await?;
@@ -220,17 +237,18 @@ impl EnvService {
     }
 }
 
-/// System keys make admins: a service key may not set one, or it would outgrow its scope.
-fn check_caller(cx: &Cx, key: &str) -> Result<()> {
+/// System keys make admins: a service key may neither set one nor see its history, or it would
+/// outgrow its scope.
+pub(super) fn check_caller(cx: &Cx, key: &str) -> Result<()> {
     if !is_system_key(key) || cx.identity().is_admin() {
         return Ok(());
     }
-    Err(Error::new(ErrorCode::Forbidden, format!("A service key may not set {key}."))
-        .with_fix("Set it with the admin key."))
+    Err(Error::new(ErrorCode::Forbidden, format!("A service key may not touch {key}."))
+        .with_fix("Use the admin key."))
 }
 
 /// Runs a change of values as the only one at its time, and publishes it.
-async fn change<T, F>(runtime: &Arc<Runtime>, mut work: F) -> Result<T>
+pub(super) async fn change<T, F>(runtime: &Arc<Runtime>, mut work: F) -> Result<T>
 where
     F: FnMut(&mut Tx<'_>, &Writer<'_>) -> Result<T> + Send + 'static,
     T: Send + 'static,
@@ -262,8 +280,4 @@ fn read_import(raw: &str) -> Result<Vec<dotenv::Entry>> {
         input::check_value(&entry.key, entry.value.expose(), at)?;
     }
     Ok(entries)
-}
-
-fn entry(key: &str, value: String, masked: bool, error: Option<String>) -> EnvEntry {
-    EnvEntry { key: key.to_owned(), value, source: EnvSource::Database, masked, error }
 }

@@ -25,9 +25,10 @@ pub(crate) struct Writer<'a> {
 /// What became of a value that was to be stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Put {
-    Stored,
-    /// It is what is stored already.
-    Unchanged,
+    /// Under this version.
+    Stored(i64),
+    /// It is what is stored already, under this version.
+    Unchanged(i64),
     /// It is how lists show the stored value, not a value: nothing was stored.
     Mask,
 }
@@ -63,7 +64,7 @@ pub(crate) fn load(tx: &mut Tx<'_>, vault: &Vault) -> Result<EnvValues> {
 
 fn insert(values: &mut EnvValues, vault: &Vault, key: String, text: String) {
     match open(vault, &key, text) {
-        Ok(value) => drop(values.entries.insert(key, value)),
+        Ok(value) => drop(values.entries.insert(key, value.into())),
         Err(reason) => drop(values.unreadable.insert(key, reason)),
     }
 }
@@ -92,8 +93,10 @@ pub(crate) fn put(tx: &mut Tx<'_>, writer: &Writer<'_>, key: &str, value: &str) 
     if let Some(before) = &before
         && let Ok(stored) = open(writer.vault, key, before.value.clone())
     {
-        if stored.expose() == value && is_sealed(&before.value) {
-            return Ok(Put::Unchanged);
+        if stored.expose() == value
+            && let Some(version) = version_of(&before.value)
+        {
+            return Ok(Put::Unchanged(version));
         }
         if stored.expose() != value && stored.preview() == value {
             return Ok(Put::Mask);
@@ -111,7 +114,7 @@ pub(crate) fn put(tx: &mut Tx<'_>, writer: &Writer<'_>, key: &str, value: &str) 
         ),
         &[&key, &sealed, &writer.now.to_string()],
     )?;
-    Ok(Put::Stored)
+    Ok(Put::Stored(version))
 }
 
 /// Removes a normalised key and keeps its value among the previous versions. Says whether there was
@@ -157,6 +160,49 @@ fn find(tx: &mut Tx<'_>, key: &str) -> Result<Option<Stored>> {
     )?;
     row.map(|row: Row| Ok(Stored { value: row.get("value")?, updated_at: row.get("updated_at")? }))
         .transpose()
+}
+
+/// One version of a value.
+pub(crate) struct Version {
+    pub(crate) version: i64,
+    pub(crate) value: Result<Secret, Unreadable>,
+    /// `None` where nobody noted it.
+    pub(crate) written_at: Option<Timestamp>,
+    /// `None` for the one that applies.
+    pub(crate) replaced_at: Option<Timestamp>,
+}
+
+/// The versions of a normalised key, the newest first: the one that applies, then those before.
+pub(crate) fn history(tx: &mut Tx<'_>, vault: &Vault, key: &str) -> Result<Vec<Version>> {
+    let rows = tx.query(
+        sql!(
+            "SELECT version, value, written_at, replaced_at FROM env_versions
+             WHERE key = $1 ORDER BY version DESC"
+        ),
+        &[&key],
+    )?;
+    let mut versions =
+        rows.iter().map(|row| previous(vault, key, row)).collect::<Result<Vec<_>>>()?;
+    if let Some(row) = find(tx, key)? {
+        let last = versions.first().map_or(0, |newest| newest.version);
+        let version = version_of(&row.value).unwrap_or(last + 1);
+        // One that somebody put back by hand is among the previous ones too.
+        versions.retain(|previous| previous.version != version);
+        let written_at = row.updated_at.parse().ok();
+        let value = open(vault, key, row.value);
+        versions.insert(0, Version { version, value, written_at, replaced_at: None });
+    }
+    Ok(versions)
+}
+
+fn previous(vault: &Vault, key: &str, row: &Row) -> Result<Version> {
+    let time = |millis: Option<i64>| millis.map(Timestamp::from_millis);
+    Ok(Version {
+        version: row.get("version")?,
+        value: vault.open_text(TABLE, key, &row.get::<String>("value")?),
+        written_at: time(row.get("written_at")?),
+        replaced_at: time(row.get("replaced_at")?),
+    })
 }
 
 /// The highest version that a key has among the previous ones; 0 for none.

@@ -2,27 +2,47 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::Arc;
 
+use super::reads::{LastRead, Reads};
 use super::vault::Unreadable;
 use crate::Secret;
 
 /// Runtime values by key.
 #[derive(Default)]
 pub struct EnvValues {
-    pub(crate) entries: BTreeMap<String, Secret>,
+    pub(crate) entries: BTreeMap<String, Entry>,
     pub(crate) unreadable: BTreeMap<String, Unreadable>,
+    /// Where reads are noted; absent while the values are being loaded.
+    pub(crate) reads: Option<Arc<Reads>>,
+}
+
+/// One value.
+pub(crate) struct Entry {
+    pub(crate) value: Secret,
+    pub(crate) read: Option<Arc<LastRead>>,
+}
+
+impl From<Secret> for Entry {
+    fn from(value: Secret) -> Self {
+        Self { value, read: None }
+    }
 }
 
 impl EnvValues {
     /// A value; `None` when it is absent or empty. Keys are found in any case, with white space
-    /// around them or without.
+    /// around them or without. The time of the read is noted.
     pub fn get(&self, key: &str) -> Option<Secret> {
-        self.find(key).filter(|value| !value.expose().is_empty()).cloned()
+        let entry = self.find(key).filter(|entry| !entry.value.expose().is_empty())?;
+        if let (Some(reads), Some(read)) = (&self.reads, &entry.read) {
+            reads.note(read);
+        }
+        Some(entry.value.clone())
     }
 
-    /// Whether the key has a value that is not empty.
+    /// Whether the key has a value that is not empty. No read of it.
     pub fn is_configured(&self, key: &str) -> bool {
-        self.find(key).is_some_and(|value| !value.expose().is_empty())
+        self.find(key).is_some_and(|entry| !entry.value.expose().is_empty())
     }
 
     /// The rows that are skipped, by key, each with a sentence on what is wrong with it.
@@ -35,7 +55,7 @@ impl EnvValues {
         self.unreadable.contains_key(key)
     }
 
-    fn find(&self, key: &str) -> Option<&Secret> {
+    fn find(&self, key: &str) -> Option<&Entry> {
         self.entries.get(key).or_else(|| {
             let normal = super::normalise_key(key)?;
             if normal == key { None } else { self.entries.get(&normal) }

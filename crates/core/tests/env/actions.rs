@@ -37,7 +37,7 @@ both_engines! {
         assert_eq!(applied(&app, " my_key").as_deref(), Some(" v "), "reads normalise too");
         let entry = listed(&app, "MY_KEY").await.unwrap();
         let expected =
-            json!({"key": "MY_KEY", "value": " v ", "source": "database", "masked": false});
+            json!({"key": "MY_KEY", "value": " v ", "source": "database", "masked": false, "last_read_at": "2026-01-02T03:04:05.000Z"});
         assert_eq!(entry, expected);
     }
 

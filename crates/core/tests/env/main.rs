@@ -13,4 +13,6 @@ mod catalog;
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod history;
+#[cfg(test)]
 mod master_key;

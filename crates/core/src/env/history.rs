@@ -1,0 +1,130 @@
+//! `/v1/env/history` and `/v1/env/rollback`.
+
+use std::sync::Arc;
+
+use downcity_types::{ErrorCode, Items, Timestamp};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::input::{self, At};
+use super::is_system_key;
+use super::service::{EnvService, change, check_caller};
+use super::store::{self, Put, Version};
+use crate::{Cx, Error, Result, Runtime, Secret};
+
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct HistoryInput {
+    /// The key, in any case.
+    key: String,
+    /// Show values in the clear: with the admin key, and never those of system keys.
+    #[serde(default)]
+    reveal: bool,
+}
+
+/// One version of an env value.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct EnvVersion {
+    /// Counted from 1 for each key.
+    version: i64,
+    /// The value, or its mask when `masked`.
+    value: String,
+    /// Whether `value` is a mask.
+    masked: bool,
+    /// When it was stored; null where nobody noted it.
+    written_at: Option<Timestamp>,
+    /// When another value or a removal ended it; null for the value that applies.
+    replaced_at: Option<Timestamp>,
+    /// Why the version cannot be opened; `value` is empty then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+pub(super) struct RollbackInput {
+    /// The key, in any case.
+    key: String,
+    /// The version whose value is to apply again.
+    version: i64,
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(super) struct RolledBack {
+    /// Always true.
+    success: bool,
+    /// The normalised key.
+    key: String,
+    /// The version that applies now: a new one, unless it had this value already.
+    version: i64,
+}
+
+impl EnvService {
+    pub(super) async fn history(
+        self: Arc<Self>,
+        cx: Cx,
+        input: HistoryInput,
+    ) -> Result<Items<EnvVersion>> {
+        let key = input::key(&input.key)?;
+        check_caller(&cx, &key)?;
+        let reveal = input.reveal && cx.identity().is_admin() && !is_system_key(&key);
+        let vault = cx.runtime().state().vault().clone();
+        let read = cx.runtime().db().scan(move |tx| store::history(tx, &vault, &key));
+        let versions = read.await?;
+        Ok(Items::all(versions.into_iter().map(|version| shown(version, reveal)).collect()))
+    }
+
+    pub(super) async fn rollback(
+        self: Arc<Self>,
+        cx: Cx,
+        input: RollbackInput,
+    ) -> Result<RolledBack> {
+        let key = input::key(&input.key)?;
+        check_caller(&cx, &key)?;
+        let value = find(cx.runtime(), &key, input.version).await?;
+        input::check_value(&key, value.expose(), At::Field)?;
+        let stored_key = key.clone();
+        let version = change(cx.runtime(), move |tx, writer| {
+            match store::put(tx, writer, &stored_key, value.expose())? {
+                Put::Mask => Err(input::masked(&stored_key, At::Field)),
+                Put::Stored(version) | Put::Unchanged(version) => Ok(version),
+            }
+        })
+        .await?;
+        tracing::info!(key, from = input.version, version, "an env value was rolled back");
+        Ok(RolledBack { success: true, key, version })
+    }
+}
+
+fn shown(version: Version, reveal: bool) -> EnvVersion {
+    let (value, error) = match version.value {
+        Ok(value) if reveal => (value.expose().to_owned(), None),
+        Ok(value) => (value.preview(), None),
+        Err(reason) => (String::new(), Some(reason.to_string())),
+    };
+    EnvVersion {
+        version: version.version,
+        value,
+        masked: !reveal || error.is_some(),
+        written_at: version.written_at,
+        replaced_at: version.replaced_at,
+        error,
+    }
+}
+
+/// The value of a version that is among the previous ones, or that applies now.
+async fn find(runtime: &Arc<Runtime>, key: &str, version: i64) -> Result<Secret> {
+    let vault = runtime.state().vault().clone();
+    let name = key.to_owned();
+    let read = runtime.db().scan(move |tx| store::history(tx, &vault, &name));
+    let found = read.await?.into_iter().find(|known| known.version == version);
+    let Some(found) = found else {
+        return Err(Error::new(
+            ErrorCode::NotFound,
+            format!("version: {key} has no version {version}, or it is no longer kept."),
+        )
+        .with_field("version", "is not kept")
+        .with_fix(format!("GET /v1/env/history?key={key} lists the versions.")));
+    };
+    found.value.map_err(|reason| {
+        Error::new(ErrorCode::Unprocessable, format!("version {version} of {key}: {reason}"))
+    })
+}
