@@ -1,6 +1,7 @@
 //! One call: what hooks and handlers see of a request.
 
 use std::any::Any;
+use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -14,6 +15,25 @@ use serde_json::{Map, Value};
 use crate::action::Action;
 use crate::decode::InputSource;
 use crate::{Body, Error, Identity, Result, Runtime, UserIdentity};
+
+/// Where a request comes from: an extension of the request that the transport adds.
+///
+/// It is the address of the socket or, where that is a configured proxy, what the proxy says. An
+/// address of IPv4 is one, also where a socket of IPv6 took the connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientAddress(IpAddr);
+
+impl ClientAddress {
+    /// This address; one of IPv4 in the clothes of IPv6 (`::ffff:192.0.2.1`) is undressed.
+    pub fn new(address: IpAddr) -> Self {
+        Self(address.to_canonical())
+    }
+
+    /// The address.
+    pub fn get(self) -> IpAddr {
+        self.0
+    }
+}
 
 /// What a call consumed, for usage facts and prices. Counts are totals of this call.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -134,6 +154,12 @@ impl Call {
     /// The calling user's city.
     pub fn city(&self) -> Option<&Arc<City>> {
         self.identity.user().map(|user| &user.city)
+    }
+
+    /// Where the call comes from: the address of the socket, or what a trusted proxy says. `None`
+    /// for calls that came over no network.
+    pub fn client_address(&self) -> Option<IpAddr> {
+        self.parts.extensions.get::<ClientAddress>().map(|address| address.get())
     }
 
     /// Method, address and headers of the request.

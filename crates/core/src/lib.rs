@@ -45,7 +45,7 @@ pub mod views;
 
 pub use action::{Action, ErrorShape, Input, InputKind, JsonObject, NoInput, Output, RawRequest};
 pub use body::{Body, BoxError, Reply, Sse};
-pub use call::{Call, Cx, Locals, Metering};
+pub use call::{Call, ClientAddress, Cx, Locals, Metering};
 pub use clock::{Clock, Ids, Random, SystemClock, SystemRandom};
 pub use error::{Error, Result};
 pub use hook::{Hook, Outcome};

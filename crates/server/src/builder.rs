@@ -15,7 +15,7 @@ use tokio::net::TcpListener;
 use crate::config::{Config, ConfigSources, LoadedConfig};
 use crate::error::{FailureKind, StartError};
 use crate::federation::Federation;
-use crate::http::{Frontend, Listener, ListenerSettings, cors_layer};
+use crate::http::{Frontend, Listener, ListenerSettings, Proxies, cors_layer};
 use crate::metrics::{Figures, MetricsService};
 
 /// System keys whose first value may come from the environment.
@@ -305,6 +305,7 @@ fn listener(socket: TcpListener, federation: &Federation) -> std::io::Result<Lis
     let frontend = Frontend {
         kernel: federation.kernel().clone(),
         cors: cors_layer(&server.cors.origins),
+        proxies: Proxies::new(&server.trusted_proxies, server.proxy_header),
         max_header_size: header,
         max_uri_size: uri,
     };

@@ -1,5 +1,6 @@
 //! Figures for Prometheus.
 
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
@@ -126,7 +127,7 @@ struct OwnAddress {
 }
 
 impl Answer for OwnAddress {
-    async fn answer(self: Arc<Self>, request: Request<Body>) -> Response<Body> {
+    async fn answer(self: Arc<Self>, _: IpAddr, request: Request<Body>) -> Response<Body> {
         let is_known = request.uri().path() == "/metrics";
         let reply = match *request.method() {
             Method::GET | Method::HEAD if is_known => self.figures.reply(&self.runtime),

@@ -1,7 +1,9 @@
 //! A client that calls the application in memory.
 
+use std::net::IpAddr;
+
 use bytes::Bytes;
-use downcity_core::{Body, Kernel};
+use downcity_core::{Body, ClientAddress, Kernel};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
@@ -12,6 +14,7 @@ use serde_json::Value;
 pub struct Client {
     kernel: Kernel,
     headers: HeaderMap,
+    address: Option<ClientAddress>,
 }
 
 impl Client {
@@ -22,7 +25,7 @@ impl Client {
             let value = HeaderValue::try_from(format!("Bearer {credential}"));
             headers.insert(AUTHORIZATION, value.expect("a credential fits a header"));
         }
-        Self { kernel, headers }
+        Self { kernel, headers, address: None }
     }
 
     /// The same client with one more header.
@@ -30,6 +33,13 @@ impl Client {
     pub fn with_header(mut self, name: &'static str, value: &str) -> Self {
         let value = HeaderValue::from_str(value).expect("a header value");
         self.headers.insert(HeaderName::from_static(name), value);
+        self
+    }
+
+    /// The same client at this address; without one it has none.
+    #[must_use]
+    pub fn at(mut self, address: IpAddr) -> Self {
+        self.address = Some(ClientAddress::new(address));
         self
     }
 
@@ -57,6 +67,9 @@ impl Client {
         *request.method_mut() = method;
         *request.uri_mut() = path.parse().expect("an address");
         *request.headers_mut() = self.headers.clone();
+        if let Some(address) = self.address {
+            request.extensions_mut().insert(address);
+        }
         self.kernel.handle(request).await
     }
 }

@@ -4,6 +4,7 @@
 //! environment, the configuration file, the default. Secrets are not configuration; they live in
 //! the env vault.
 
+mod block;
 mod check;
 mod document;
 mod environment;
@@ -22,6 +23,7 @@ use downcity_types::Ttl;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use block::AddressBlock;
 pub use layers::{ConfigSources, LoadedConfig};
 pub use problem::{ConfigError, Problem, Source};
 pub use reference::{reference, template};
@@ -79,8 +81,26 @@ pub struct ServerConfig {
     pub request_timeout: Span,
     /// How long a shutdown waits for requests and streams under way.
     pub shutdown_timeout: Span,
+    /// The reverse proxies that are believed about where a request comes from: addresses and
+    /// blocks such as `10.0.0.0/8`. Without any, a request comes from where its connection comes
+    /// from, whatever its headers say.
+    pub trusted_proxies: Vec<AddressBlock>,
+    /// The header in which those proxies name the client: `x-forwarded-for`, or `forwarded`
+    /// (RFC 7239). The other one is not read, as clients could send it themselves.
+    pub proxy_header: ProxyHeader,
     /// Which browsers may call.
     pub cors: CorsConfig,
+}
+
+/// How a reverse proxy names the client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ProxyHeader {
+    /// `X-Forwarded-For: 192.0.2.1, 10.0.0.1`.
+    #[default]
+    XForwardedFor,
+    /// `Forwarded: for=192.0.2.1, for=10.0.0.1` (RFC 7239).
+    Forwarded,
 }
 
 impl Default for ServerConfig {
@@ -97,6 +117,8 @@ impl Default for ServerConfig {
             body_timeout: Span::seconds(30),
             request_timeout: Span::seconds(60),
             shutdown_timeout: Span::seconds(30),
+            trusted_proxies: Vec::new(),
+            proxy_header: ProxyHeader::default(),
             cors: CorsConfig::default(),
         }
     }

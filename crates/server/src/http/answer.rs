@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -13,12 +14,15 @@ use http::{Method, Request, Response, StatusCode};
 use tower::{Layer as _, Service};
 use tower_http::cors::CorsLayer;
 
+use super::client_address::Proxies;
 use super::connection::Answer;
 
 /// Answers the requests of the Federation's address.
 pub(crate) struct Frontend {
     pub(crate) kernel: Kernel,
     pub(crate) cors: Option<CorsLayer>,
+    /// Who is believed about the address of a client.
+    pub(crate) proxies: Proxies,
     /// The largest sum of header names and values in bytes.
     pub(crate) max_header_size: usize,
     /// The longest path with query in bytes.
@@ -26,7 +30,9 @@ pub(crate) struct Frontend {
 }
 
 impl Answer for Frontend {
-    async fn answer(self: Arc<Self>, request: Request<Body>) -> Response<Body> {
+    async fn answer(self: Arc<Self>, peer: IpAddr, mut request: Request<Body>) -> Response<Body> {
+        let client = self.proxies.client(peer, request.headers());
+        request.extensions_mut().insert(client);
         if let Some(error) = self.refusal(&request) {
             return self.kernel.reply(Err(error));
         }

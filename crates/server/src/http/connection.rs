@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,9 +24,10 @@ use super::unread::Leftovers;
 
 /// What answers the requests of connections.
 pub(crate) trait Answer: Send + Sync + 'static {
-    /// Answers one request; never fails.
+    /// Answers one request of a connection from this address; never fails.
     fn answer(
         self: Arc<Self>,
+        peer: IpAddr,
         request: Request<Body>,
     ) -> impl Future<Output = Response<Body>> + Send;
 }
@@ -46,7 +48,12 @@ pub(crate) struct Control {
 const HTTP2_BEGIN: &[u8; 4] = b"PRI ";
 
 /// Serves a connection to its end.
-pub(crate) async fn serve<A: Answer>(stream: TcpStream, control: Control, answer: Arc<A>) {
+pub(crate) async fn serve<A: Answer>(
+    stream: TcpStream,
+    peer: IpAddr,
+    control: Control,
+    answer: Arc<A>,
+) {
     let timeout = control.settings.header_timeout;
     let first = tokio::select! {
         () = control.stop.cancelled() => return,
@@ -61,7 +68,7 @@ pub(crate) async fn serve<A: Answer>(stream: TcpStream, control: Control, answer
         let answer = answer.clone();
         async move {
             let request = Request::from_parts(parts, body);
-            Ok::<_, Infallible>(answer.answer(request).await)
+            Ok::<_, Infallible>(answer.answer(peer, request).await)
         }
     });
     let stream = TokioIo::new(stream);

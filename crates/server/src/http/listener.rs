@@ -1,7 +1,7 @@
 //! Accepting connections, and ending them.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -95,7 +95,7 @@ impl Accept {
                 let slot = self.slots.clone().acquire_owned().await.ok()?;
                 Some((accept(&socket).await, slot))
             };
-            let (stream, slot) = tokio::select! {
+            let ((stream, peer), slot) = tokio::select! {
                 () = self.stop.cancelled() => return,
                 Some(next) = next => next,
             };
@@ -108,7 +108,7 @@ impl Accept {
             let (answer, open) = (answer.clone(), open.clone());
             self.tasks.spawn(async move {
                 open.increment(1.0);
-                connection::serve(stream, control, answer).await;
+                connection::serve(stream, peer, control, answer).await;
                 open.decrement(1.0);
                 drop(slot);
             });
@@ -116,16 +116,17 @@ impl Accept {
     }
 }
 
-/// The next connection. Failures of single connections and of the process's limits pass.
-async fn accept(socket: &TcpListener) -> TcpStream {
+/// The next connection and where it comes from. Failures of single connections and of the
+/// process's limits pass.
+async fn accept(socket: &TcpListener) -> (TcpStream, IpAddr) {
     loop {
         match socket.accept().await {
-            Ok((stream, _)) => {
+            Ok((stream, peer)) => {
                 // Answers are written in one piece; waiting to fill a packet only delays them.
                 if let Err(error) = stream.set_nodelay(true) {
                     tracing::debug!(%error, "a connection was gone before it was served");
                 }
-                return stream;
+                return (stream, peer.ip());
             }
             Err(error) if is_of_connection(&error) => {}
             Err(error) => {

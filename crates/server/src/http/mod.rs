@@ -1,12 +1,14 @@
 //! The transport: sockets, connections, and the way from a connection to the kernel.
 
 mod answer;
+mod client_address;
 mod connection;
 mod cors;
 mod listener;
 mod unread;
 
 pub(crate) use answer::Frontend;
+pub(crate) use client_address::Proxies;
 pub(crate) use connection::Answer;
 pub(crate) use cors::cors_layer;
 pub(crate) use listener::{Listener, ListenerSettings};

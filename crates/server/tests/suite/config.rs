@@ -190,6 +190,8 @@ fn values_that_cannot_work_are_refused() {
         ("[tokens]\ndefault_ttl = 0", "tokens.default_ttl"),
         ("[database]\nurl = \"mysql://root:geheim@db/x\"", "database.url"),
         ("[metrics]\nlisten = \"9464\"", "metrics.listen"),
+        ("[server]\ntrusted_proxies = [\"10.0.0.1/8\"]", "server.trusted_proxies"),
+        ("[server]\nproxy_header = \"x-real-ip\"", "server.proxy_header"),
     ] {
         let problems = File::new(text).problems();
         assert_eq!(problems.len(), 1, "{text}: {problems:?}");

@@ -1,6 +1,8 @@
 //! The server over real sockets, and its configuration.
 
 #[cfg(test)]
+mod addresses;
+#[cfg(test)]
 mod config;
 #[cfg(test)]
 mod connections;
