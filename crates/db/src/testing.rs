@@ -58,6 +58,19 @@ impl TestDatabase {
         self.url.clone()
     }
 
+    /// The URL as text, for another process.
+    pub fn connection_string(&self) -> String {
+        let Place::Server { name, .. } = &self.place else { return self.url.to_string() };
+        // `DbUrl` shows no password, so the text that the run was given is changed.
+        let given = std::env::var(POSTGRES_VARIABLE).unwrap_or_default();
+        let (base, options) = given.split_once('?').map_or((&*given, None), |(b, o)| (b, Some(o)));
+        let server = base.rsplit_once('/').map_or(base, |(server, _)| server);
+        match options {
+            Some(options) => format!("{server}/{name}?{options}"),
+            None => format!("{server}/{name}"),
+        }
+    }
+
     /// Runs administrative SQL outside any handle: to damage or prepare a database by hand.
     ///
     /// # Errors

@@ -1,0 +1,117 @@
+//! The process of a node, and the database that outlives it.
+
+use std::fs::File;
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use downcity_db::Engine;
+use downcity_db::testing::TestDatabase;
+use tempfile::TempDir;
+
+pub(crate) const ADMIN_KEY: &str = "admin_of_the_kill_test_0123456789";
+
+/// Where the nodes of one series of rounds keep what survives them.
+pub(crate) struct Place {
+    folder: TempDir,
+    /// `None` for SQLite: the default file in the folder, with the master key beside it.
+    postgres: Option<TestDatabase>,
+}
+
+impl Place {
+    pub(crate) fn new(engine: Engine) -> Self {
+        let postgres = (engine == Engine::Postgres)
+            .then(|| TestDatabase::new(engine).unwrap_or_else(|why| panic!("{why}")));
+        Self { folder: TempDir::new().unwrap(), postgres }
+    }
+
+    /// Starts a node and does not wait for it.
+    pub(crate) fn spawn(&self) -> Node {
+        let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fed"));
+        command
+            .env_clear()
+            .current_dir(self.folder.path())
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .env("DOWNCITY_FEDERATION_ADMIN_SECRET_KEY", ADMIN_KEY)
+            .stdout(Stdio::piped())
+            .stderr(log);
+        if let Some(database) = &self.postgres {
+            command
+                .env("DOWNCITY_FEDERATION_DATABASE_URL", database.connection_string())
+                .env("DOWNCITY_FEDERATION_MASTER_KEY", "a passphrase of more than 32 characters");
+        }
+        Node { child: command.spawn().unwrap(), started: Instant::now() }
+    }
+
+    /// Ends the connections of the node in the middle of what they do. True where there are any.
+    pub(crate) fn cut_connections(&self) -> bool {
+        let Some(database) = &self.postgres else { return false };
+        database
+            .execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                 WHERE datname = current_database() AND pid <> pg_backend_pid()",
+            )
+            .unwrap();
+        true
+    }
+
+    /// Waits until the database has finished what a dead node left: until then an unanswered
+    /// COMMIT may still be carried out.
+    pub(crate) fn settle(&self) {
+        let Some(database) = &self.postgres else { return };
+        database
+            .execute(
+                "DO $$ BEGIN
+                     WHILE EXISTS (SELECT 1 FROM pg_stat_activity
+                         WHERE datname = current_database() AND pid <> pg_backend_pid()
+                           AND backend_type = 'client backend') LOOP
+                         PERFORM pg_sleep(0.005);
+                         PERFORM pg_stat_clear_snapshot();
+                     END LOOP;
+                 END $$",
+            )
+            .unwrap();
+    }
+
+    /// What all nodes have logged.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.log_path()).unwrap_or_default()
+    }
+
+    fn log_path(&self) -> PathBuf {
+        self.folder.path().join("fed.log")
+    }
+}
+
+/// A process, ended by its id.
+pub(crate) struct Node {
+    child: Child,
+    started: Instant,
+}
+
+impl Node {
+    /// Waits until the node listens: its address, and how long the start took.
+    pub(crate) fn ready(&mut self) -> Option<(String, Duration)> {
+        let out = BufReader::new(self.child.stdout.take()?);
+        // The last line of the banner comes when the node listens.
+        let last = out.lines().map_while(Result::ok).find(|line| line.contains("Try "))?;
+        let address = last.split("http://").nth(1)?.strip_suffix("/health")?;
+        Some((address.to_owned(), self.started.elapsed()))
+    }
+
+    /// `kill -9`, whatever it is doing.
+    pub(crate) fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // A test that fails leaves no process behind; one that was killed is gone already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
