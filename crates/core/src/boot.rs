@@ -5,6 +5,7 @@ use std::sync::Arc;
 use downcity_db::{Db, Tx, sql};
 use downcity_types::{City, CityStatus, DEFAULT_CITY_ID, DEFAULT_CITY_NAME, ErrorCode, Timestamp};
 
+use crate::audit::{self, Target, Trail};
 use crate::cities;
 use crate::env::{self, ADMIN_KEY, AUTH_SECRET, NonceSeed, SIGNING_KEY, Vault, Writer};
 use crate::kernel::FirstStart;
@@ -49,13 +50,16 @@ impl Boot<'_> {
     pub(crate) async fn seed(&self, given: Vec<(String, Secret)>) -> Result<FirstStart> {
         let seeds = self.seeds(given);
         let (vault, now) = (self.vault.clone(), self.now);
+        let trail = Trail::system(vault.clone(), audit::START, now);
         let nonces = NonceSeed::draw(self.random);
         let seeded = self
             .db
             .write(move |tx| {
+                // In the order in which changes take them.
+                tx.lock_revision()?;
                 env::lock(tx)?;
                 let writer = Writer { vault: &vault, seed: &nonces, now };
-                seed(tx, &writer, &seeds)
+                trail.run(tx, |tx, trail| seed(tx, trail, &writer, &seeds))
             })
             .await?;
         for key in seeded.ignored {
@@ -95,8 +99,14 @@ impl Boot<'_> {
     }
 }
 
-fn seed(tx: &mut Tx<'_>, writer: &Writer<'_>, seeds: &[Seed]) -> Result<Seeded> {
-    let mut seeded = Seeded { changed: env::seal_clear_rows(tx, writer)? > 0, ..Seeded::default() };
+fn seed(tx: &mut Tx<'_>, trail: &mut Trail, writer: &Writer<'_>, seeds: &[Seed]) -> Result<Seeded> {
+    // Most starts find everything in place.
+    trail.unchanged();
+    let sealed = env::seal_clear_rows(tx, writer)?;
+    let mut seeded = Seeded { changed: sealed.len() > 0, ..Seeded::default() };
+    if seeded.changed {
+        sealed.record(trail);
+    }
     let mut values = env::load(tx, writer.vault)?;
     for Seed { key, value, generated } in seeds {
         if values.is_unreadable(key) {
@@ -117,14 +127,14 @@ fn seed(tx: &mut Tx<'_>, writer: &Writer<'_>, seeds: &[Seed]) -> Result<Seeded> 
                 ),
             ));
         }
-        env::put(tx, writer, key, value.expose())?;
+        env::put(tx, trail, writer, key, value)?;
         values.entries.insert(key.clone(), value.clone().into());
         seeded.changed = true;
         if *generated && key == ADMIN_KEY {
             seeded.first_start.admin_key = Some(value.clone());
         }
     }
-    if seed_default_city(tx, writer.now)? {
+    if seed_default_city(tx, trail, writer.now)? {
         seeded.changed = true;
         seeded.first_start.city_id = Some(DEFAULT_CITY_ID.to_owned());
     }
@@ -135,7 +145,7 @@ fn seed(tx: &mut Tx<'_>, writer: &Writer<'_>, seeds: &[Seed]) -> Result<Seeded> 
 }
 
 /// Creates the default city, once in the life of a database: one that was removed stays away.
-fn seed_default_city(tx: &mut Tx<'_>, now: Timestamp) -> Result<bool> {
+fn seed_default_city(tx: &mut Tx<'_>, trail: &mut Trail, now: Timestamp) -> Result<bool> {
     let first = tx.execute(
         sql!(
             "INSERT INTO federation (name, value) VALUES ('default_city', $1)
@@ -153,5 +163,9 @@ fn seed_default_city(tx: &mut Tx<'_>, now: Timestamp) -> Result<bool> {
         created_at: now,
         updated_at: now,
     };
-    cities::insert(tx, &city)
+    let inserted = cities::insert(tx, &city)?;
+    if inserted {
+        trail.record(Target::new("city", &city.city_id), (), &city);
+    }
+    Ok(inserted)
 }

@@ -1,11 +1,13 @@
 //! One call: what hooks and handlers see of a request.
 
 use std::any::Any;
+use std::future::Future;
 use std::net::IpAddr;
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
+use downcity_db::Tx;
 use downcity_types::{City, ErrorCode, Timestamp};
 use http::request::Parts;
 use schemars::JsonSchema;
@@ -13,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::action::Action;
+use crate::audit::Trail;
 use crate::decode::InputSource;
 use crate::{Body, Error, Identity, Result, Runtime, UserIdentity};
 
@@ -200,6 +203,36 @@ impl Call {
     /// The metering so far.
     pub fn metering(&self) -> Metering {
         lock(&self.metering).clone()
+    }
+
+    /// Runs a write of this call, with the audit trail beside its transaction: on the trusted side
+    /// every write says what it changed, with [`Trail::record`] or [`Trail::unchanged`], and its
+    /// rows are stored with it or not at all. For users and guests the trail does nothing.
+    ///
+    /// As for [`Db::write`](downcity_db::Db::write), the closure may run several times.
+    ///
+    /// # Errors
+    /// Those of the closure; 500 when a write of the trusted side recorded nothing: it is undone.
+    pub fn write<T, F>(&self, mut write: F) -> impl Future<Output = Result<T>> + Send + use<T, F>
+    where
+        F: FnMut(&mut Tx<'_>, &mut Trail) -> Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let (runtime, trail) = (self.runtime.clone(), Trail::of(self));
+        async move { runtime.db().write(move |tx| trail.run(tx, &mut write)).await }
+    }
+
+    /// Like [`Call::write`], for what the snapshot shows: see [`Runtime::change`].
+    ///
+    /// # Errors
+    /// As [`Call::write`]; 503 when the change is stored but could not be loaded yet.
+    pub fn change<T, F>(&self, mut write: F) -> impl Future<Output = Result<T>> + Send + use<T, F>
+    where
+        F: FnMut(&mut Tx<'_>, &mut Trail) -> Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let (runtime, trail) = (self.runtime.clone(), Trail::of(self));
+        async move { runtime.change(move |tx| trail.run(tx, &mut write)).await }
     }
 
     /// A runtime value of the env vault; `None` when it is absent or empty.

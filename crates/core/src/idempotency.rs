@@ -9,6 +9,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
 
+use crate::audit::Trail;
+use crate::hex::hex;
 use crate::{Call, Error, Identity, Result};
 
 /// How long an answer is kept.
@@ -63,14 +65,6 @@ impl IdempotentRequest {
     }
 }
 
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
 /// Takes the key, or finds the answer that it got. Of several transactions at once one gets `New`;
 /// the others wait for its end.
 ///
@@ -120,20 +114,25 @@ pub fn record<T: Serialize>(tx: &mut Tx<'_>, request: &IdempotentRequest, reply:
     Ok(())
 }
 
-/// Runs work once per key: claims, works, records. Without a request the work just runs.
+/// Runs work once per key: claims, works, records. Without a request the work just runs. A repeated
+/// request changes nothing, which the audit trail is told.
 ///
 /// # Errors
 /// Those of [`claim`] and of the work.
 pub fn once<T: Serialize + DeserializeOwned>(
     tx: &mut Tx<'_>,
+    trail: &mut Trail,
     request: Option<&IdempotentRequest>,
-    work: impl FnOnce(&mut Tx<'_>) -> Result<T>,
+    work: impl FnOnce(&mut Tx<'_>, &mut Trail) -> Result<T>,
 ) -> Result<T> {
-    let Some(request) = request else { return work(tx) };
+    let Some(request) = request else { return work(tx, trail) };
     match claim(tx, request)? {
-        Claim::Replay(reply) => Ok(reply),
+        Claim::Replay(reply) => {
+            trail.unchanged();
+            Ok(reply)
+        }
         Claim::New => {
-            let reply = work(tx)?;
+            let reply = work(tx, trail)?;
             record(tx, request, &reply)?;
             Ok(reply)
         }

@@ -15,6 +15,7 @@
 //! * No network protocol lives here: sockets, TLS and configuration files belong to the server.
 
 mod action;
+pub mod audit;
 mod body;
 mod boot;
 mod call;
@@ -25,6 +26,7 @@ mod dispatch;
 pub mod env;
 mod error;
 mod finish;
+mod hex;
 mod hook;
 pub mod idempotency;
 mod identity;

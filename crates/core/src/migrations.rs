@@ -2,7 +2,7 @@
 
 use downcity_db::{MigrationSet, migrations};
 
-/// Cities, env vault, revocations, idempotency records, jobs and service keys.
+/// Cities, env vault, revocations, idempotency records, jobs, service keys and the audit trail.
 pub(crate) fn migrations() -> MigrationSet {
     migrations!(
         "core",
@@ -11,7 +11,16 @@ pub(crate) fn migrations() -> MigrationSet {
             (2, "env", "../migrations/0002_env.sql"),
             (3, "jobs", "../migrations/0003_jobs.sql"),
             (4, "keys", "../migrations/0004_keys.sql"),
-            (6, "env_reads", "../migrations/0006_env_reads.sql")
+            (6, "env_reads", "../migrations/0006_env_reads.sql"),
+            (
+                7,
+                "audit",
+                {
+                    both: "../migrations/0007_audit.sql",
+                    sqlite: "../migrations/0007_audit_sqlite.sql",
+                    postgres: "../migrations/0007_audit_postgres.sql",
+                }
+            )
         ]
     )
 }

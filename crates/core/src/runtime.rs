@@ -118,7 +118,8 @@ impl Runtime {
     }
 
     /// Changes what the snapshot shows: runs the write, counts the revision up in the same
-    /// transaction, and returns when this node shows the change.
+    /// transaction, and returns when this node shows the change. Handlers write through
+    /// [`Call::change`](crate::Call::change), which keeps the audit trail.
     ///
     /// # Errors
     /// Those of the write; 503 when the change is stored but could not be loaded yet.
@@ -128,9 +129,9 @@ impl Runtime {
         T: Send + 'static,
     {
         let written = self.db.write(move |tx| {
-            let value = write(tx)?;
+            // First of all locks, here as in every change: no two changes wait for each other.
             let revision = tx.bump_revision()?;
-            Ok::<_, Error>((value, revision))
+            Ok::<_, Error>((write(tx)?, revision))
         });
         async move {
             let (value, revision) = written.await?;

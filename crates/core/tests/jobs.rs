@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use downcity_core::audit::Target;
 use downcity_core::idempotency::{self, IdempotentRequest};
 use downcity_core::jobs::{self, Job, JobCx, JobEnd, JobPolicy, JobStatus, NewJob};
 use downcity_core::{ADMIN, Cx, Error, Result, Service, ServiceDef, USER_OR_ADMIN};
@@ -75,18 +76,19 @@ impl Jobs {
     async fn once(self: Arc<Self>, cx: Cx, input: Amount) -> Result<Amount> {
         let request = IdempotentRequest::of(&cx)?;
         let amount = input.amount + self.0.0.fetch_add(1, Ordering::SeqCst);
-        cx.runtime()
-            .db()
-            .write(move |tx| idempotency::once(tx, request.as_ref(), |_| Ok(Amount { amount })))
-            .await
+        cx.write(move |tx, trail| {
+            idempotency::once(tx, trail, request.as_ref(), |_, trail| {
+                trail.record(Target::new("amount", "1"), (), amount);
+                Ok(Amount { amount })
+            })
+        })
+        .await
     }
 
     async fn boom(self: Arc<Self>, cx: Cx, _: Amount) -> Result<Amount> {
         let request = IdempotentRequest::of(&cx)?;
         let refuse = || Err(Error::invalid("amount", "is refused"));
-        cx.runtime()
-            .db()
-            .write(move |tx| idempotency::once(tx, request.as_ref(), |_| refuse()))
+        cx.write(move |tx, trail| idempotency::once(tx, trail, request.as_ref(), |_, _| refuse()))
             .await
     }
 }

@@ -94,7 +94,8 @@ impl<'a> Tx<'a> {
     /// Adds one to the revision and gives the new value. Every holder of [`Db::watch`] on any node
     /// hears of it after the commit.
     ///
-    /// It locks the revision until the commit, so it belongs at the end of a closure.
+    /// It locks the revision until the commit. Transactions that lock other rows too take the
+    /// revision first, so that no two of them wait for each other.
     ///
     /// [`Db::watch`]: crate::Db::watch
     pub fn bump_revision(&mut self) -> Result<i64, DbError> {
@@ -106,6 +107,13 @@ impl<'a> Tx<'a> {
         let revision = row.at(0)?;
         self.revision = Some(revision);
         Ok(revision)
+    }
+
+    /// Locks the revision until the commit without a change to it, for a transaction that finds out
+    /// later whether it makes one. As in [`Tx::bump_revision`], it comes before other locks.
+    pub fn lock_revision(&mut self) -> Result<(), DbError> {
+        self.execute(crate::sql!("UPDATE db_revision SET value = value WHERE id = 1"), &[])?;
+        Ok(())
     }
 
     /// The engine, for the rare statement that has to be written twice.

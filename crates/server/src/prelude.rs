@@ -3,6 +3,7 @@
 pub use std::sync::Arc;
 
 pub use async_trait::async_trait;
+pub use downcity_core::audit::{Target, Trail};
 pub use downcity_core::jobs::{self, Job, JobCx, JobEnd, NewJob};
 pub use downcity_core::{
     ADMIN, Access, Body, Call, Clock, Cx, Error, ErrorShape, Hook, Identity, Input, JsonObject,

@@ -11,13 +11,14 @@ use downcity_types::{
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::{store, unknown_city};
+use crate::audit::{Target, Trail};
 use crate::idempotency::{self, IdempotentRequest};
 use crate::input::{Place, new_name, page_of};
 use crate::token::{self, IssueRequest, Revocation};
-use crate::{ADMIN, Cx, Error, Result, Runtime, Service, ServiceDef};
+use crate::{ADMIN, Cx, Error, Result, Runtime, Secret, Service, ServiceDef};
 
 /// How often revocations of ended tokens are looked for.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
@@ -169,16 +170,17 @@ impl CitiesService {
         let now = runtime.clock().now();
         let status = CityStatus::Active;
         let city = City { city_id, name, status, created_at: now, updated_at: now };
-        let insert = move |tx: &mut Tx<'_>| {
-            idempotency::once(tx, request.as_ref(), |tx| {
+        let insert = move |tx: &mut Tx<'_>, trail: &mut Trail| {
+            idempotency::once(tx, trail, request.as_ref(), |tx, trail| {
                 if store::insert(tx, &city)? {
+                    trail.record(Target::new("city", &city.city_id), (), &city);
                     return Ok(city.clone());
                 }
                 Err(Error::new(ErrorCode::CityExists, "A city with this city_id exists already.")
                     .with_fix("Choose another city_id, or leave it out to have one made."))
             })
         };
-        runtime.change(insert).await
+        cx.change(insert).await
     }
 
     async fn pause(self: Arc<Self>, cx: Cx, input: CityIn) -> Result<City> {
@@ -192,13 +194,12 @@ impl CitiesService {
     async fn remove(self: Arc<Self>, cx: Cx, input: CityIn) -> Result<Removed> {
         let city_id = known_id(&input.city_id)?;
         let now = cx.runtime().clock().now();
-        let remove = move |tx: &mut Tx<'_>| {
-            if !store::delete(tx, &city_id)? {
-                return Err(unknown_city());
-            }
+        let remove = move |tx: &mut Tx<'_>, trail: &mut Trail| {
+            let city = store::delete(tx, &city_id)?.ok_or_else(unknown_city)?;
+            trail.record(Target::new("city", &city_id), &city, ());
             token::revoke(tx, &Revocation::City { city_id: city_id.clone() }, now)
         };
-        cx.runtime().change(remove).await?;
+        cx.change(remove).await?;
         Ok(Removed { success: true })
     }
 
@@ -219,15 +220,16 @@ impl CitiesService {
         let Some(revocation) = what_to_revoke(runtime, input)? else {
             return Ok(Revoked { revoked: true });
         };
-        let revoke = move |tx: &mut Tx<'_>| {
+        let revoke = move |tx: &mut Tx<'_>, trail: &mut Trail| {
             if let Some(city_id) = city_to_exist(&revocation)
                 && !store::exists(tx, city_id)?
             {
                 return Err(unknown_city());
             }
+            trail.record(revoked(&revocation, trail), (), json!({ "revoked_at": now }));
             token::revoke(tx, &revocation, now)
         };
-        runtime.change(revoke).await?;
+        cx.change(revoke).await?;
         Ok(Revoked { revoked: true })
     }
 }
@@ -235,10 +237,38 @@ impl CitiesService {
 async fn set_status(cx: &Cx, input: &CityIn, status: CityStatus) -> Result<City> {
     let city_id = known_id(&input.city_id)?;
     let now = cx.runtime().clock().now();
-    let update = move |tx: &mut Tx<'_>| {
-        store::update_status(tx, &city_id, status, now)?.ok_or_else(unknown_city)
+    let update = move |tx: &mut Tx<'_>, trail: &mut Trail| {
+        let before = store::find(tx, &city_id)?.ok_or_else(unknown_city)?;
+        if before.status == status {
+            trail.unchanged();
+            return Ok(before);
+        }
+        let after = store::update_status(tx, &city_id, status, now)?.ok_or_else(unknown_city)?;
+        trail.record(Target::new("city", &city_id), &before, &after);
+        Ok(after)
     };
-    cx.runtime().change(update).await
+    cx.change(update).await
+}
+
+/// What a revocation is recorded of.
+fn revoked(revocation: &Revocation, trail: &Trail) -> Target {
+    match revocation {
+        Revocation::City { city_id } => Target::new("city", city_id),
+        Revocation::User { city_id, user_id } => Target::new("user", user_id).in_city(city_id),
+        Revocation::Token { city_id, token_id, .. } => {
+            // A token without an id is known by its signature, which is half of a credential.
+            let id = if token::is_signature(token_id) {
+                trail.fingerprint(&Secret::new(token_id))
+            } else {
+                token_id.clone()
+            };
+            let target = Target::new("token", id);
+            match city_id {
+                Some(city_id) => target.in_city(city_id),
+                None => target,
+            }
+        }
+    }
 }
 
 /// The id of a city that should exist, trimmed.

@@ -75,9 +75,29 @@ pub(crate) fn update_status(
     .transpose()
 }
 
-/// Removes a city. Says `false` when there is none.
-pub(crate) fn delete(tx: &mut Tx<'_>, city_id: &str) -> Result<bool> {
-    Ok(tx.execute(sql!("DELETE FROM cities WHERE city_id = $1"), &[&city_id])? == 1)
+/// Removes a city and gives what it was; `None` when there is none.
+pub(crate) fn delete(tx: &mut Tx<'_>, city_id: &str) -> Result<Option<City>> {
+    tx.query_opt(
+        sql!(
+            "DELETE FROM cities WHERE city_id = $1
+             RETURNING city_id, name, status, created_at, updated_at"
+        ),
+        &[&city_id],
+    )?
+    .as_ref()
+    .map(city)
+    .transpose()
+}
+
+/// A city.
+pub(crate) fn find(tx: &mut Tx<'_>, city_id: &str) -> Result<Option<City>> {
+    tx.query_opt(
+        sql!("SELECT city_id, name, status, created_at, updated_at FROM cities WHERE city_id = $1"),
+        &[&city_id],
+    )?
+    .as_ref()
+    .map(city)
+    .transpose()
 }
 
 /// Whether a city has this id.

@@ -82,8 +82,8 @@ impl EnvService {
         let value = find(cx.runtime(), &key, input.version).await?;
         input::check_value(&key, value.expose(), At::Field)?;
         let stored_key = key.clone();
-        let version = change(cx.runtime(), move |tx, writer| {
-            match store::put(tx, writer, &stored_key, value.expose())? {
+        let version = change(&cx, move |tx, trail, writer| {
+            match store::put(tx, trail, writer, &stored_key, &value)? {
                 Put::Mask => Err(input::masked(&stored_key, At::Field)),
                 Put::Stored(version) | Put::Unchanged(version) => Ok(version),
             }

@@ -164,7 +164,8 @@ pub(crate) fn refuse(message: impl Into<String>) -> Error {
     Error::new(ErrorCode::MissingConfig, message.into())
 }
 
-fn expand(salt: &[u8], secret: &[u8], purpose: &[u8]) -> Zeroizing<[u8; 32]> {
+/// HKDF: a key for one purpose.
+pub(super) fn expand(salt: &[u8], secret: &[u8], purpose: &[u8]) -> Zeroizing<[u8; 32]> {
     let mut derived = Zeroizing::new([0u8; 32]);
     #[expect(clippy::expect_used, reason = "HKDF-SHA256 gives up to 8,160 bytes; these are 32")]
     Hkdf::<Sha256>::new(Some(salt), secret)

@@ -12,7 +12,8 @@ use super::input::{self, At, Scalar};
 use super::store::{self, Put, Writer};
 use super::values::Entry;
 use super::{NonceSeed, dotenv, is_system_key};
-use crate::{ADMIN, Cx, Error, NoInput, Result, Runtime, Secret, Service, ServiceDef, views};
+use crate::audit::Trail;
+use crate::{ADMIN, Cx, Error, NoInput, Result, Secret, Service, ServiceDef, views};
 
 /// The most assignments of one import: they are one transaction.
 const IMPORT_MAX_ENTRIES: usize = 1_000;
@@ -159,8 +160,8 @@ impl EnvService {
         check_caller(&cx, &key)?;
         input::check_value(&key, input.value.0.expose(), At::Field)?;
         let (stored_key, value) = (key.clone(), input.value.0);
-        change(cx.runtime(), move |tx, writer| {
-            match store::put(tx, writer, &stored_key, value.expose())? {
+        change(&cx, move |tx, trail, writer| {
+            match store::put(tx, trail, writer, &stored_key, &value)? {
                 Put::Mask => Err(input::masked(&stored_key, At::Field)),
                 Put::Stored(_) | Put::Unchanged(_) => Ok(()),
             }
@@ -180,8 +181,10 @@ impl EnvService {
                 )));
         }
         let stored_key = key.clone();
-        let removed =
-            change(cx.runtime(), move |tx, writer| store::remove(tx, writer, &stored_key)).await?;
+        let remove = move |tx: &mut Tx<'_>, trail: &mut Trail, writer: &Writer<'_>| {
+            store::remove(tx, trail, writer, &stored_key)
+        };
+        let removed = change(&cx, remove).await?;
         if removed {
             tracing::info!(key, "an env value was removed");
         }
@@ -197,9 +200,9 @@ impl EnvService {
             for entry in entries {
                 latest.insert(entry.key, (entry.value, entry.line));
             }
-            change(cx.runtime(), move |tx, writer| {
+            change(&cx, move |tx, trail, writer| {
                 for (key, (value, line)) in &latest {
-                    if store::put(tx, writer, key, value.expose())? == Put::Mask {
+                    if store::put(tx, trail, writer, key, value)? == Put::Mask {
                         return Err(input::masked(key, At::Line(*line, key)));
                     }
                 }
@@ -212,21 +215,17 @@ impl EnvService {
     }
 
     async fn refresh(self: Arc<Self>, cx: Cx, _: NoInput) -> Result<Refreshed> {
-        let runtime = cx.runtime();
-        let (vault, seed) = (runtime.state().vault().clone(), NonceSeed::draw(runtime.random()));
-        let now = runtime.clock().now();
-        let sealed = runtime.db().write(move |tx| {
-            store::lock(tx)?;
-            let writer = Writer { vault: &vault, seed: &seed, now };
-            let sealed = store::seal_clear_rows(tx, &writer)?;
-            // Other nodes load the edits too, whatever table they are in.
-            tx.bump_revision()?;
-            Ok::<_, Error>(sealed)
-        });
-        let sealed = sealed.await?;
+        // Other nodes load the edits too, whatever table they are in: a change counts for all.
+        let sealed = change(&cx, |tx, trail, writer| {
+            let sealed = store::seal_clear_rows(tx, writer)?;
+            sealed.record(trail);
+            Ok(sealed.len())
+        })
+        .await?;
         if sealed > 0 {
             tracing::info!(rows = sealed, "env values written by hand were sealed");
         }
+        let runtime = cx.runtime();
         runtime.state().refresh().await?;
         Ok(Refreshed { success: true, count: runtime.snapshot().env().entries.len() })
     }
@@ -248,19 +247,19 @@ pub(super) fn check_caller(cx: &Cx, key: &str) -> Result<()> {
 }
 
 /// Runs a change of values as the only one at its time, and publishes it.
-pub(super) async fn change<T, F>(runtime: &Arc<Runtime>, mut work: F) -> Result<T>
+pub(super) async fn change<T, F>(cx: &Cx, mut work: F) -> Result<T>
 where
-    F: FnMut(&mut Tx<'_>, &Writer<'_>) -> Result<T> + Send + 'static,
+    F: FnMut(&mut Tx<'_>, &mut Trail, &Writer<'_>) -> Result<T> + Send + 'static,
     T: Send + 'static,
 {
+    let runtime = cx.runtime();
     let (vault, seed) = (runtime.state().vault().clone(), NonceSeed::draw(runtime.random()));
     let now = runtime.clock().now();
-    runtime
-        .change(move |tx| {
-            store::lock(tx)?;
-            work(tx, &Writer { vault: &vault, seed: &seed, now })
-        })
-        .await
+    cx.change(move |tx, trail| {
+        store::lock(tx)?;
+        work(tx, trail, &Writer { vault: &vault, seed: &seed, now })
+    })
+    .await
 }
 
 /// Reads and checks the text of an import.

@@ -2,13 +2,15 @@
 //!
 //! Writers take [`lock`] first, so that versions follow one another on every engine.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use downcity_db::{Row, Tx, sql};
 use downcity_types::Timestamp;
+use serde_json::{Value, json};
 
 use super::vault::{NonceSeed, Place, Unreadable, is_sealed, version_of};
 use super::{EnvValues, Vault, normalise_key};
+use crate::audit::{Target, Trail};
 use crate::{Result, Secret};
 
 const TABLE: &str = "env";
@@ -31,6 +33,24 @@ pub(crate) enum Put {
     Unchanged(i64),
     /// It is how lists show the stored value, not a value: nothing was stored.
     Mask,
+}
+
+/// The keys whose rows were written by hand and have been sealed, with the fingerprints of their
+/// values.
+#[derive(Debug, Default)]
+pub(crate) struct Sealed(BTreeMap<String, String>);
+
+impl Sealed {
+    /// The number of rows.
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Records the rows as one change of the whole table: what they were before, and who wrote
+    /// them, is not known.
+    pub(crate) fn record(&self, trail: &mut Trail) {
+        trail.record(Target::new(TABLE, "*"), (), json!({ "sealed": self.0 }));
+    }
 }
 
 /// A row as it stands in the table.
@@ -87,18 +107,26 @@ pub(crate) fn lock(tx: &mut Tx<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Stores a value under a normalised key and keeps the one before.
-pub(crate) fn put(tx: &mut Tx<'_>, writer: &Writer<'_>, key: &str, value: &str) -> Result<Put> {
+/// Stores a value under a normalised key, keeps the one before, and records the change.
+pub(crate) fn put(
+    tx: &mut Tx<'_>,
+    trail: &mut Trail,
+    writer: &Writer<'_>,
+    key: &str,
+    value: &Secret,
+) -> Result<Put> {
+    let text = value.expose();
     let before = find(tx, key)?;
     if let Some(before) = &before
         && let Ok(stored) = open(writer.vault, key, before.value.clone())
     {
-        if stored.expose() == value
+        if stored.expose() == text
             && let Some(version) = version_of(&before.value)
         {
+            trail.unchanged();
             return Ok(Put::Unchanged(version));
         }
-        if stored.expose() != value && stored.preview() == value {
+        if stored.expose() != text && stored.preview() == text {
             return Ok(Put::Mask);
         }
     }
@@ -106,7 +134,7 @@ pub(crate) fn put(tx: &mut Tx<'_>, writer: &Writer<'_>, key: &str, value: &str) 
         Some(before) => keep(tx, writer, key, before)? + 1,
         None => last_version(tx, key)? + 1,
     };
-    let sealed = writer.vault.seal(writer.seed, Place { table: TABLE, key, version }, value)?;
+    let sealed = writer.vault.seal(writer.seed, Place { table: TABLE, key, version }, text)?;
     tx.execute(
         sql!(
             "INSERT INTO env (key, value, created_at, updated_at) VALUES ($1, $2, $3, $3)
@@ -114,24 +142,45 @@ pub(crate) fn put(tx: &mut Tx<'_>, writer: &Writer<'_>, key: &str, value: &str) 
         ),
         &[&key, &sealed, &writer.now.to_string()],
     )?;
+    let before = before.map(|before| recorded(trail, writer, key, before.value));
+    let after = json!({ "fingerprint": trail.fingerprint(value) });
+    trail.record(Target::new(TABLE, key), before, after);
     Ok(Put::Stored(version))
 }
 
-/// Removes a normalised key and keeps its value among the previous versions. Says whether there was
-/// one.
-pub(crate) fn remove(tx: &mut Tx<'_>, writer: &Writer<'_>, key: &str) -> Result<bool> {
-    let Some(before) = find(tx, key)? else { return Ok(false) };
+/// Removes a normalised key, keeps its value among the previous versions, and records the change.
+/// Says whether there was one.
+pub(crate) fn remove(
+    tx: &mut Tx<'_>,
+    trail: &mut Trail,
+    writer: &Writer<'_>,
+    key: &str,
+) -> Result<bool> {
+    let Some(before) = find(tx, key)? else {
+        trail.unchanged();
+        return Ok(false);
+    };
     keep(tx, writer, key, &before)?;
     tx.execute(sql!("DELETE FROM env WHERE key = $1"), &[&key])?;
+    let before = recorded(trail, writer, key, before.value);
+    trail.record(Target::new(TABLE, key), before, ());
     Ok(true)
 }
 
+/// A stored value as the audit trail shows it.
+fn recorded(trail: &Trail, writer: &Writer<'_>, key: &str, text: String) -> Value {
+    match open(writer.vault, key, text) {
+        Ok(value) => json!({ "fingerprint": trail.fingerprint(&value) }),
+        Err(reason) => json!({ "unreadable": reason.to_string() }),
+    }
+}
+
 /// Seals what was written by hand in the clear, each row only while it still says what was read.
-/// Returns the number of rows.
-pub(crate) fn seal_clear_rows(tx: &mut Tx<'_>, writer: &Writer<'_>) -> Result<usize> {
+/// Returns the keys with the fingerprints of their values.
+pub(crate) fn seal_clear_rows(tx: &mut Tx<'_>, writer: &Writer<'_>) -> Result<Sealed> {
     let rows = rows(tx)?;
     let taken: HashSet<String> = rows.iter().map(|(raw, _)| raw.clone()).collect();
-    let mut sealed = 0;
+    let mut sealed = Sealed::default();
     for (raw, text) in rows.iter().filter(|(_, text)| !is_sealed(text)) {
         let Some(key) = normalise_key(raw) else { continue };
         if key != *raw && taken.contains(&key) {
@@ -148,7 +197,9 @@ pub(crate) fn seal_clear_rows(tx: &mut Tx<'_>, writer: &Writer<'_>) -> Result<us
             ),
             &[raw, text, &key, &value, &writer.now.to_string()],
         )?;
-        sealed += usize::from(changed > 0);
+        if changed > 0 {
+            sealed.0.insert(key, writer.vault.fingerprint(&Secret::new(text.as_str())));
+        }
     }
     Ok(sealed)
 }

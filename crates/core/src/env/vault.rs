@@ -12,14 +12,17 @@ use hmac::{Hmac, Mac as _};
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
-use super::master_key::{refuse, wrong_key};
+use super::master_key::{expand, refuse, wrong_key};
 use super::{MasterKey, MasterKeySource};
+use crate::hex::hex;
 use crate::{Error, Random, Result, Secret};
 
 /// What every sealed text starts with: the form, not yet the version of the value.
 const PREFIX: &str = "sealed:v1:";
 const NONCE_BYTES: usize = 24;
 const KEY_BYTES: usize = 32;
+/// Enough to tell secrets apart, too little to stand in for one.
+const FINGERPRINT_BYTES: usize = 8;
 /// The purpose for which the master key gives the key that seals the data key.
 const DATA_KEY_PURPOSE: &[u8] = b"data key";
 
@@ -30,6 +33,7 @@ const DATA_KEY_PURPOSE: &[u8] = b"data key";
 /// stand in for another.
 pub struct Vault {
     cipher: XChaCha20Poly1305,
+    fingerprint_key: Zeroizing<[u8; KEY_BYTES]>,
 }
 
 /// Where a value stands; authenticated with it.
@@ -153,8 +157,24 @@ impl Vault {
         let Place { table, key, .. } = DATA_KEY_PLACE;
         let text = open(&key_cipher(master), table, key, &row.data_key).map_err(|_| damaged())?;
         let bytes = URL_SAFE_NO_PAD.decode(text.expose()).map_err(|_| damaged())?;
-        let bytes = Zeroizing::new(bytes);
-        Ok(Self { cipher: XChaCha20Poly1305::new_from_slice(&bytes).map_err(|_| damaged())? })
+        Self::with_data_key(&Zeroizing::new(bytes)).ok_or_else(damaged)
+    }
+
+    /// The vault of a data key; `None` when that has not the length of one.
+    fn with_data_key(data_key: &[u8]) -> Option<Self> {
+        let cipher = XChaCha20Poly1305::new_from_slice(data_key).ok()?;
+        let fingerprint_key = expand(b"downcity data key v1", data_key, b"fingerprints");
+        Some(Self { cipher, fingerprint_key })
+    }
+
+    /// What tells one secret from another without telling anything about it: `fp_` and 16
+    /// hexadecimal digits of an HMAC. Equal secrets have equal fingerprints in one database, other
+    /// ones in the next.
+    pub(crate) fn fingerprint(&self, secret: &Secret) -> String {
+        #[expect(clippy::expect_used, reason = "HMAC takes keys of any length")]
+        let mut mac = Hmac::<Sha256>::new_from_slice(&self.fingerprint_key[..]).expect("32 bytes");
+        mac.update(secret.expose().as_bytes());
+        format!("fp_{}", hex(&mac.finalize().into_bytes()[..FINGERPRINT_BYTES]))
     }
 
     /// Seals a text for a place.
@@ -270,7 +290,7 @@ mod tests {
     use crate::SystemRandom;
 
     fn vault() -> Vault {
-        Vault { cipher: XChaCha20Poly1305::new_from_slice(&[7; KEY_BYTES]).unwrap() }
+        Vault::with_data_key(&[7; KEY_BYTES]).unwrap()
     }
 
     fn place(key: &str, version: i64) -> Place<'_> {
@@ -294,6 +314,18 @@ mod tests {
             let later = sealed.replacen(":3:", ":4:", 1);
             assert_eq!(vault.open_text("env", "K", &later).unwrap_err(), Unreadable::Broken);
         }
+    }
+
+    #[test]
+    fn fingerprints_tell_secrets_and_databases_apart() {
+        let fingerprint = |vault: &Vault, text: &str| vault.fingerprint(&Secret::new(text));
+        let other = Vault::with_data_key(&[8; KEY_BYTES]).unwrap();
+        let one = fingerprint(&vault(), "sk-one");
+        assert_eq!((one.len(), &one[..3]), (19, "fp_"));
+        assert_eq!(fingerprint(&vault(), "sk-one"), one);
+        assert_ne!(fingerprint(&vault(), "sk-two"), one);
+        assert_ne!(fingerprint(&other, "sk-one"), one);
+        assert!(Vault::with_data_key(&[7; KEY_BYTES - 1]).is_none());
     }
 
     #[test]

@@ -11,10 +11,13 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::{SERVICE_ID, scope, secret, store};
+use crate::audit::{Target, Trail};
 use crate::input::{Place, new_name, page_of};
 use crate::{ADMIN, Cx, Error, Result, Service, ServiceDef, cities, token};
 
 const ID_PREFIX: &str = "key_";
+/// What the audit trail calls a service key.
+const TARGET: &str = "service_key";
 
 /// The service `keys`.
 pub struct KeysService;
@@ -102,16 +105,17 @@ impl KeysService {
             created_at: now,
             revoked_at: None,
         };
-        let insert = move |tx: &mut Tx<'_>| {
+        let insert = move |tx: &mut Tx<'_>, trail: &mut Trail| {
             for (index, city_id) in record.cities.iter().enumerate() {
                 if !cities::exists(tx, city_id)? {
                     return Err(scope::unknown_city(index, city_id));
                 }
             }
             store::insert(tx, &record, &digest)?;
+            trail.record(Target::new(TARGET, &record.key_id), (), &record);
             Ok(record.clone())
         };
-        let record = runtime.change(insert).await?;
+        let record = cx.change(insert).await?;
         tracing::info!(key_id = record.key_id, actions = ?record.actions, "a service key was created");
         Ok(IssuedServiceKey { key: key.expose().to_owned(), record })
     }
@@ -124,9 +128,17 @@ impl KeysService {
             id => id.to_owned(),
         };
         let now = cx.runtime().clock().now();
-        let revoke =
-            move |tx: &mut Tx<'_>| store::revoke(tx, &key_id, now)?.ok_or_else(unknown_key);
-        let record = cx.runtime().change(revoke).await?;
+        let revoke = move |tx: &mut Tx<'_>, trail: &mut Trail| {
+            let before = store::find(tx, &key_id)?.ok_or_else(unknown_key)?;
+            if before.revoked_at.is_some() {
+                trail.unchanged();
+                return Ok(before);
+            }
+            let after = store::revoke(tx, &key_id, now)?.ok_or_else(unknown_key)?;
+            trail.record(Target::new(TARGET, &key_id), &before, &after);
+            Ok(after)
+        };
+        let record = cx.change(revoke).await?;
         tracing::info!(key_id = record.key_id, "a service key was revoked");
         Ok(record)
     }

@@ -52,6 +52,20 @@ pub(super) fn list_after(
     .collect()
 }
 
+/// A key by its id.
+pub(super) fn find(tx: &mut Tx<'_>, key_id: &str) -> Result<Option<ServiceKeyRecord>> {
+    tx.query_opt(
+        sql!(
+            "SELECT key_id, name, prefix, actions, cities, expires_at, created_at, revoked_at
+             FROM service_keys WHERE key_id = $1"
+        ),
+        &[&key_id],
+    )?
+    .as_ref()
+    .map(record)
+    .transpose()
+}
+
 /// Adds a key.
 pub(super) fn insert(tx: &mut Tx<'_>, key: &ServiceKeyRecord, digest: &Digest) -> Result<()> {
     tx.execute(

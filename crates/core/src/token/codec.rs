@@ -23,6 +23,13 @@ impl Verified<'_> {
     }
 }
 
+/// Whether the id of a token has the form of a signature, which stands for the id in tokens of
+/// older servers.
+pub(crate) fn is_signature(token_id: &str) -> bool {
+    let mut bytes = [0; SIGNATURE_LEN.div_ceil(4) * 3];
+    token_id.len() == SIGNATURE_LEN && URL_SAFE_NO_PAD.decode_slice(token_id, &mut bytes).is_ok()
+}
+
 /// Why a token is refused.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TokenFault {

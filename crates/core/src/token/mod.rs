@@ -8,6 +8,7 @@ mod keyring;
 mod revocation;
 mod store;
 
+pub(crate) use codec::is_signature;
 pub(crate) use identify::identify;
 pub use issue::{IssueRequest, issue};
 pub(crate) use issue::{check_subject, check_token_id, check_user_id, invalid_ttl};

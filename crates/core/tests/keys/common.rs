@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use downcity_core::audit::Target;
 use downcity_core::idempotency::{self, IdempotentRequest};
 use downcity_core::{
     ADMIN, Cx, NoInput, PUBLIC, RawRequest, Reply, Result, Service, ServiceDef, USER, USER_OR_ADMIN,
@@ -87,14 +88,13 @@ impl Probe {
         let request = IdempotentRequest::of(&cx)?;
         let (kind, city) =
             (cx.identity().service_key().map(|key| key.id().to_owned()), input.city_id);
-        cx.runtime()
-            .db()
-            .write(move |tx| {
-                idempotency::once(tx, request.as_ref(), |_| {
-                    Ok(Caller { kind: kind.clone().unwrap_or_default(), city_id: city.clone() })
-                })
+        cx.write(move |tx, trail| {
+            idempotency::once(tx, trail, request.as_ref(), |_, trail| {
+                trail.record(Target::new("probe", "1"), (), &city);
+                Ok(Caller { kind: kind.clone().unwrap_or_default(), city_id: city.clone() })
             })
-            .await
+        })
+        .await
     }
 
     async fn unset(self: Arc<Self>, cx: Cx, _: NoInput) -> Result<Caller> {

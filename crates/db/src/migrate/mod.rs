@@ -56,8 +56,11 @@ pub enum MigrationSql {
 /// migrations!("balance", [
 ///     (1, "init", "migrations/0001_init.sql"),
 ///     (2, "guard", { sqlite: "migrations/0002_sqlite.sql", postgres: "migrations/0002_postgres.sql" }),
+///     (3, "log", { both: "migrations/0003.sql", sqlite: "…", postgres: "…" }),
 /// ])
 /// ```
+///
+/// With `both`, its statements come first on either engine, then the engine's own.
 #[macro_export]
 macro_rules! migrations {
     ($service:expr, [$(($version:expr, $name:expr, $sql:tt $(,)?)),* $(,)?]) => {
@@ -80,6 +83,12 @@ macro_rules! migrations {
 macro_rules! __migration_sql {
     ($path:literal) => {
         $crate::MigrationSql::Same(include_str!($path))
+    };
+    ({ both: $both:literal, sqlite: $sqlite:literal, postgres: $postgres:literal $(,)? }) => {
+        $crate::MigrationSql::Split {
+            sqlite: concat!(include_str!($both), include_str!($sqlite)),
+            postgres: concat!(include_str!($both), include_str!($postgres)),
+        }
     };
     ({ sqlite: $sqlite:literal, postgres: $postgres:literal $(,)? }) => {
         $crate::MigrationSql::Split {
