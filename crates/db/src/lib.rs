@@ -32,6 +32,7 @@
 //! Dynamic SQL, nested transactions, an async transaction object, an ORM, row types: domain code
 //! names its columns.
 
+mod backup;
 mod db;
 mod error;
 mod job;
@@ -49,6 +50,7 @@ mod tx;
 mod url;
 mod value;
 
+pub use backup::backup;
 pub use db::Db;
 pub use error::{DbError, DbErrorKind};
 pub use migrate::{Migration, MigrationSet, MigrationSql};

@@ -37,6 +37,19 @@ pub(crate) enum Command {
     /// Show keys of the Federation.
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Write a copy of the database. Works while servers run on it; SQLite only.
+    #[command(
+        after_help = "The copy holds env values sealed: keep the master key too, and elsewhere.\n\nExample:\n  fed backup /backups/downcity-monday.sqlite"
+    )]
+    Backup {
+        /// Where to write it; never overwrites a file.
+        path: PathBuf,
+        #[command(flatten)]
+        layers: Layers,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the OpenAPI document of every route. Needs no database.
     Openapi,
     /// Print the table of error codes as Markdown.

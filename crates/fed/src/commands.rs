@@ -23,6 +23,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Config(ConfigCommand::Init { path }) => init(&path),
         Command::Config(ConfigCommand::Reference) => print(&config::reference()),
         Command::Key(KeyCommand::ShowAdmin { layers }) => show_admin(layers),
+        Command::Backup { path, layers, json } => backup(layers, &path, json),
         Command::Openapi => openapi(),
         Command::Errors => print(&downcity_types::error_table_markdown()),
         Command::Completions { shell } => {
@@ -120,6 +121,15 @@ fn init(path: &Path) -> Result<(), Failure> {
 fn show_admin(layers: Layers) -> Result<(), Failure> {
     let key = block_on(Federation::builder().config_sources(sources(layers)).admin_key())??;
     print(&format!("{}\n", key.expose()))
+}
+
+fn backup(layers: Layers, path: &Path, json: bool) -> Result<(), Failure> {
+    let builder = Federation::builder().config_sources(sources(layers));
+    let bytes = block_on(builder.backup(path))??;
+    if json {
+        return print_json(&json!({ "path": path, "bytes": bytes }));
+    }
+    print(&format!("{}\n", path.display()))
 }
 
 fn openapi() -> Result<(), Failure> {

@@ -94,7 +94,7 @@ fn help_and_version_are_generated_and_a_bare_call_is_a_usage_error() {
     let folder = TempDir::new().unwrap();
     let help = run(folder.path(), &["--help"]);
     assert!(help.status.success());
-    for word in ["serve", "config", "key", "openapi", "completions", "Examples:"] {
+    for word in ["serve", "config", "key", "backup", "openapi", "completions", "Examples:"] {
         assert!(text(&help.stdout).contains(word), "{word}");
     }
     let version = run(folder.path(), &["--version"]);
@@ -135,6 +135,37 @@ fn a_first_start_makes_everything_and_a_second_keeps_it() {
     let second = start();
     assert!(second.get("/v1/cities/list", &bearer).contains("city_downcity"));
     assert!(second.stop().0.success());
+}
+
+#[test]
+fn a_backup_is_taken_while_the_server_runs_and_opens_with_the_master_key() {
+    let folder = TempDir::new().unwrap();
+    let mut command = fed(folder.path());
+    command.args(["serve", "--listen", "127.0.0.1:0"]);
+    let server = Server::start(command);
+    let key = run(folder.path(), &["key", "show-admin"]).stdout;
+    let taken = run(folder.path(), &["backup", "kept/../copy.sqlite"]);
+    assert_eq!(taken.status.code(), Some(4), "the folder is missing: {taken:?}");
+    let taken = run(folder.path(), &["backup", "copy.sqlite", "--json"]);
+    let report: Value = serde_json::from_slice(&taken.stdout).unwrap();
+    let bytes = folder.path().join("copy.sqlite").metadata().unwrap().len();
+    assert_eq!(
+        (report["path"].as_str(), report["bytes"].as_u64()),
+        (Some("copy.sqlite"), Some(bytes))
+    );
+    let again = run(folder.path(), &["backup", "copy.sqlite"]);
+    assert_eq!(again.status.code(), Some(5), "{again:?}");
+    server.stop();
+
+    let other = TempDir::new().unwrap();
+    std::fs::create_dir(other.path().join(".base")).unwrap();
+    std::fs::copy(folder.path().join("copy.sqlite"), other.path().join(".base/downcity.sqlite"))
+        .unwrap();
+    let locked = run(other.path(), &["key", "show-admin"]);
+    assert_eq!(locked.status.code(), Some(4), "{locked:?}");
+    std::fs::copy(folder.path().join(".base/master.key"), other.path().join(".base/master.key"))
+        .unwrap();
+    assert_eq!(run(other.path(), &["key", "show-admin"]).stdout, key);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use downcity_core::env::{ADMIN_KEY, AUTH_SECRET, MasterKey, MasterKeySource, SIG
 use downcity_core::{
     Hook, Kernel, KernelOptions, Registry, RegistryBuilder, Secret, Service, Settings,
 };
-use downcity_db::DbOptions;
+use downcity_db::{DbOptions, DbUrl};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
@@ -132,13 +132,9 @@ impl FederationBuilder {
     /// # Errors
     /// When there is no database yet, or when it cannot be opened.
     pub async fn admin_key(mut self) -> Result<Secret, StartError> {
+        self.existing_database()?;
         let (loaded, sources) = self.load()?;
         let mut config = loaded.config;
-        let url = self.database_options(&config)?.url;
-        if url.sqlite_path().is_some_and(|path| !path.exists()) {
-            let message = format!("There is no database {url} yet; fed serve makes it.");
-            return Err(StartError::new(FailureKind::NotFound, message));
-        }
         // Only a reader: the work of the node is left to those that serve.
         config.jobs.workers = 0;
         config.metrics.enabled = false;
@@ -172,6 +168,20 @@ impl FederationBuilder {
             loaded.config.server.listen = listen;
         }
         crate::run::serve(self, loaded, sources).await
+    }
+
+    /// Where the configured database is.
+    ///
+    /// # Errors
+    /// When the configuration cannot be used, or names a file that does not exist.
+    pub(crate) fn existing_database(&mut self) -> Result<DbUrl, StartError> {
+        let config = self.load()?.0.config;
+        let url = self.database_options(&config)?.url;
+        if url.sqlite_path().is_some_and(|path| !path.exists()) {
+            let message = format!("There is no database {url} yet; fed serve makes it.");
+            return Err(StartError::new(FailureKind::NotFound, message));
+        }
+        Ok(url)
     }
 
     fn load(&mut self) -> Result<(LoadedConfig, Option<ConfigSources>), StartError> {

@@ -43,6 +43,7 @@
 //! * Secrets are not configuration: only the master key and the first values of system keys are
 //!   taken from the environment.
 
+mod backup;
 mod banner;
 mod builder;
 pub mod config;

@@ -1,6 +1,6 @@
 //! Migrating a SQLite file, with a copy of it taken first.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -12,7 +12,10 @@ use super::{Found, MigrationSet, refuse_newer};
 use crate::Engine;
 use crate::error::{DbError, DbErrorKind};
 use crate::options::DbOptions;
-use crate::sqlite::{open_plain, prepare_file, sync_folder, translate, writer_pragmas};
+use crate::sqlite::{
+    beside, not_written, open_plain, prepare_file, private_file, sync_folder, translate,
+    write_copy, writer_pragmas,
+};
 
 /// How long to wait for other processes that use a file that is to be migrated.
 const MIGRATION_WAIT: Duration = Duration::from_secs(60);
@@ -85,23 +88,6 @@ fn is_empty(connection: &Connection) -> Result<bool, DbError> {
         .map_err(|error| translate(&error))
 }
 
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    PathBuf::from(name)
-}
-
-fn private_file() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt;
-        options.mode(0o600);
-    }
-    options
-}
-
 fn locked(path: &Path) -> Result<File, DbError> {
     let lock = beside(path, ".lock");
     let take = || {
@@ -132,29 +118,13 @@ fn copy_before(
     let stem = beside(&base, &format!(".before-{}-{}", first.service, first.known()));
     let draft = beside(&stem, ".part");
     let failed = |error: io::Error| {
-        let kind = if error.kind() == io::ErrorKind::StorageFull {
-            DbErrorKind::DiskFull
-        } else {
-            DbErrorKind::Unavailable
-        };
-        DbError::new(
-            kind,
-            format!(
-                "no copy {}: {error}; the database is not migrated without one",
-                stem.display()
-            ),
-        )
+        not_written(&stem, &error).within("the database is not migrated without a copy")
     };
     if let Some(folder) = &options.backup_dir {
         std::fs::create_dir_all(folder).map_err(failed)?;
     }
-    // SQLite writes into an existing file only if it is empty; making it first sets its mode.
-    private_file().create(true).truncate(true).open(&draft).map_err(failed)?;
-    let target = draft.to_str().ok_or_else(|| failed(io::ErrorKind::InvalidFilename.into()))?;
-    connection
-        .execute("VACUUM INTO ?1", [target])
-        .map_err(|error| translate(&error).within("copying the database before its migration"))?;
-    private_file().open(&draft).and_then(|file| file.sync_all()).map_err(failed)?;
+    write_copy(connection, &draft)
+        .map_err(|error| error.within("the database is not migrated without a copy"))?;
     keep(&draft, &stem).map_err(failed)
 }
 

@@ -1,6 +1,7 @@
 //! The SQLite backend: one writer thread with group commit, a pool of read-only connections.
 
 mod connection;
+mod copy;
 mod reader;
 mod writer;
 
@@ -11,6 +12,7 @@ use std::thread::JoinHandle;
 pub(crate) use connection::{
     execute, open_plain, prepare, prepare_file, query, sync_folder, translate, writer_pragmas,
 };
+pub(crate) use copy::{beside, not_written, private_file, write_copy};
 
 use crate::error::DbError;
 use crate::job::{Job, Queue};

@@ -1,6 +1,8 @@
 //! The database layer through its public interface, on both engines.
 
 #[cfg(test)]
+mod backup;
+#[cfg(test)]
 mod closures;
 #[cfg(test)]
 mod common;

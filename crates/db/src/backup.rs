@@ -1,0 +1,49 @@
+//! Copies of a database for keeps.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::error::{DbError, DbErrorKind};
+use crate::sqlite::{beside, not_written, open_plain, sync_folder, translate, write_copy};
+use crate::url::{DbUrl, Target};
+
+/// Writes a copy of a SQLite database to `target` and gives its size in bytes. The copy is one
+/// consistent state and passes SQLite's own check; servers go on reading and writing meanwhile. Blocks.
+///
+/// # Errors
+/// `Config` for a PostgreSQL database, whose own tools make its copies; `Unavailable` when the
+/// database cannot be read, or when `target` exists or cannot be written; `DiskFull`. No file is
+/// left at `target` then.
+pub fn backup(url: &DbUrl, target: &Path, patience: Duration) -> Result<u64, DbError> {
+    let Target::Sqlite(path) = url.target() else {
+        return Err(DbError::new(
+            DbErrorKind::Config,
+            "PostgreSQL is copied with its own tools, such as pg_dump",
+        ));
+    };
+    let failed = |error| not_written(target, &error);
+    if target.try_exists().map_err(failed)? {
+        return Err(failed(std::io::ErrorKind::AlreadyExists.into()));
+    }
+    let draft = beside(target, ".part");
+    let written = open_plain(path, patience)
+        .and_then(|connection| write_copy(&connection, &draft))
+        .and_then(|()| check(&draft, patience));
+    if let Err(error) = written {
+        // What was written so far is of no use; that it could not be removed changes nothing.
+        let _ = std::fs::remove_file(&draft);
+        return Err(error);
+    }
+    std::fs::rename(&draft, target).and_then(|()| sync_folder(target)).map_err(failed)?;
+    Ok(target.metadata().map_err(failed)?.len())
+}
+
+fn check(copy: &Path, patience: Duration) -> Result<(), DbError> {
+    let verdict: String = open_plain(copy, patience)?
+        .query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
+        .map_err(|error| translate(&error).within("checking the copy"))?;
+    if verdict == "ok" {
+        return Ok(());
+    }
+    Err(DbError::new(DbErrorKind::Engine, format!("the copy is damaged: {verdict}")))
+}
