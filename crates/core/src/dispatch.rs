@@ -18,7 +18,7 @@ use percent_encoding::percent_decode_str;
 use crate::action::{Action, ErrorShape, InputKind};
 use crate::call::{AnyInput, Call, Cx, Locals, lock};
 use crate::decode::{InputSource, PathParams};
-use crate::finish::{self, FinishBody};
+use crate::finish::{self, End, FinishBody, Unmatched};
 use crate::hook::Outcome;
 use crate::registry::Found;
 use crate::{Body, Error, GuestReason, Hook, Identity, Reply, Result, Runtime};
@@ -31,16 +31,16 @@ static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Answers one request. Never fails and never panics: every failure is an answer.
 pub(crate) async fn handle(runtime: &Arc<Runtime>, request: Request<Body>) -> Response<Body> {
-    let request_id = runtime.next_request_id();
     let (parts, body) = request.into_parts();
     let (action, params) = match find(runtime, &parts) {
         Found::Action(action, params) => (action.clone(), params),
         Found::WrongMethod(allow) => {
-            let reply = other_methods(&parts.method, &allow);
-            return respond(&request_id, ErrorShape::Standard, reply);
+            let allowed = other_methods(&parts.method, &allow);
+            return reply(runtime, &Unmatched::of(&parts), allowed);
         }
-        Found::Nothing => return respond(&request_id, ErrorShape::Standard, Err(not_found())),
+        Found::Nothing => return reply(runtime, &Unmatched::of(&parts), Err(not_found())),
     };
+    let request_id = runtime.next_request_id();
     let shape = action.errors;
     let work = serve(runtime, &request_id, action, params, parts, body);
     let reply = match AssertUnwindSafe(work).catch_unwind().await {
@@ -53,9 +53,19 @@ pub(crate) async fn handle(runtime: &Arc<Runtime>, request: Request<Body>) -> Re
     respond(&request_id, shape, reply)
 }
 
-/// An answer that no action gave, with a request id of its own.
-pub(crate) fn reply(runtime: &Runtime, reply: Result<Reply>) -> Response<Body> {
-    respond(&runtime.next_request_id(), ErrorShape::Standard, reply)
+/// An answer that no action gave, with a request id of its own; counted and logged.
+pub(crate) fn reply(
+    runtime: &Runtime,
+    request: &Unmatched<'_>,
+    reply: Result<Reply>,
+) -> Response<Body> {
+    let request_id = runtime.next_request_id();
+    let end = match &reply {
+        Ok(reply) => End::of(reply),
+        Err(error) => End::failed(error),
+    };
+    request.record(runtime, &request_id, end);
+    respond(&request_id, ErrorShape::Standard, reply)
 }
 
 fn find<'a>(runtime: &'a Runtime, parts: &Parts) -> Found<'a> {
@@ -151,7 +161,7 @@ struct Left(Option<Arc<Call>>);
 impl Drop for Left {
     fn drop(&mut self) {
         if let Some(call) = self.0.take() {
-            finish::record(&call, *CLIENT_LEFT);
+            finish::record(&call, End::status(*CLIENT_LEFT));
         }
     }
 }
@@ -296,13 +306,13 @@ async fn complete(cx: Cx, input: AnyInput) -> Result<Reply> {
         return Ok(FinishBody::wrap(call, reply));
     }
     if call.action.hooks.is_empty() {
-        finish::record(&call, reply.status);
+        finish::record(&call, End::of(&reply));
         return Ok(reply);
     }
     let mut outcome = Outcome { reply, complete: true };
     match run_after(&call, &mut outcome).await {
         Ok(()) => {
-            finish::record(&call, outcome.reply.status);
+            finish::record(&call, End::of(&outcome.reply));
             Ok(outcome.reply)
         }
         Err(error) => Err(fail(&call, error).await),
@@ -334,7 +344,7 @@ async fn fail(call: &Call, error: Error) -> Error {
         }
     }
     let error = error.for_caller(call.identity.is_trusted());
-    finish::record(call, error.status());
+    finish::record(call, End::failed(&error));
     error
 }
 
@@ -346,13 +356,12 @@ fn inside_out(action: &Action) -> impl Iterator<Item = &Arc<dyn Hook>> {
 }
 
 fn panicked(panic: &(dyn std::any::Any + Send)) -> Error {
-    let text = panic
-        .downcast_ref::<&str>()
-        .map(ToString::to_string)
-        .or_else(|| panic.downcast_ref::<String>().cloned())
-        .unwrap_or_else(|| "panic".to_owned());
     metrics::counter!("downcity_panics_total").increment(1);
-    Error::internal(format!("panicked: {text}"))
+    // A text that was put together may hold what a caller sent; one that stands in the source not.
+    match panic.downcast_ref::<&'static str>() {
+        Some(text) => Error::internal(format!("panicked: {text}")),
+        None => Error::internal("panicked"),
+    }
 }
 
 /// The whole chain of causes, for the log.

@@ -6,12 +6,14 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::StatusCode;
+use downcity_types::ErrorCode;
+use http::request::Parts;
+use http::{Extensions, HeaderMap, Method, StatusCode};
 use http_body::{Frame, SizeHint};
 
-use crate::action::Action;
 use crate::hook::Outcome;
-use crate::{Body, BoxError, Call, Reply};
+use crate::observe::{Finished, method_name};
+use crate::{Body, BoxError, Call, ClientAddress, Error, Reply, Runtime};
 
 /// Handles of an action's metrics, looked up once at start.
 pub(crate) struct ActionMetrics {
@@ -29,8 +31,9 @@ impl Default for ActionMetrics {
 }
 
 impl ActionMetrics {
-    pub(crate) fn register(action: &Action) -> Self {
-        let name = format!("{action:?}");
+    /// Handles for a name of which there are few: an action, or `none`.
+    pub(crate) fn register(action: &str) -> Self {
+        let name = action.to_owned();
         Self {
             by_class: std::array::from_fn(|class| {
                 metrics::counter!(
@@ -53,20 +56,95 @@ impl ActionMetrics {
     }
 }
 
+/// How a call ended, as far as it is counted and logged.
+#[derive(Clone, Copy)]
+pub(crate) struct End {
+    pub(crate) status: StatusCode,
+    pub(crate) code: Option<ErrorCode>,
+    pub(crate) bytes: Option<u64>,
+}
+
+impl End {
+    /// The end of a call that is answered with this.
+    pub(crate) fn of(reply: &Reply) -> Self {
+        let bytes = http_body::Body::size_hint(&reply.body).exact();
+        Self { status: reply.status, code: None, bytes }
+    }
+
+    /// The end of a call that failed.
+    pub(crate) fn failed(error: &Error) -> Self {
+        Self { status: error.status(), code: Some(error.code()), bytes: None }
+    }
+
+    /// An end of which only the status is known.
+    pub(crate) fn status(status: StatusCode) -> Self {
+        Self { status, code: None, bytes: None }
+    }
+}
+
 /// Counts and logs a finished call.
-pub(crate) fn record(call: &Call, status: StatusCode) {
+pub(crate) fn record(call: &Call, end: End) {
     let elapsed = call.elapsed();
-    call.action.metrics.record(status, elapsed);
-    tracing::info!(
-        target: "downcity::access",
-        request_id = %call.request_id,
-        action = ?call.action,
-        status = status.as_u16(),
-        identity = call.identity.kind(),
-        key_id = call.identity.service_key().map(|key| key.id()),
-        duration_us = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX),
-        "request"
-    );
+    call.action.metrics.record(end.status, elapsed);
+    let finished = Finished {
+        request_id: &call.request_id,
+        method: method_name(&call.parts.method),
+        route: Some(&call.action.path),
+        status: end.status,
+        code: end.code,
+        identity: Some(call.identity.kind()),
+        key_id: call.identity.service_key().map(|key| key.id()),
+        city_id: call.city().map(|city| city.city_id.as_str()),
+        client: call.client_address(),
+        bytes: end.bytes,
+        started_at: call.started_at,
+        elapsed,
+        headers: &call.parts.headers,
+    };
+    tell(&call.runtime, &finished);
+}
+
+/// A request for which no action was found, or none was looked for.
+pub(crate) struct Unmatched<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) extensions: &'a Extensions,
+}
+
+impl<'a> Unmatched<'a> {
+    pub(crate) fn of(parts: &'a Parts) -> Self {
+        Self { method: &parts.method, headers: &parts.headers, extensions: &parts.extensions }
+    }
+
+    /// Counts and logs it.
+    pub(crate) fn record(&self, runtime: &Runtime, request_id: &str, end: End) {
+        // It is answered as soon as its head was read.
+        let elapsed = Duration::ZERO;
+        runtime.registry().unmatched().record(end.status, elapsed);
+        let finished = Finished {
+            request_id,
+            method: method_name(self.method),
+            route: None,
+            status: end.status,
+            code: end.code,
+            identity: None,
+            key_id: None,
+            city_id: None,
+            client: self.extensions.get::<ClientAddress>().map(|address| address.get()),
+            bytes: end.bytes,
+            started_at: runtime.clock().now(),
+            elapsed,
+            headers: self.headers,
+        };
+        tell(runtime, &finished);
+    }
+}
+
+fn tell(runtime: &Runtime, finished: &Finished<'_>) {
+    finished.log();
+    if let Some(observer) = &runtime.observer {
+        observer.finished(finished);
+    }
 }
 
 /// A streamed body that settles its call when it ends, or when its client leaves.
@@ -74,23 +152,25 @@ pub(crate) struct FinishBody {
     inner: Body,
     /// Taken once, when the body ends.
     end: Option<(Arc<Call>, StatusCode)>,
+    bytes: u64,
 }
 
 impl FinishBody {
     /// Wraps a streamed reply so that metrics and `after` hooks follow its last byte.
     pub(crate) fn wrap(call: Arc<Call>, mut reply: Reply) -> Reply {
         let inner = std::mem::take(&mut reply.body);
-        let body = Self { inner, end: Some((call, reply.status)) };
+        let body = Self { inner, end: Some((call, reply.status)), bytes: 0 };
         reply.body = Body::Stream(Box::pin(body));
         reply
     }
 
     fn finish(&mut self, complete: bool) {
         let Some((call, status)) = self.end.take() else { return };
+        let end = End { status, code: None, bytes: Some(self.bytes) };
         // Without a runtime the process is about to end, or a program drops the body outside of
         // its own: there is nothing for hooks to run on.
         if call.action.hooks.is_empty() || tokio::runtime::Handle::try_current().is_err() {
-            record(&call, status);
+            record(&call, end);
             return;
         }
         let tasks = call.runtime.tasks().clone();
@@ -98,7 +178,7 @@ impl FinishBody {
             let mut outcome = Outcome { reply: Reply::new(status), complete };
             // The answer is delivered: a failing hook can only be logged.
             let _ = crate::dispatch::run_after(&call, &mut outcome).await;
-            record(&call, status);
+            record(&call, end);
         });
     }
 }
@@ -115,7 +195,9 @@ impl http_body::Body for FinishBody {
         match &frame {
             None => self.finish(true),
             Some(Err(_)) => self.finish(false),
-            Some(Ok(_)) => {}
+            Some(Ok(frame)) => {
+                self.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+            }
         }
         Poll::Ready(frame)
     }

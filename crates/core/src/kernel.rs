@@ -8,12 +8,13 @@ use http::{Request, Response};
 
 use crate::boot::Boot;
 use crate::env::{MasterKeySource, Vault};
+use crate::finish::Unmatched;
 use crate::registry::RegistryBuilder;
 use crate::runtime::RequestIds;
 use crate::snapshot::State;
 use crate::{
-    Body, Clock, Error, Ids, Random, Reply, Result, Runtime, Settings, SystemClock, SystemRandom,
-    Tasks,
+    Body, Clock, Error, Ids, Observer, Random, Reply, Result, Runtime, Settings, SystemClock,
+    SystemRandom, Tasks,
 };
 
 /// What a node is started with.
@@ -27,6 +28,8 @@ pub struct KernelOptions {
     /// Env values from the process environment, by key. One is stored only where the database has
     /// none for its key; blank ones and the placeholder `sk-...` never are.
     pub seeds: Vec<(String, crate::Secret)>,
+    /// Who is told of every finished request.
+    pub observer: Option<Arc<dyn Observer>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// The randomness.
@@ -41,6 +44,7 @@ impl KernelOptions {
             master_key: master_key.into(),
             settings: Settings::default(),
             seeds: Vec::new(),
+            observer: None,
             clock: Arc::new(SystemClock),
             random: Arc::new(SystemRandom),
         }
@@ -94,6 +98,7 @@ impl Kernel {
             jobs_wanted: tokio::sync::Notify::new(),
             tasks: Tasks::default(),
             settings: options.settings,
+            observer: options.observer,
         });
         if let Err(error) = start_services(&runtime).await {
             // Services that did start may have loops, which hold the database open.
@@ -117,8 +122,14 @@ impl Kernel {
     }
 
     /// An answer that no action gave, such as a refusal of the transport, with a request id.
-    pub fn reply(&self, reply: Result<Reply>) -> Response<Body> {
-        crate::dispatch::reply(&self.runtime, reply)
+    /// It is counted and logged like a request that no action was found for.
+    pub fn reply<B>(&self, request: &Request<B>, reply: Result<Reply>) -> Response<Body> {
+        let request = Unmatched {
+            method: request.method(),
+            headers: request.headers(),
+            extensions: request.extensions(),
+        };
+        crate::dispatch::reply(&self.runtime, &request, reply)
     }
 
     /// What the node owns.

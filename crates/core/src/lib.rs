@@ -35,6 +35,7 @@ pub mod jobs;
 mod kernel;
 pub mod keys;
 mod migrations;
+mod observe;
 mod registry;
 mod runtime;
 mod secret;
@@ -55,6 +56,7 @@ pub use identity::{
     ADMIN, Access, GuestReason, Identity, PUBLIC, USER, USER_OR_ADMIN, UserIdentity,
 };
 pub use kernel::{FirstStart, Kernel, KernelOptions};
+pub use observe::{ACCESS_LOG, Finished, Observer};
 pub use registry::{Registry, RegistryBuilder, RegistryError, ServiceEntry};
 pub use runtime::{Runtime, Settings};
 pub use secret::Secret;

@@ -9,6 +9,7 @@ use http::Method;
 
 use crate::action::{Action, InputKind};
 use crate::decode::PathParams;
+use crate::finish::ActionMetrics;
 use crate::jobs::JobRegistration;
 use crate::service::{EnvScopeSource, InstructionText};
 use crate::{Hook, Service, ServiceDef};
@@ -154,6 +155,8 @@ pub struct Registry {
     router: matchit::Router<Route>,
     migrations: Vec<MigrationSet>,
     jobs: HashMap<&'static str, JobRegistration>,
+    /// Figures of requests that no action answers.
+    unmatched: ActionMetrics,
 }
 
 /// Collects services until the registry is built.
@@ -208,6 +211,7 @@ impl RegistryBuilder {
             router: matchit::Router::new(),
             migrations: Vec::new(),
             jobs: HashMap::new(),
+            unmatched: ActionMetrics::register("none"),
         };
         let mut routes: Vec<(String, Route)> = Vec::new();
         for (service, mut def, builtin) in self.services {
@@ -279,7 +283,7 @@ fn freeze(
             action.hooks =
                 global.iter().chain(&def.hooks).chain(&action.own_hooks).cloned().collect();
         }
-        action.metrics = crate::finish::ActionMetrics::register(&action);
+        action.metrics = ActionMetrics::register(&format!("{action:?}"));
         let action = Arc::new(action);
         add_route(routes, &action)?;
         actions.push(action);
@@ -340,6 +344,18 @@ impl Registry {
     /// The tables of all services.
     pub fn migrations(&self) -> &[MigrationSet] {
         &self.migrations
+    }
+
+    /// The figures of requests that no action answers.
+    pub(crate) fn unmatched(&self) -> &ActionMetrics {
+        &self.unmatched
+    }
+
+    /// The methods of all actions, each once.
+    pub fn methods(&self) -> Vec<Method> {
+        let actions = || self.actions().map(|action| action.method());
+        let is_used = |method: &Method| actions().any(|used| used.is_none_or(|it| it == method));
+        METHODS.iter().filter(|method| is_used(method)).cloned().collect()
     }
 
     /// The kinds of jobs that services declare.

@@ -10,7 +10,7 @@ use downcity_types::Ttl;
 use http::HeaderMap;
 
 use crate::snapshot::{Snapshot, State};
-use crate::{Clock, Error, Identity, Ids, Random, Registry, Result, Tasks};
+use crate::{Clock, Error, Identity, Ids, Observer, Random, Registry, Result, Tasks};
 
 /// Settings of the kernel. The defaults are those of an unconfigured Federation.
 #[derive(Clone, Debug)]
@@ -61,6 +61,7 @@ pub struct Runtime {
     pub(crate) ids: Ids,
     pub(crate) tasks: Tasks,
     pub(crate) settings: Settings,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) request_ids: RequestIds,
     pub(crate) jobs_wanted: tokio::sync::Notify,
 }

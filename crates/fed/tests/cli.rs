@@ -180,7 +180,7 @@ fn a_request_line_is_logged_only_where_it_is_asked_for_and_shows_no_query() {
         let server = Server::start(command);
         server.get("/health?secret=geheim", "authorization: Bearer geheim\r\n");
         let (_, log) = server.stop();
-        assert_eq!(log.contains("GET /health"), requests, "{log}");
+        assert_eq!(log.contains("/health"), requests, "{log}");
         assert!(!log.contains("geheim"), "{log}");
         if format == "json" {
             for line in log.lines() {

@@ -314,7 +314,7 @@ fn listener(socket: TcpListener, federation: &Federation) -> std::io::Result<Lis
     };
     let frontend = Frontend {
         kernel: federation.kernel().clone(),
-        cors: cors_layer(&server.cors.origins),
+        cors: cors_layer(&server.cors.origins, federation.runtime().registry()),
         proxies: Proxies::new(&server.trusted_proxies, server.proxy_header),
         max_header_size: header,
         max_uri_size: uri,

@@ -26,11 +26,13 @@
 )]
 
 mod app;
+mod capture;
 mod client;
 mod source;
 mod upstream;
 
 pub use app::{ADMIN_KEY, TestApp, TestAppBuilder};
+pub use capture::Capture;
 pub use client::{Client, TestReply};
 pub use downcity_db::Engine;
 pub use source::{TestClock, TestRandom};

@@ -185,7 +185,7 @@ pub struct LogConfig {
     /// The least level that is logged: `error`, `warn`, `info`, `debug` or `trace`; single modules
     /// may differ, as in `info,downcity_ai=debug`.
     pub level: String,
-    /// Whether every call of an action is logged as one line.
+    /// Whether every request is logged as one line.
     pub requests: bool,
 }
 

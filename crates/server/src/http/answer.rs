@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 
 use downcity_core::{Body, Error, Kernel, Reply};
 use downcity_types::ErrorCode;
-use http::header::ORIGIN;
-use http::{Method, Request, Response, StatusCode};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, ORIGIN, TRANSFER_ENCODING};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use tower::{Layer as _, Service};
 use tower_http::cors::CorsLayer;
 
@@ -34,7 +34,7 @@ impl Answer for Frontend {
         let client = self.proxies.client(peer, request.headers());
         request.extensions_mut().insert(client);
         if let Some(error) = self.refusal(&request) {
-            return self.kernel.reply(Err(error));
+            return self.kernel.reply(&request, Err(error));
         }
         if request.headers().contains_key(ORIGIN) {
             // On the heap, so that the calls of servers do not carry the state of browsers along.
@@ -47,13 +47,16 @@ impl Answer for Frontend {
 impl Frontend {
     /// Why the head of a request is not acceptable.
     fn refusal(&self, request: &Request<Body>) -> Option<Error> {
+        if let Some(error) = ambiguous(request) {
+            return Some(error);
+        }
         let uri = request.uri().path_and_query().map_or(0, |path| path.as_str().len());
         if uri > self.max_uri_size {
             let limit = self.max_uri_size;
             let message = format!("Path and query are longer than {limit} bytes.");
             return Some(Error::new(ErrorCode::UriTooLong, message));
         }
-        let size = |total: usize, (name, value): (&http::HeaderName, &http::HeaderValue)| {
+        let size = |total: usize, (name, value): (&HeaderName, &HeaderValue)| {
             total + name.as_str().len() + value.len()
         };
         if request.headers().iter().fold(0, size) > self.max_header_size {
@@ -67,14 +70,40 @@ impl Frontend {
     async fn answer_browser(self: Arc<Self>, request: Request<Body>) -> Response<Body> {
         let Some(cors) = &self.cors else { return self.kernel.handle(request).await };
         let is_preflight = request.method() == Method::OPTIONS;
+        let mut head = Request::new(());
+        *head.method_mut() = Method::OPTIONS;
+        head.extensions_mut().clone_from(request.extensions());
         let Ok(response) = cors.layer(Inner(self.clone())).call(request).await;
         if !is_preflight {
             return response;
         }
-        let mut answer = self.kernel.reply(Ok(Reply::new(StatusCode::NO_CONTENT)));
+        let no_content = Ok(Reply::new(StatusCode::NO_CONTENT));
+        let mut answer = self.kernel.reply(&head, no_content);
         answer.headers_mut().extend(response.into_parts().0.headers);
         answer
     }
+}
+
+/// What a proxy in front could read otherwise than we do (RFC 9112 §3.2, §6.3): it would see the
+/// next request begin somewhere else, or for another host. The connection ends with the answer.
+fn ambiguous(request: &Request<Body>) -> Option<Error> {
+    if request.version() >= Version::HTTP_2 {
+        return None;
+    }
+    let headers = request.headers();
+    let message = if headers.contains_key(TRANSFER_ENCODING) && headers.contains_key(CONTENT_LENGTH)
+    {
+        "Send either Content-Length or Transfer-Encoding, not both."
+    } else {
+        let hosts = headers.get_all(HOST).iter().count();
+        let is_named = hosts == 1 || (hosts == 0 && request.version() < Version::HTTP_11);
+        if is_named {
+            return None;
+        }
+        "Send exactly one Host header."
+    };
+    let error = Error::new(ErrorCode::InvalidInput, message);
+    Some(error.with_header(CONNECTION, HeaderValue::from_static("close")))
 }
 
 /// What the CORS rules are laid around.

@@ -2,17 +2,26 @@
 
 use std::time::Duration;
 
-use http::header::RETRY_AFTER;
+use downcity_core::Registry;
 use http::{HeaderName, HeaderValue, Method};
 use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 
 /// How long browsers may remember what a preflight request told them.
 const MAX_AGE: Duration = Duration::from_secs(86_400);
 
+/// Headers of answers that scripts of other origins may read.
+const EXPOSED: [&str; 5] = [
+    "x-request-id",
+    "retry-after",
+    "x-ratelimit-limit",
+    "x-ratelimit-remaining",
+    "x-ratelimit-reset",
+];
+
 /// The rules for these origins; `None` when no browser of another origin may call.
 ///
 /// Credentials of browsers (cookies) are never allowed: callers send theirs in a header.
-pub(crate) fn cors_layer(origins: &[String]) -> Option<CorsLayer> {
+pub(crate) fn cors_layer(origins: &[String], registry: &Registry) -> Option<CorsLayer> {
     let allowed = if origins.iter().any(|origin| origin == "*") {
         AllowOrigin::any()
     } else {
@@ -23,12 +32,17 @@ pub(crate) fn cors_layer(origins: &[String]) -> Option<CorsLayer> {
         }
         AllowOrigin::list(origins)
     };
+    // Those that an action answers: a service may declare others than GET and POST.
+    let mut methods = registry.methods();
+    if !methods.contains(&Method::OPTIONS) {
+        methods.push(Method::OPTIONS);
+    }
     let layer = CorsLayer::new()
         .allow_origin(allowed)
-        .allow_methods([Method::GET, Method::POST, Method::OPTIONS])
+        .allow_methods(methods)
         // Client libraries send headers of their own, such as x-stainless-*: a list would go stale.
         .allow_headers(AllowHeaders::mirror_request())
-        .expose_headers([HeaderName::from_static("x-request-id"), RETRY_AFTER])
+        .expose_headers(EXPOSED.map(HeaderName::from_static))
         .max_age(MAX_AGE);
     Some(layer)
 }

@@ -78,7 +78,9 @@ fn browsers_of_any_origin_may_call_by_default() {
             assert_eq!(answer.header("access-control-allow-origin"), Some("*"), "{path}");
             assert_eq!(
                 answer.header("access-control-expose-headers"),
-                Some("x-request-id,retry-after")
+                Some(
+                    "x-request-id,retry-after,x-ratelimit-limit,x-ratelimit-remaining,x-ratelimit-reset"
+                )
             );
         }
         let plain = connection.get("/health", "").await;
