@@ -77,6 +77,20 @@ impl TestAppBuilder {
         self
     }
 
+    /// Starts on a database that holds this SQL already, as an earlier version may have left it.
+    ///
+    /// # Panics
+    /// When the database cannot be made, or the SQL does not run.
+    #[must_use]
+    pub fn on_database_with(mut self, sql: &str) -> Self {
+        let made = TestDatabase::new(self.engine)
+            .and_then(|database| database.execute(sql).map(|()| database));
+        let database = made.unwrap_or_else(|why| panic!("{why}"));
+        let url = database.url();
+        self.database = Some((Arc::new(database), url));
+        self
+    }
+
     /// Starts the node.
     ///
     /// # Errors
