@@ -201,6 +201,7 @@ pub struct Action {
     pub(crate) timeout: Option<Duration>,
     pub(crate) body_limit: Option<usize>,
     pub(crate) detached: bool,
+    pub(crate) moves_money: bool,
     pub(crate) handler: Arc<dyn Handler>,
     /// Hooks from the outermost level to the innermost; filled in when the registry is frozen.
     pub(crate) hooks: Vec<Arc<dyn Hook>>,
@@ -266,6 +267,11 @@ impl Action {
     /// The content type of a success.
     pub fn content_type(&self) -> &'static str {
         self.content_type
+    }
+
+    /// Whether it moves money: service keys with amounts then move no more than they may.
+    pub fn moves_money(&self) -> bool {
+        self.moves_money
     }
 
     /// Whether its input has a field `city_id`, so that a call can be about one city.

@@ -257,6 +257,7 @@ fn authorise(call: &mut Call) -> Result<()> {
     call.identity.authorise(call.action.access)?;
     match call.identity.service_key() {
         Some(key) => {
+            key.note_use(call.started_at);
             let checked = key.check_action(&call.action);
             within_scope(call, checked)
         }

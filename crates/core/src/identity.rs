@@ -238,7 +238,7 @@ mod tests {
     }
 
     fn service() -> Identity {
-        Identity::Service(Arc::new(ServiceKey::new(ServiceKeyRecord {
+        let record = ServiceKeyRecord {
             key_id: "key_1".to_owned(),
             name: "K".to_owned(),
             prefix: String::new(),
@@ -247,7 +247,11 @@ mod tests {
             expires_at: None,
             created_at: Timestamp::from_millis(0),
             revoked_at: None,
-        })))
+            amount_per_call: None,
+            amount_per_day: None,
+            last_used_at: None,
+        };
+        Identity::Service(Arc::new(ServiceKey::new(record, Arc::default())))
     }
 
     const GUEST: Identity = Identity::Guest(GuestReason::NoCredential);

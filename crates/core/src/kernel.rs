@@ -107,8 +107,7 @@ impl Kernel {
             return Err(error);
         }
         runtime.tasks.spawn_until_stopped(runtime.clone().follow_changes());
-        let exchange = crate::env::exchange_reads_forever(runtime.clone());
-        runtime.tasks.spawn_until_stopped(exchange);
+        runtime.tasks.spawn_until_stopped(crate::last_use::exchange_forever(runtime.clone()));
         crate::jobs::start_workers(&runtime);
         Ok(Self { runtime, first_start: Arc::new(first_start) })
     }
@@ -146,7 +145,7 @@ impl Kernel {
     /// Says whether all work ended in time.
     pub async fn shutdown(&self, patience: Duration) -> bool {
         let finished = self.runtime.tasks.shutdown(patience).await;
-        crate::env::exchange_last_reads(&self.runtime).await;
+        crate::last_use::exchange_at_end(&self.runtime).await;
         self.runtime.db.close().await;
         finished
     }

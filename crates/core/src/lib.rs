@@ -34,6 +34,7 @@ mod input;
 pub mod jobs;
 mod kernel;
 pub mod keys;
+pub mod last_use;
 mod migrations;
 mod observe;
 mod registry;

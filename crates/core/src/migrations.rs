@@ -20,7 +20,8 @@ pub(crate) fn migrations() -> MigrationSet {
                     sqlite: "../migrations/0007_audit_sqlite.sql",
                     postgres: "../migrations/0007_audit_postgres.sql",
                 }
-            )
+            ),
+            (9, "service_key_amounts", "../migrations/0009_service_key_amounts.sql")
         ]
     )
 }

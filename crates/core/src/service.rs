@@ -156,6 +156,7 @@ impl ServiceDef {
             timeout: None,
             body_limit: None,
             detached: false,
+            moves_money: false,
             handler: Arc::new(TypedHandler {
                 service: service.clone(),
                 handler,
@@ -282,6 +283,14 @@ impl ActionDef<'_> {
     /// The largest body in bytes, in place of the server's limit.
     pub fn body_limit(self, bytes: usize) -> Self {
         self.with(|action| action.body_limit = Some(bytes))
+    }
+
+    /// Declares that the action moves money. Its handler calls [`Trail::authorise_amount`] in the
+    /// transaction that moves it; one that does not fails for service keys with amounts.
+    ///
+    /// [`Trail::authorise_amount`]: crate::audit::Trail::authorise_amount
+    pub fn moves_money(self) -> Self {
+        self.with(|action| action.moves_money = true)
     }
 
     /// Runs the handler to its end even when the client leaves: the default of POST actions, which

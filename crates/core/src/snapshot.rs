@@ -7,8 +7,9 @@ use arc_swap::ArcSwap;
 use downcity_db::{Db, sql};
 use downcity_types::City;
 
-use crate::env::{EnvValues, Reads, Vault};
+use crate::env::{EnvValues, Vault};
 use crate::keys::ServiceKeys;
+use crate::last_use::LastUses;
 use crate::token::{Credentials, Revocations};
 use crate::{Clock, Error, Result};
 
@@ -74,8 +75,8 @@ pub struct State {
     vault: Arc<Vault>,
     /// Shared by all snapshots and brought up to date, not copied.
     revocations: Arc<Revocations>,
-    /// Outlives the snapshots, whose values note their reads there.
-    reads: Arc<Reads>,
+    /// Outlives the snapshots, whose keys and values note their uses there.
+    last_uses: Arc<LastUses>,
     /// Held while a newer state is loaded, so that writers share one load.
     loading: tokio::sync::Mutex<()>,
 }
@@ -87,16 +88,15 @@ impl State {
     /// When the database does not answer.
     pub async fn load(db: Db, vault: Arc<Vault>, clock: Arc<dyn Clock>) -> Result<Self> {
         let revocations = Arc::new(Revocations::default());
-        let reads = Reads::new(clock);
-        let mut first = read_snapshot(&db, &vault, &revocations, i64::MIN).await?;
-        reads.follow(&mut first.env);
+        let last_uses = Arc::new(LastUses::new(clock));
+        let first = read_snapshot(&db, &vault, &revocations, &last_uses, i64::MIN).await?;
         report_unreadable(None, &first);
         Ok(Self {
             current: ArcSwap::from_pointee(first),
             db,
             vault,
             revocations,
-            reads,
+            last_uses,
             loading: tokio::sync::Mutex::new(()),
         })
     }
@@ -111,8 +111,9 @@ impl State {
         &self.vault
     }
 
-    pub(crate) fn reads(&self) -> &Reads {
-        &self.reads
+    /// When service keys and env values were last used.
+    pub(crate) fn last_uses(&self) -> &LastUses {
+        &self.last_uses
     }
 
     /// Waits until the node shows at least this revision; loads it when it does not yet.
@@ -138,9 +139,9 @@ impl State {
 
     /// `revoked_since` is the revision after which the log of revocations is read.
     async fn swap(&self, revoked_since: i64) -> Result<()> {
-        let mut next =
-            read_snapshot(&self.db, &self.vault, &self.revocations, revoked_since).await?;
-        self.reads.follow(&mut next.env);
+        let next =
+            read_snapshot(&self.db, &self.vault, &self.revocations, &self.last_uses, revoked_since)
+                .await?;
         report_unreadable(Some(&self.current.load()), &next);
         self.current.store(Arc::new(next));
         Ok(())
@@ -160,17 +161,21 @@ async fn read_snapshot(
     db: &Db,
     vault: &Arc<Vault>,
     revocations: &Arc<Revocations>,
+    last_uses: &Arc<LastUses>,
     revoked_since: i64,
 ) -> Result<Snapshot> {
     let vault = vault.clone();
     let shared = revocations.clone();
+    let last_uses = last_uses.clone();
     let read = db.scan(move |tx| {
         let revision =
             tx.query_one(sql!("SELECT value FROM db_revision WHERE id = 1"), &[])?.at(0)?;
-        let env = crate::env::load(tx, &vault)?;
+        let mut env = crate::env::load(tx, &vault)?;
         let cities = crate::cities::load(tx)?;
         let credentials = Credentials::from_env(&env);
-        let keys = crate::keys::load(tx)?;
+        // From here on reads count: what the kernel does with its own values is none.
+        crate::env::follow(&last_uses.env, &mut env);
+        let keys = crate::keys::load(tx, &last_uses.keys)?;
         let revoked = crate::token::find_since(tx, revoked_since)?;
         let revocations = shared.clone();
         let snapshot = Snapshot { revision, cities, env, credentials, keys, revocations };

@@ -66,6 +66,7 @@ error_codes! {
     InsufficientBalance "insufficient_balance" 402 "The available balance does not cover the call.";
     Forbidden "forbidden" 403 "The credential is good but may not do this.";
     CityMismatch "city_mismatch" 403 "The `city_id` of the request is not the city of the token.";
+    AmountExceeded "amount_exceeded" 403 "The service key may not move this much in one call, or no more of it today; `details` names the limit.";
     CityPaused "city_paused" 403 "The city is paused; its tokens work again after it is activated.";
     NotFound "not_found" 404 "No such route or resource.";
     CityNotFound "city_not_found" 404 "No city has this `city_id`.";

@@ -5,7 +5,7 @@ use std::fmt;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Timestamp;
+use crate::{Microcredits, Timestamp};
 
 /// A service key without its secret, as `keys/list` shows it. All fields are always present.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -26,6 +26,13 @@ pub struct ServiceKeyRecord {
     pub created_at: Timestamp,
     /// When it was revoked; `null` while it was not.
     pub revoked_at: Option<Timestamp>,
+    /// The most that one call may move; `null` = any amount.
+    pub amount_per_call: Option<Microcredits>,
+    /// The most that all calls of one day (UTC) may move; `null` = any amount.
+    pub amount_per_day: Option<Microcredits>,
+    /// When a call last came with the key, to the second; `null` when none did. Calls to other
+    /// nodes are seen within half a minute.
+    pub last_used_at: Option<Timestamp>,
 }
 
 /// Answer of `keys/create`.
@@ -62,12 +69,15 @@ mod tests {
                 expires_at: None,
                 created_at: Timestamp::from_millis(0),
                 revoked_at: None,
+                amount_per_call: Some(Microcredits(5)),
+                amount_per_day: None,
+                last_used_at: None,
             },
         };
         let text = serde_json::to_string(&issued).unwrap();
         assert_eq!(
             text,
-            r#"{"key":"fk_secret","key_id":"key_1","name":"Shop","prefix":"fk_0123456","actions":["cities/*"],"cities":[],"expires_at":null,"created_at":"1970-01-01T00:00:00.000Z","revoked_at":null}"#
+            r#"{"key":"fk_secret","key_id":"key_1","name":"Shop","prefix":"fk_0123456","actions":["cities/*"],"cities":[],"expires_at":null,"created_at":"1970-01-01T00:00:00.000Z","revoked_at":null,"amount_per_call":5,"amount_per_day":null,"last_used_at":null}"#
         );
         assert_eq!(serde_json::from_str::<IssuedServiceKey>(&text).unwrap(), issued);
         assert!(!format!("{issued:?}").contains("fk_secret"));

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use downcity_db::Tx;
-use downcity_types::Timestamp;
+use downcity_types::{Microcredits, Timestamp};
 use serde::Serialize;
 
 use super::chain::Row;
 use super::store::{self, Head};
 use crate::env::Vault;
+use crate::keys::Allowance;
 use crate::{Call, Error, Identity, Result, Secret};
 
 /// What a change was made to.
@@ -45,6 +46,8 @@ pub struct Trail {
     vault: Arc<Vault>,
     /// `None` for callers whose writes are not recorded.
     origin: Option<Arc<Origin>>,
+    /// What the caller may move, on actions that move money.
+    allowance: Allowance,
     changes: Vec<Change>,
     unchanged: bool,
     /// The first value that could not be written as JSON.
@@ -87,7 +90,7 @@ impl Trail {
             }
             Identity::Admin => Some(origin("admin", None)),
         };
-        Self::with(call.runtime().state().vault().clone(), origin)
+        Self::with(call.runtime().state().vault().clone(), origin, Allowance::of(call))
     }
 
     /// The trail of what the Federation does by itself, such as `system/start`.
@@ -101,11 +104,11 @@ impl Trail {
             request_id: None,
             client_address: None,
         };
-        Self::with(vault, Some(Arc::new(origin)))
+        Self::with(vault, Some(Arc::new(origin)), Allowance::of_system())
     }
 
-    fn with(vault: Arc<Vault>, origin: Option<Arc<Origin>>) -> Self {
-        Self { vault, origin, changes: Vec::new(), unchanged: false, fault: None }
+    fn with(vault: Arc<Vault>, origin: Option<Arc<Origin>>, allowance: Allowance) -> Self {
+        Self { vault, origin, allowance, changes: Vec::new(), unchanged: false, fault: None }
     }
 
     /// Records a change: what the target was before and is after, as JSON; `()` or `None` where
@@ -127,6 +130,17 @@ impl Trail {
         self.unchanged = true;
     }
 
+    /// Lets the caller move this amount of money, given or taken, and counts it with this
+    /// transaction. Service keys with amounts may be refused; for all other callers it does nothing.
+    /// The day of a call is that of its arrival, in UTC.
+    ///
+    /// # Errors
+    /// 403 `amount_exceeded` when the key may not move that much in one call, or no more of it
+    /// today; 500 on an action that does not declare that it moves money.
+    pub fn authorise_amount(&mut self, tx: &mut Tx<'_>, amount: Microcredits) -> Result<()> {
+        self.allowance.take(tx, amount)
+    }
+
     /// What tells one secret from another in the trail: `fp_` and 16 hexadecimal digits of an HMAC
     /// under a key of this database's vault. Without that key not even a guess can be checked.
     pub fn fingerprint(&self, secret: &Secret) -> String {
@@ -136,14 +150,15 @@ impl Trail {
     /// Runs a write with a trail of its own, and appends what it recorded.
     ///
     /// # Errors
-    /// Those of the write; 500 when it recorded nothing and did not say that nothing changed.
+    /// Those of the write; 500 when it recorded nothing and did not say that nothing changed, or
+    /// when it moved money for a key with amounts without asking.
     pub(crate) fn run<T>(
         &self,
         tx: &mut Tx<'_>,
         write: impl FnOnce(&mut Tx<'_>, &mut Self) -> Result<T>,
     ) -> Result<T> {
         // A write may run again: each run begins with nothing recorded.
-        let mut trail = Self::with(self.vault.clone(), self.origin.clone());
+        let mut trail = Self::with(self.vault.clone(), self.origin.clone(), self.allowance.clone());
         let value = write(tx, &mut trail)?;
         trail.append(tx)?;
         Ok(value)
@@ -157,6 +172,7 @@ impl Trail {
         if self.changes.is_empty() {
             return if self.unchanged { Ok(()) } else { Err(unrecorded(&origin.action)) };
         }
+        self.allowance.check()?;
         let mut head = store::lock_head(tx)?;
         for change in self.changes {
             let row = origin.row(&head, change);

@@ -16,8 +16,7 @@ mod vault;
 
 pub(crate) use input::system_key_problem;
 pub use master_key::{MasterKey, MasterKeySource};
-pub use reads::exchange_reads;
-pub(crate) use reads::{Reads, exchange_last_reads, exchange_reads_forever};
+pub(crate) use reads::{follow, uses};
 pub use service::EnvService;
 pub(crate) use store::{Writer, load, lock, put, seal_clear_rows};
 pub use values::EnvValues;

@@ -138,7 +138,7 @@ impl EnvService {
             value,
             source: EnvSource::Database,
             masked,
-            last_read_at: cx.runtime().state().reads().last(key),
+            last_read_at: cx.runtime().state().last_uses().env.last(key),
             error,
         };
         let readable = values.entries.iter().map(|(key, Entry { value, .. })| {

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::reads::{LastRead, Reads};
 use super::vault::Unreadable;
 use crate::Secret;
+use crate::last_use::{LastUse, Uses};
 
 /// Runtime values by key.
 #[derive(Default)]
@@ -14,13 +14,13 @@ pub struct EnvValues {
     pub(crate) entries: BTreeMap<String, Entry>,
     pub(crate) unreadable: BTreeMap<String, Unreadable>,
     /// Where reads are noted; absent while the values are being loaded.
-    pub(crate) reads: Option<Arc<Reads>>,
+    pub(crate) reads: Option<Arc<Uses>>,
 }
 
 /// One value.
 pub(crate) struct Entry {
     pub(crate) value: Secret,
-    pub(crate) read: Option<Arc<LastRead>>,
+    pub(crate) read: Option<Arc<LastUse>>,
 }
 
 impl From<Secret> for Entry {

@@ -11,6 +11,7 @@
 mod scope;
 mod secret;
 mod service;
+mod spending;
 mod store;
 
 use std::borrow::Cow;
@@ -19,13 +20,15 @@ use std::sync::Arc;
 
 use downcity_types::{ErrorCode, ServiceKeyRecord, Timestamp};
 
+use crate::last_use::LastUse;
 use crate::{Action, Error, GuestReason, Result};
 
 pub(crate) use scope::ActionPattern;
 pub use secret::is_well_formed;
 pub(crate) use secret::{Digest, PREFIX};
-pub use service::KeysService;
-pub(crate) use store::load;
+pub use service::{KeysService, delete_ended};
+pub(crate) use spending::Allowance;
+pub(crate) use store::{load, uses};
 
 /// The id of the service whose actions no service key reaches.
 pub(crate) const SERVICE_ID: &str = "keys";
@@ -35,12 +38,13 @@ pub(crate) const SERVICE_ID: &str = "keys";
 pub struct ServiceKey {
     record: ServiceKeyRecord,
     patterns: Vec<ActionPattern>,
+    last_use: Arc<LastUse>,
 }
 
 impl ServiceKey {
-    pub(crate) fn new(record: ServiceKeyRecord) -> Self {
+    pub(crate) fn new(record: ServiceKeyRecord, last_use: Arc<LastUse>) -> Self {
         let patterns = record.actions.iter().map(|text| ActionPattern::parse(text)).collect();
-        Self { record, patterns }
+        Self { record, patterns, last_use }
     }
 
     /// The id.
@@ -48,7 +52,7 @@ impl ServiceKey {
         &self.record.key_id
     }
 
-    /// Everything that lists show.
+    /// What lists show of it; its last use as it was when the snapshot was loaded.
     pub fn record(&self) -> &ServiceKeyRecord {
         &self.record
     }
@@ -57,6 +61,16 @@ impl ServiceKey {
     /// field `city_id`, and an action that has one must keep to that city.
     pub fn is_limited_to_cities(&self) -> bool {
         !self.record.cities.is_empty()
+    }
+
+    /// Whether the money that it moves is limited, by call or by day.
+    pub fn is_limited_to_amounts(&self) -> bool {
+        self.record.amount_per_call.is_some() || self.record.amount_per_day.is_some()
+    }
+
+    /// Notes that a call came with it. Cheap: nothing is written here.
+    pub(crate) fn note_use(&self, now: Timestamp) {
+        self.last_use.note(now.seconds());
     }
 
     /// Why the key does not work at `now`, if so.
@@ -129,6 +143,14 @@ pub struct ServiceKeys(HashMap<Digest, Arc<ServiceKey>>);
 impl ServiceKeys {
     pub(crate) fn new(keys: HashMap<Digest, Arc<ServiceKey>>) -> Self {
         Self(keys)
+    }
+
+    /// Whether a key has ended before `time`.
+    pub(crate) fn any_ended_before(&self, time: Timestamp) -> bool {
+        self.0.values().any(|key| {
+            let ends = [key.record.revoked_at, key.record.expires_at];
+            ends.into_iter().flatten().any(|end| end < time)
+        })
     }
 
     /// The key that this credential is.

@@ -1,10 +1,13 @@
 //! `/v1/keys/*`: credentials for the programs of the trusted side.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use async_trait::async_trait;
 use downcity_db::Tx;
 use downcity_types::{
-    ErrorCode, ID_BYTES, IssuedServiceKey, Items, Page, ServiceKeyRecord, Timestamp, Ttl,
+    ErrorCode, ID_BYTES, IssuedServiceKey, Items, Microcredits, Page, ServiceKeyRecord, Timestamp,
+    Ttl,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -13,15 +16,25 @@ use serde_json::Value;
 use super::{SERVICE_ID, scope, secret, store};
 use crate::audit::{Target, Trail};
 use crate::input::{Place, new_name, page_of};
-use crate::{ADMIN, Cx, Error, Result, Service, ServiceDef, cities, token};
+use crate::{ADMIN, Cx, Error, Result, Runtime, Service, ServiceDef, cities, token};
 
 const ID_PREFIX: &str = "key_";
 /// What the audit trail calls a service key.
 const TARGET: &str = "service_key";
 
+/// For how long the record of a key outlives it.
+const KEPT: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// How often keys that ended long ago are looked for.
+const DELETE_EVERY: Duration = Duration::from_secs(3600);
+
+/// Keys per transaction.
+const CHUNK: i64 = 500;
+
 /// The service `keys`.
 pub struct KeysService;
 
+#[async_trait]
 impl Service for KeysService {
     fn id(&self) -> &'static str {
         SERVICE_ID
@@ -38,7 +51,7 @@ impl Service for KeysService {
             .summary("List the service keys, oldest first, without their secrets.")
             .description(
                 "Without limit all keys are listed, up to 1,000; next_cursor is there when more \
-                 follow. Keys that have ended stay in the list.",
+                 follow. A key that has ended stays in the list for a year.",
             );
         service
             .post("create", ADMIN, &self, Self::create)
@@ -50,6 +63,11 @@ impl Service for KeysService {
         service
             .post("revoke", ADMIN, &self, Self::revoke)
             .summary("End a service key at once; one that has ended stays as it is.");
+    }
+
+    async fn start(&self, runtime: &Arc<Runtime>) -> Result<()> {
+        runtime.tasks().spawn_until_stopped(delete_regularly(runtime.clone()));
+        Ok(())
     }
 }
 
@@ -66,6 +84,12 @@ struct NewServiceKey {
     #[serde(default)]
     #[schemars(with = "Option<Ttl>")]
     ttl: Value,
+    /// The most that one call may move, on actions that move money; without it, any amount.
+    #[serde(default)]
+    amount_per_call: Option<Microcredits>,
+    /// The most that all calls of one day (UTC) may move; without it, any amount.
+    #[serde(default)]
+    amount_per_day: Option<Microcredits>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -78,10 +102,14 @@ impl KeysService {
     async fn list(self: Arc<Self>, cx: Cx, page: Page) -> Result<Items<ServiceKeyRecord>> {
         let place = Place::of(&page)?;
         let limit = place.limit;
+        let runtime = cx.runtime();
         let list = move |tx: &mut Tx<'_>| {
             store::list_after(tx, place.created_at, &place.id, place.wanted())
         };
-        let items = cx.runtime().db().scan(list).await?;
+        let mut items = runtime.db().scan(list).await?;
+        for key in &mut items {
+            add_last_use(runtime, key);
+        }
         Ok(page_of(limit, items, |key| (key.created_at.millis(), &key.key_id)))
     }
 
@@ -91,6 +119,7 @@ impl KeysService {
         let actions = scope::check_actions(runtime.registry(), &input.actions)?;
         let asked = scope::check_cities(&input.cities.unwrap_or_default())?;
         let ttl = Ttl::parse_json(&input.ttl).map_err(token::invalid_ttl)?;
+        check_amounts(input.amount_per_call, input.amount_per_day)?;
         let key = secret::generate(runtime.ids());
         let digest = token::digest(key.expose().as_bytes());
         let now = runtime.clock().now();
@@ -104,6 +133,9 @@ impl KeysService {
             expires_at: ttl.map(|ttl| Timestamp::from_seconds(ttl.expires_at(now.seconds()))),
             created_at: now,
             revoked_at: None,
+            amount_per_call: input.amount_per_call,
+            amount_per_day: input.amount_per_day,
+            last_used_at: None,
         };
         let insert = move |tx: &mut Tx<'_>, trail: &mut Trail| {
             for (index, city_id) in record.cities.iter().enumerate() {
@@ -138,10 +170,56 @@ impl KeysService {
             trail.record(Target::new(TARGET, &key_id), &before, &after);
             Ok(after)
         };
-        let record = cx.change(revoke).await?;
+        let mut record = cx.change(revoke).await?;
+        add_last_use(cx.runtime(), &mut record);
         tracing::info!(key_id = record.key_id, "a service key was revoked");
         Ok(record)
     }
+}
+
+/// What this node knows is newer than what was written.
+fn add_last_use(runtime: &Runtime, key: &mut ServiceKeyRecord) {
+    key.last_used_at = key.last_used_at.max(runtime.state.last_uses().keys.last(&key.key_id));
+}
+
+/// Amounts are not negative; 0 keeps a key from moving anything.
+fn check_amounts(per_call: Option<Microcredits>, per_day: Option<Microcredits>) -> Result<()> {
+    for (field, amount) in [("amount_per_call", per_call), ("amount_per_day", per_day)] {
+        if amount.is_some_and(|amount| amount < Microcredits::ZERO) {
+            return Err(Error::invalid(field, "must not be negative"));
+        }
+    }
+    match (per_call, per_day) {
+        (Some(call), Some(day)) if call > day => {
+            Err(Error::invalid("amount_per_call", "must not be more than amount_per_day"))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn delete_regularly(runtime: Arc<Runtime>) {
+    loop {
+        tokio::time::sleep(DELETE_EVERY).await;
+        if let Err(error) = delete_ended(&runtime).await {
+            tracing::warn!(%error, "could not delete service keys that ended long ago");
+        }
+    }
+}
+
+/// Deletes keys that ended more than a year ago: from then on they count as unknown.
+///
+/// # Errors
+/// Those of the database.
+pub async fn delete_ended(runtime: &Arc<Runtime>) -> Result<()> {
+    let before = runtime.clock().now().saturating_sub(KEPT);
+    // What the snapshot does not show, the database does not hold: an idle node writes nothing.
+    while runtime.snapshot().keys().any_ended_before(before) {
+        let delete = move |tx: &mut Tx<'_>| store::delete_ended(tx, before, CHUNK);
+        if runtime.change(delete).await? == 0 {
+            break;
+        }
+    }
+    Ok(())
 }
 
 fn unknown_key() -> Error {

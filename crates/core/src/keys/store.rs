@@ -6,18 +6,31 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use downcity_db::{Row, Tx, sql};
-use downcity_types::{ServiceKeyRecord, Timestamp};
+use downcity_types::{Microcredits, ServiceKeyRecord, Timestamp};
 
 use super::secret::Digest;
 use super::{ServiceKey, ServiceKeys};
-use crate::{Error, Result};
+use crate::last_use::Uses;
+use crate::{Clock, Error, Result};
+
+/// The last uses of the keys of a node.
+pub(crate) fn uses(clock: Arc<dyn Clock>) -> Uses {
+    Uses::new(
+        clock,
+        sql!(
+            "UPDATE service_keys SET last_used_at = $2
+             WHERE key_id = $1 AND (last_used_at IS NULL OR last_used_at < $2)"
+        ),
+        sql!("SELECT key_id, last_used_at FROM service_keys WHERE last_used_at IS NOT NULL"),
+    )
+}
 
 /// Every key, for the snapshot.
-pub(crate) fn load(tx: &mut Tx<'_>) -> Result<ServiceKeys> {
+pub(crate) fn load(tx: &mut Tx<'_>, uses: &Uses) -> Result<ServiceKeys> {
     let rows = tx.query(
         sql!(
             "SELECT digest, key_id, name, prefix, actions, cities, expires_at, created_at,
-                 revoked_at
+                 revoked_at, amount_per_call, amount_per_day, last_used_at
              FROM service_keys"
         ),
         &[],
@@ -26,7 +39,9 @@ pub(crate) fn load(tx: &mut Tx<'_>) -> Result<ServiceKeys> {
         let text: String = row.get("digest")?;
         let bytes = URL_SAFE_NO_PAD.decode(text).map_err(Error::internal)?;
         let digest = Digest::try_from(bytes.as_slice()).map_err(Error::internal)?;
-        Ok((digest, Arc::new(ServiceKey::new(record(row)?))))
+        let record = record(row)?;
+        let last_use = uses.of(&record.key_id);
+        Ok((digest, Arc::new(ServiceKey::new(record, last_use))))
     };
     let keys: Result<HashMap<_, _>> = rows.iter().map(entry).collect();
     Ok(ServiceKeys::new(keys?))
@@ -41,7 +56,8 @@ pub(super) fn list_after(
 ) -> Result<Vec<ServiceKeyRecord>> {
     tx.query(
         sql!(
-            "SELECT key_id, name, prefix, actions, cities, expires_at, created_at, revoked_at
+            "SELECT key_id, name, prefix, actions, cities, expires_at, created_at, revoked_at,
+                 amount_per_call, amount_per_day, last_used_at
              FROM service_keys WHERE (created_at, key_id) > ($1, $2)
              ORDER BY created_at, key_id LIMIT $3"
         ),
@@ -56,7 +72,8 @@ pub(super) fn list_after(
 pub(super) fn find(tx: &mut Tx<'_>, key_id: &str) -> Result<Option<ServiceKeyRecord>> {
     tx.query_opt(
         sql!(
-            "SELECT key_id, name, prefix, actions, cities, expires_at, created_at, revoked_at
+            "SELECT key_id, name, prefix, actions, cities, expires_at, created_at, revoked_at,
+                 amount_per_call, amount_per_day, last_used_at
              FROM service_keys WHERE key_id = $1"
         ),
         &[&key_id],
@@ -71,8 +88,9 @@ pub(super) fn insert(tx: &mut Tx<'_>, key: &ServiceKeyRecord, digest: &Digest) -
     tx.execute(
         sql!(
             "INSERT INTO service_keys
-                 (key_id, name, digest, prefix, actions, cities, expires_at, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+                 (key_id, name, digest, prefix, actions, cities, expires_at, created_at,
+                  amount_per_call, amount_per_day)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)"
         ),
         &[
             &key.key_id,
@@ -83,6 +101,8 @@ pub(super) fn insert(tx: &mut Tx<'_>, key: &ServiceKeyRecord, digest: &Digest) -
             &json(&key.cities)?,
             &key.expires_at.map(Timestamp::millis),
             &key.created_at.millis(),
+            &key.amount_per_call.map(Microcredits::get),
+            &key.amount_per_day.map(Microcredits::get),
         ],
     )?;
     Ok(())
@@ -97,13 +117,36 @@ pub(super) fn revoke(
     tx.query_opt(
         sql!(
             "UPDATE service_keys SET revoked_at = COALESCE(revoked_at, $2) WHERE key_id = $1
-             RETURNING key_id, name, prefix, actions, cities, expires_at, created_at, revoked_at"
+             RETURNING key_id, name, prefix, actions, cities, expires_at, created_at, revoked_at,
+                 amount_per_call, amount_per_day, last_used_at"
         ),
         &[&key_id, &now.millis()],
     )?
     .as_ref()
     .map(record)
     .transpose()
+}
+
+/// Deletes keys that ended before this time, and what is counted for them, at most `chunk` keys;
+/// says how many.
+pub(super) fn delete_ended(tx: &mut Tx<'_>, before: Timestamp, chunk: i64) -> Result<u64> {
+    let deleted = tx.execute(
+        sql!(
+            "DELETE FROM service_keys WHERE key_id IN
+             (SELECT key_id FROM service_keys WHERE revoked_at < $1 OR expires_at < $1 LIMIT $2)"
+        ),
+        &[&before.millis(), &chunk],
+    )?;
+    if deleted > 0 {
+        tx.execute(
+            sql!(
+                "DELETE FROM service_key_spending
+                 WHERE key_id NOT IN (SELECT key_id FROM service_keys)"
+            ),
+            &[],
+        )?;
+    }
+    Ok(deleted)
 }
 
 fn json(texts: &[String]) -> Result<String> {
@@ -119,6 +162,10 @@ fn record(row: &Row) -> Result<ServiceKeyRecord> {
         let millis: Option<i64> = row.get(column)?;
         Ok(millis.map(Timestamp::from_millis))
     };
+    let amount = |column| -> Result<Option<Microcredits>> {
+        let amount: Option<i64> = row.get(column)?;
+        Ok(amount.map(Microcredits))
+    };
     Ok(ServiceKeyRecord {
         key_id: row.get("key_id")?,
         name: row.get("name")?,
@@ -128,5 +175,8 @@ fn record(row: &Row) -> Result<ServiceKeyRecord> {
         expires_at: time("expires_at")?,
         created_at: Timestamp::from_millis(row.get("created_at")?),
         revoked_at: time("revoked_at")?,
+        amount_per_call: amount("amount_per_call")?,
+        amount_per_day: amount("amount_per_day")?,
+        last_used_at: time("last_used_at")?,
     })
 }

@@ -132,7 +132,7 @@ both_engines! {
         upsert(&app, "K", "v").await;
         let other = TestApp::builder(app.runtime().db().engine()).on_database_of(&app).start().await;
         let last = async |app: &TestApp| listed(app, "K").await.unwrap()["last_read_at"].clone();
-        let exchange = async |app: &TestApp| downcity_core::env::exchange_reads(app.runtime()).await.unwrap();
+        let exchange = async |app: &TestApp| downcity_core::last_use::exchange(app.runtime()).await.unwrap();
         applied(&other, "K");
         exchange(&other).await;
         app.clock().advance(Duration::from_secs(1));

@@ -15,7 +15,7 @@ both_engines! {
         });
         let mut issued = create(&app, input).await;
         let fields: Vec<String> = issued.as_object().unwrap().keys().cloned().collect();
-        assert_eq!(fields, ["key", "key_id", "name", "prefix", "actions", "cities", "expires_at", "created_at", "revoked_at"]);
+        assert_eq!(fields, ["key", "key_id", "name", "prefix", "actions", "cities", "expires_at", "created_at", "revoked_at", "amount_per_call", "amount_per_day", "last_used_at"]);
         let key = issued["key"].take();
         let key = key.as_str().unwrap();
         assert!(is_well_formed(key.as_bytes()) && key.len() == 41, "{key}");
@@ -31,6 +31,9 @@ both_engines! {
             "expires_at": "2026-01-09T03:04:05.000Z",
             "created_at": "2026-01-02T03:04:05.678Z",
             "revoked_at": null,
+            "amount_per_call": null,
+            "amount_per_day": null,
+            "last_used_at": null,
         }));
         for open in [json!({"name": "K", "actions": ["*"]}), json!({"name": "K", "actions": ["*"], "cities": null, "ttl": null}), json!({"name": "K", "actions": ["*"], "cities": []})] {
             let issued = create(&app, open).await;
@@ -59,6 +62,12 @@ both_engines! {
             (with("actions", json!(["keys/*"])), "actions[0]"),
             (with("actions", json!(["cities"])), "actions[0]"),
             (with("actions", json!(["*/list"])), "actions[0]"),
+            (with("amount_per_call", json!(-1)), "amount_per_call"),
+            (with("amount_per_call", json!("1")), "amount_per_call"),
+            (with("amount_per_day", json!(-1)), "amount_per_day"),
+            (with("amount_per_day", json!(1.5)), "amount_per_day"),
+            (with("amount_per_day", json!(9_007_199_254_740_992_i64)), "amount_per_day"),
+            (json!({"name": "K", "actions": ["*"], "amount_per_call": 2, "amount_per_day": 1}), "amount_per_call"),
             (with("cities", json!(["city_downcity", " "])), "cities[1]"),
             (with("cities", json!("city_downcity")), "cities"),
             (with("cities", json!(vec!["city_downcity"; 101])), "cities"),

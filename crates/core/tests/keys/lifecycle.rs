@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use downcity_core::keys::delete_ended;
+use downcity_core::last_use::exchange;
 use downcity_testkit::{TestApp, both_engines};
 use downcity_types::Timestamp;
 use serde_json::{Value, json};
@@ -21,6 +23,12 @@ async fn revoke(app: &TestApp, issued: &Value) -> Value {
 
 fn names(list: &Value) -> Vec<&str> {
     list["items"].as_array().unwrap().iter().map(|key| key["name"].as_str().unwrap()).collect()
+}
+
+async fn last_use(app: &TestApp, name: &str) -> Value {
+    let list = list(app, "").await;
+    let key = list["items"].as_array().unwrap().iter().find(|key| key["name"] == name);
+    key.unwrap()["last_used_at"].clone()
 }
 
 both_engines! {
@@ -122,5 +130,76 @@ both_engines! {
         assert!(first != second && first != admin && second != admin);
         assert_eq!(one.post("/v1/probe/once", json!({})).await.expect(200), first);
         one.post("/v1/probe/once", json!({"city_id": "x"})).await.expect_error(409, "idempotency_mismatch");
+    }
+
+    async fn the_last_use_is_shown_to_the_second(app: TestApp = with_probe) {
+        let issued = create(&app, json!({"name": "K", "actions": ["probe/*"]})).await;
+        create(&app, json!({"name": "Idle", "actions": ["probe/*"]})).await;
+        assert_eq!(last_use(&app, "K").await, Value::Null);
+        let key = with_key(&app, &issued);
+        key.get(ROUTE).await.expect(200);
+        assert_eq!(last_use(&app, "K").await, "2026-01-02T03:04:05.000Z");
+        // It outlives the snapshot under which it was noted.
+        app.create_city("c").await;
+        assert_eq!(last_use(&app, "K").await, "2026-01-02T03:04:05.000Z");
+        // A call that is refused is a use too, also on a route that is open to all.
+        app.clock().advance(Duration::from_secs(1));
+        key.get("/v1/cities/list").await.expect_error(403, "forbidden");
+        assert_eq!(last_use(&app, "K").await, "2026-01-02T03:04:06.000Z");
+        app.clock().advance(Duration::from_secs(1));
+        key.get("/health").await.expect(200);
+        assert_eq!(last_use(&app, "K").await, "2026-01-02T03:04:07.000Z");
+        assert_eq!(last_use(&app, "Idle").await, Value::Null);
+        // A revoked key is used no more.
+        assert_eq!(revoke(&app, &issued).await["last_used_at"], "2026-01-02T03:04:07.000Z");
+        app.clock().advance(Duration::from_secs(60));
+        key.get(ROUTE).await.expect_error(401, "token_revoked");
+        assert_eq!(last_use(&app, "K").await, "2026-01-02T03:04:07.000Z");
+    }
+
+    async fn last_uses_are_merged_over_nodes_and_survive_a_stop(app: TestApp = with_probe) {
+        let issued = create(&app, json!({"name": "K", "actions": ["probe/*"]})).await;
+        let builder = || with_probe(TestApp::builder(app.runtime().db().engine()));
+        let other = builder().on_database_of(&app).start().await;
+        let revision = app.runtime().db().revision().await.unwrap();
+        with_key(&app, &issued).get(ROUTE).await.expect(200);
+        assert_eq!(last_use(&other, "K").await, Value::Null, "not written yet");
+        exchange(app.runtime()).await.unwrap();
+        assert_eq!(last_use(&other, "K").await, "2026-01-02T03:04:05.000Z");
+
+        app.clock().advance(Duration::from_secs(1));
+        with_key(&app, &issued).get(ROUTE).await.expect(200);
+        app.clock().advance(Duration::from_secs(1));
+        with_key(&other, &issued).get(ROUTE).await.expect(200);
+        exchange(other.runtime()).await.unwrap();
+        // The older time of the first node does not win.
+        exchange(app.runtime()).await.unwrap();
+        assert_eq!(last_use(&app, "K").await, "2026-01-02T03:04:07.000Z");
+        app.clock().advance(Duration::from_secs(1));
+        with_key(&other, &issued).get(ROUTE).await.expect(200);
+        other.stop().await;
+        assert_eq!(last_use(&app, "K").await, "2026-01-02T03:04:08.000Z");
+        assert_eq!(app.runtime().db().revision().await.unwrap(), revision, "no node loads a state for it");
+    }
+
+    async fn the_record_of_a_key_outlives_it_by_a_year(app: TestApp = with_probe) {
+        let revoked = create(&app, json!({"name": "revoked", "actions": ["probe/*"]})).await;
+        let expired = create(&app, json!({"name": "expired", "actions": ["probe/*"], "ttl": 60})).await;
+        create(&app, json!({"name": "lives", "actions": ["probe/*"]})).await;
+        revoke(&app, &revoked).await;
+        let year = Duration::from_secs(365 * 86_400);
+        let outcomes = async || {
+            delete_ended(app.runtime()).await.unwrap();
+            [outcome(&with_key(&app, &revoked).get(ROUTE).await).1, outcome(&with_key(&app, &expired).get(ROUTE).await).1]
+        };
+        app.clock().advance(year);
+        assert_eq!(outcomes().await, ["token_revoked", "token_expired"]);
+        let revision = app.runtime().snapshot().revision();
+        assert_eq!(revision, app.runtime().db().revision().await.unwrap());
+        app.clock().advance(Duration::from_millis(1));
+        assert_eq!(outcomes().await, ["invalid_credential", "token_expired"]);
+        app.clock().advance(Duration::from_secs(60));
+        assert_eq!(outcomes().await, ["invalid_credential", "invalid_credential"]);
+        assert_eq!(names(&list(&app, "").await), ["lives"]);
     }
 }
