@@ -3,12 +3,15 @@
 use std::sync::Arc;
 
 use downcity_db::{Db, Tx, sql};
-use downcity_types::{City, CityStatus, DEFAULT_CITY_ID, DEFAULT_CITY_NAME, ErrorCode, Timestamp};
+use downcity_types::{
+    City, CityStatus, DEFAULT_CITY_ID, DEFAULT_CITY_NAME, ErrorCode, Timestamp, TokenAlgorithm,
+};
 
 use crate::audit::{self, Target, Trail};
 use crate::cities;
 use crate::env::{self, ADMIN_KEY, AUTH_SECRET, NonceSeed, SIGNING_KEY, Vault, Writer};
 use crate::kernel::FirstStart;
+use crate::token::{self, Ed25519Secret};
 use crate::{Error, Ids, Random, Result, Secret};
 
 /// What stands in example files where a key belongs.
@@ -21,6 +24,8 @@ pub(crate) struct Boot<'a> {
     pub(crate) ids: &'a Ids,
     pub(crate) random: &'a dyn Random,
     pub(crate) now: Timestamp,
+    /// How tokens are signed.
+    pub(crate) algorithm: TokenAlgorithm,
 }
 
 /// A value that is stored where the database has none for its key.
@@ -41,8 +46,8 @@ struct Seeded {
 }
 
 impl Boot<'_> {
-    /// Seals what was written by hand in the clear, then creates system secrets, given values and
-    /// the default city where the database lacks them: one transaction, after which nodes that
+    /// Seals what was written by hand in the clear, then creates system secrets, given values, the
+    /// Ed25519 key where tokens are signed with one, and the default city where the database lacks them: one transaction, after which nodes that
     /// start at the same time have the same secrets.
     ///
     /// # Errors
@@ -52,6 +57,10 @@ impl Boot<'_> {
         let (vault, now) = (self.vault.clone(), self.now);
         let trail = Trail::system(vault.clone(), audit::START, now);
         let nonces = NonceSeed::draw(self.random);
+        let signer = match self.algorithm {
+            TokenAlgorithm::Hmac => None,
+            TokenAlgorithm::Ed25519 => Some(Ed25519Secret::generate(self.random)),
+        };
         let seeded = self
             .db
             .write(move |tx| {
@@ -59,7 +68,7 @@ impl Boot<'_> {
                 tx.lock_revision()?;
                 env::lock(tx)?;
                 let writer = Writer { vault: &vault, seed: &nonces, now };
-                trail.run(tx, |tx, trail| seed(tx, trail, &writer, &seeds))
+                trail.run(tx, |tx, trail| seed(tx, trail, &writer, &seeds, signer.as_ref()))
             })
             .await?;
         for key in seeded.ignored {
@@ -99,7 +108,13 @@ impl Boot<'_> {
     }
 }
 
-fn seed(tx: &mut Tx<'_>, trail: &mut Trail, writer: &Writer<'_>, seeds: &[Seed]) -> Result<Seeded> {
+fn seed(
+    tx: &mut Tx<'_>,
+    trail: &mut Trail,
+    writer: &Writer<'_>,
+    seeds: &[Seed],
+    signer: Option<&Ed25519Secret>,
+) -> Result<Seeded> {
     // Most starts find everything in place.
     trail.unchanged();
     let sealed = env::seal_clear_rows(tx, writer)?;
@@ -133,6 +148,9 @@ fn seed(tx: &mut Tx<'_>, trail: &mut Trail, writer: &Writer<'_>, seeds: &[Seed])
         if *generated && key == ADMIN_KEY {
             seeded.first_start.admin_key = Some(value.clone());
         }
+    }
+    if let Some(signer) = signer {
+        seeded.changed |= token::insert_first(tx, trail, writer, signer)?;
     }
     if seed_default_city(tx, trail, writer.now)? {
         seeded.changed = true;

@@ -74,6 +74,19 @@ pub enum GuestReason {
     OutOfScope,
 }
 
+impl GuestReason {
+    /// The code with which such a caller is refused.
+    pub(crate) fn code(self) -> ErrorCode {
+        match self {
+            Self::NoCredential => ErrorCode::MissingCredential,
+            Self::Invalid | Self::OutOfScope => ErrorCode::InvalidCredential,
+            Self::Expired | Self::KeyExpired => ErrorCode::TokenExpired,
+            Self::Revoked | Self::KeyRevoked => ErrorCode::TokenRevoked,
+            Self::CityPaused => ErrorCode::CityPaused,
+        }
+    }
+}
+
 /// A user of a city, as the `user_token` says.
 #[derive(Clone, Debug)]
 pub struct UserIdentity {
@@ -184,19 +197,17 @@ impl Identity {
 
 /// The texts differ so that a developer sees what is wrong; none says whether a city or user exists.
 fn unauthorised(reason: GuestReason, access: Access) -> Error {
-    let (code, message) = match reason {
-        GuestReason::NoCredential => {
-            (ErrorCode::MissingCredential, "This action needs an Authorization: Bearer header.")
-        }
+    let message = match reason {
+        GuestReason::NoCredential => "This action needs an Authorization: Bearer header.",
         GuestReason::Invalid | GuestReason::OutOfScope => {
-            (ErrorCode::InvalidCredential, "The bearer credential is not valid here.")
+            "The bearer credential is not valid here."
         }
-        GuestReason::Expired => (ErrorCode::TokenExpired, "The user_token has expired."),
-        GuestReason::Revoked => (ErrorCode::TokenRevoked, "The user_token is no longer valid."),
-        GuestReason::KeyExpired => (ErrorCode::TokenExpired, "The service key has expired."),
-        GuestReason::KeyRevoked => (ErrorCode::TokenRevoked, "The service key was revoked."),
+        GuestReason::Expired => "The user_token has expired.",
+        GuestReason::Revoked => "The user_token is no longer valid.",
+        GuestReason::KeyExpired => "The service key has expired.",
+        GuestReason::KeyRevoked => "The service key was revoked.",
         GuestReason::CityPaused => {
-            return Error::new(ErrorCode::CityPaused, "The city of this user_token is paused.");
+            return Error::new(reason.code(), "The city of this user_token is paused.");
         }
     };
     let fix = match (reason, access.allows_user()) {
@@ -212,7 +223,7 @@ fn unauthorised(reason: GuestReason, access: Access) -> Error {
         GuestReason::NoCredential => "Bearer",
         _ => "Bearer error=\"invalid_token\"",
     };
-    Error::new(code, message)
+    Error::new(reason.code(), message)
         .with_fix(fix)
         .with_header(WWW_AUTHENTICATE, HeaderValue::from_static(challenge))
 }

@@ -84,7 +84,14 @@ impl Kernel {
         let now = options.clock.now();
         let vault = Vault::open(&db, &options.master_key, &*options.random, now).await?;
         let vault = Arc::new(vault);
-        let boot = Boot { db: &db, vault: &vault, ids: &ids, random: &*options.random, now };
+        let boot = Boot {
+            db: &db,
+            vault: &vault,
+            ids: &ids,
+            random: &*options.random,
+            now,
+            algorithm: options.settings.token_algorithm,
+        };
         let first_start = boot.seed(options.seeds).await?;
         let state = State::load(db.clone(), vault, options.clock.clone()).await?;
         let runtime = Arc::new(Runtime {

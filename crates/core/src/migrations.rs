@@ -2,7 +2,8 @@
 
 use downcity_db::{MigrationSet, migrations};
 
-/// Cities, env vault, revocations, idempotency records, jobs, service keys and the audit trail.
+/// Cities, env vault, revocations, idempotency records, jobs, service keys, signing keys and the audit
+/// trail.
 pub(crate) fn migrations() -> MigrationSet {
     migrations!(
         "core",
@@ -11,6 +12,7 @@ pub(crate) fn migrations() -> MigrationSet {
             (2, "env", "../migrations/0002_env.sql"),
             (3, "jobs", "../migrations/0003_jobs.sql"),
             (4, "keys", "../migrations/0004_keys.sql"),
+            (5, "tokens", "../migrations/0005_tokens.sql"),
             (6, "env_reads", "../migrations/0006_env_reads.sql"),
             (
                 7,

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use downcity_db::{Db, Tx};
-use downcity_types::Ttl;
+use downcity_types::{TokenAlgorithm, Ttl};
 use http::HeaderMap;
 
 use crate::snapshot::{Snapshot, State};
@@ -29,6 +29,10 @@ pub struct Settings {
     pub token_default_ttl: Option<Ttl>,
     /// The longest `ttl` that may be asked for; `None` = any, tokens without end included.
     pub token_max_ttl: Option<Ttl>,
+    /// How new tokens are signed; tokens of either kind verify.
+    pub token_algorithm: TokenAlgorithm,
+    /// How long a signing key verifies after another has taken its place; zero = no longer.
+    pub token_rotation_grace: Duration,
     /// Whether guests see the env keys that services declare.
     pub public_env_keys: bool,
     /// How many jobs run at the same time on this node; 0 = none.
@@ -45,6 +49,8 @@ impl Default for Settings {
             request_timeout: Some(Duration::from_secs(60)),
             token_default_ttl: None,
             token_max_ttl: None,
+            token_algorithm: TokenAlgorithm::Hmac,
+            token_rotation_grace: Duration::from_hours(7 * 24),
             public_env_keys: true,
             job_workers: 4,
         }

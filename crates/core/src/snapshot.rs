@@ -148,11 +148,19 @@ impl State {
     }
 }
 
-/// Logs the env rows that cannot be opened, each once.
+/// Logs the env rows and signing keys that cannot be opened, each once.
 fn report_unreadable(before: Option<&Snapshot>, now: &Snapshot) {
     for (key, reason) in now.env.unreadable() {
         if before.is_none_or(|before| !before.env.is_unreadable(key)) {
             tracing::warn!(key, reason, "an env row cannot be opened; it is skipped");
+        }
+    }
+    let known = |snapshot: &Snapshot, id: &str| {
+        snapshot.credentials.keys().unreadable().any(|(known, _)| known == id)
+    };
+    for (key_id, reason) in now.credentials.keys().unreadable() {
+        if before.is_none_or(|before| !known(before, key_id)) {
+            tracing::warn!(key_id, reason, "a signing key cannot be opened; it is skipped");
         }
     }
 }
@@ -172,7 +180,7 @@ async fn read_snapshot(
             tx.query_one(sql!("SELECT value FROM db_revision WHERE id = 1"), &[])?.at(0)?;
         let mut env = crate::env::load(tx, &vault)?;
         let cities = crate::cities::load(tx)?;
-        let credentials = Credentials::from_env(&env);
+        let credentials = Credentials::new(&env, crate::token::load(tx, &vault)?);
         // From here on reads count: what the kernel does with its own values is none.
         crate::env::follow(&last_uses.env, &mut env);
         let keys = crate::keys::load(tx, &last_uses.keys)?;

@@ -285,6 +285,8 @@ fn settings(config: &Config) -> Settings {
         request_timeout: Some(server.request_timeout.get()),
         token_default_ttl: config.tokens.default_ttl,
         token_max_ttl: config.tokens.max_ttl,
+        token_algorithm: config.tokens.algorithm,
+        token_rotation_grace: config.tokens.rotation_grace.get(),
         public_env_keys: server.public_env_keys,
         job_workers: config.jobs.workers,
         ..Settings::default()

@@ -1,8 +1,8 @@
 //! Wire records and pure rules that server, AI service and clients share.
 //!
 //! What a caller can see on the wire is described here once: the error body with every stable code,
-//! ids, money, ttl, timestamps, token claims, city and env records, paging, UI messages and their
-//! stream chunks.
+//! ids, money, ttl, timestamps, tokens, city and env records, paging, UI messages and their stream
+//! chunks.
 //!
 //! Invariants:
 //!
@@ -12,8 +12,8 @@
 //! * No floating point in money. Arithmetic is checked and says when it does not fit.
 //! * Parsers never panic: any input gives a value or an error that a caller can be shown.
 //!
-//! Deliberately absent: signing and verifying (bytes only have meaning with a key ring), storage, and
-//! anything that needs an async runtime.
+//! Deliberately absent: key rings and revocations (what ends a token early is state of a server),
+//! storage, and anything that needs an async runtime. [`verify_offline`] takes keys as parameters.
 
 mod error;
 mod ids;
@@ -42,7 +42,12 @@ pub use records::{
 };
 pub use service_key::{IssuedServiceKey, ServiceKeyRecord};
 pub use time::{Rfc3339, Timestamp, TimestampError};
-pub use token::{AUDIENCE, Claims, ClaimsError, ClaimsRef, MAX_TOKEN_BYTES, PREFIX};
+pub use token::{
+    AUDIENCE, Claims, ClaimsError, ClaimsRef, Ed25519Key, HmacKey, Jwk, JwkSet, JwksError,
+    MAX_FUTURE_SECONDS, MAX_TOKEN_BYTES, OpenToken, PREFIX, Signed, SigningKeyRecord,
+    SigningKeyStatus, TokenAlgorithm, TokenBuffer, TokenError, TokenStatus, VerifyingKeys,
+    is_signature, open_token, verify_offline,
+};
 pub use ttl::{Ttl, TtlError};
 pub use ui::{
     DataChunk, DataPart, FilePart, FinishReason, InputTokenDetails, OutputTokenDetails,

@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use downcity_db::Tx;
 use downcity_types::{
-    CITY_ID_PREFIX, City, CityStatus, ErrorCode, ID_BYTES, IssuedToken, Items, Page, Ttl,
-    check_new_city_id,
+    CITY_ID_PREFIX, City, CityStatus, ErrorCode, ID_BYTES, IssuedToken, Items, Page, TokenStatus,
+    Ttl, check_new_city_id,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,7 +20,7 @@ use crate::input::{Place, new_name, page_of};
 use crate::token::{self, IssueRequest, Revocation};
 use crate::{ADMIN, Cx, Error, Result, Runtime, Secret, Service, ServiceDef};
 
-/// How often revocations of ended tokens are looked for.
+/// How often revocations of ended tokens and overdue signing keys are looked for.
 const PRUNE_INTERVAL: Duration = Duration::from_secs(60);
 
 /// The service `cities`.
@@ -68,6 +68,15 @@ impl Service for CitiesService {
             )
             .cancel_on_disconnect();
         service
+            .post("tokens/verify", ADMIN, &self, Self::verify)
+            .summary("Say whether a user_token is good, and what it says.")
+            .description(
+                "Judged as a call with it would be. A token that is not good is no error: active is \
+                 false, and reason is the code that a call would get. With city_id, tokens of other \
+                 cities are as unknown as forged ones.",
+            )
+            .cancel_on_disconnect();
+        service
             .post("tokens/revoke", ADMIN, &self, Self::revoke)
             .summary("End one token, all of a user in a city, or all of a city.")
             .description(
@@ -77,7 +86,7 @@ impl Service for CitiesService {
     }
 
     async fn start(&self, runtime: &Arc<Runtime>) -> Result<()> {
-        runtime.tasks().spawn_until_stopped(prune_revocations(runtime.clone()));
+        runtime.tasks().spawn_until_stopped(prune_tokens(runtime.clone()));
         Ok(())
     }
 }
@@ -118,6 +127,15 @@ struct ApplyIn {
     #[serde(default)]
     #[schemars(with = "Option<Ttl>")]
     ttl: Value,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct VerifyIn {
+    /// The token.
+    user_token: String,
+    /// The city that the token has to be of.
+    #[serde(default)]
+    city_id: Option<String>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -212,6 +230,13 @@ impl CitiesService {
         let ttl = Ttl::parse_json(&input.ttl).map_err(token::invalid_ttl)?;
         let metadata = input.metadata.unwrap_or_default();
         token::issue(runtime, IssueRequest { city_id, user_id, metadata, ttl })
+    }
+
+    async fn verify(self: Arc<Self>, cx: Cx, input: VerifyIn) -> Result<TokenStatus> {
+        let runtime = cx.runtime();
+        let city_id = input.city_id.as_deref().map(known_id).transpose()?;
+        let now = runtime.clock().now_seconds();
+        Ok(token::inspect(&runtime.snapshot(), now, &input.user_token, city_id.as_deref()))
     }
 
     async fn revoke(self: Arc<Self>, cx: Cx, input: RevokeIn) -> Result<Revoked> {
@@ -327,11 +352,14 @@ fn city_to_exist(revocation: &Revocation) -> Option<&str> {
     }
 }
 
-async fn prune_revocations(runtime: Arc<Runtime>) {
+async fn prune_tokens(runtime: Arc<Runtime>) {
     loop {
         tokio::time::sleep(PRUNE_INTERVAL).await;
         if let Err(error) = token::prune_revocations(&runtime).await {
             tracing::warn!(%error, "could not delete revocations of ended tokens");
+        }
+        if let Err(error) = token::prune_signing_keys(&runtime).await {
+            tracing::warn!(%error, "could not delete overdue signing keys");
         }
     }
 }

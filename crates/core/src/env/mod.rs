@@ -20,8 +20,8 @@ pub(crate) use reads::{follow, uses};
 pub use service::EnvService;
 pub(crate) use store::{Writer, load, lock, put, seal_clear_rows};
 pub use values::EnvValues;
-pub(crate) use vault::NonceSeed;
 pub use vault::Vault;
+pub(crate) use vault::{NonceSeed, Place, Unreadable};
 
 /// The admin key.
 pub const ADMIN_KEY: &str = "DOWNCITY_FEDERATION_ADMIN_SECRET_KEY";

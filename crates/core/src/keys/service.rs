@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use downcity_db::Tx;
 use downcity_types::{
-    ErrorCode, ID_BYTES, IssuedServiceKey, Items, Microcredits, Page, ServiceKeyRecord, Timestamp,
-    Ttl,
+    ErrorCode, ID_BYTES, IssuedServiceKey, Items, Microcredits, Page, ServiceKeyRecord,
+    SigningKeyRecord, Timestamp, TokenAlgorithm, Ttl,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -16,7 +16,8 @@ use serde_json::Value;
 use super::{SERVICE_ID, scope, secret, store};
 use crate::audit::{Target, Trail};
 use crate::input::{Place, new_name, page_of};
-use crate::{ADMIN, Cx, Error, Result, Runtime, Service, ServiceDef, cities, token};
+use crate::token::{Dropped, Rotated};
+use crate::{ADMIN, Cx, Error, NoInput, Result, Runtime, Service, ServiceDef, cities, token};
 
 const ID_PREFIX: &str = "key_";
 /// What the audit trail calls a service key.
@@ -63,6 +64,20 @@ impl Service for KeysService {
         service
             .post("revoke", ADMIN, &self, Self::revoke)
             .summary("End a service key at once; one that has ended stays as it is.");
+        service
+            .get("signing", ADMIN, &self, Self::signing)
+            .summary("List the keys that sign and verify user tokens, without their secrets.");
+        service
+            .post("rotate", ADMIN, &self, Self::rotate)
+            .summary("Make a new active signing key and retire the one before.")
+            .description(
+                "The retired key verifies until tokens.rotation_grace has passed. Without algorithm \
+                 the one that signs new tokens is rotated.",
+            );
+        service
+            .post("retired/drop", ADMIN, &self, Self::drop_retired)
+            .summary("End retired signing keys at once: one, or all.")
+            .description("Tokens that only a dropped key verifies are refused from then on.");
     }
 
     async fn start(&self, runtime: &Arc<Runtime>) -> Result<()> {
@@ -96,6 +111,20 @@ struct NewServiceKey {
 struct ServiceKeyIn {
     /// The key's id.
     key_id: String,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct RotateIn {
+    /// Which key is rotated; without it, the one that signs new tokens.
+    #[serde(default)]
+    algorithm: Option<TokenAlgorithm>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct DropIn {
+    /// The retired key; without it, all of them.
+    #[serde(default)]
+    key_id: Option<String>,
 }
 
 impl KeysService {
@@ -174,6 +203,18 @@ impl KeysService {
         add_last_use(cx.runtime(), &mut record);
         tracing::info!(key_id = record.key_id, "a service key was revoked");
         Ok(record)
+    }
+
+    async fn signing(self: Arc<Self>, cx: Cx, _: NoInput) -> Result<Items<SigningKeyRecord>> {
+        Ok(Items::all(token::list(cx.runtime())))
+    }
+
+    async fn rotate(self: Arc<Self>, cx: Cx, input: RotateIn) -> Result<Rotated> {
+        token::rotate(&cx, input.algorithm).await
+    }
+
+    async fn drop_retired(self: Arc<Self>, cx: Cx, input: DropIn) -> Result<Dropped> {
+        token::drop_retired(&cx, input.key_id).await
     }
 }
 

@@ -1,5 +1,5 @@
-//! `/`, `/health`, `/livez`, `/readyz`, `/openapi.json`, `/v1/services` and the instruction
-//! document.
+//! `/`, `/health`, `/livez`, `/readyz`, `/openapi.json`, `/.well-known/jwks.json`, `/v1/services`
+//! and the instruction document.
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -7,6 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use downcity_types::{ErrorCode, Health, Items, ServiceInfo, ServiceRef};
 use http::HeaderValue;
+use http::header::CACHE_CONTROL;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -16,6 +17,10 @@ use crate::{
 
 /// How long the database may take to answer before the node counts as not ready.
 const READY_PATIENCE: Duration = Duration::from_secs(2);
+
+/// Libraries ask again for a key that they do not know, so that this long is no delay for new
+/// keys; for dropped ones it is.
+const JWKS_CACHE: &str = "public, max-age=300";
 
 /// One address per generation of clients; all give the same document.
 const INSTRUCTION_PATHS: [&str; 4] = [
@@ -66,6 +71,13 @@ impl Service for SystemService {
         s.get("/openapi.json", PUBLIC, &self, Self::openapi)
             .produces("application/json")
             .summary("Describe every route as an OpenAPI 3.1 document.");
+        s.get("/.well-known/jwks.json", PUBLIC, &self, Self::jwks)
+            .produces("application/json")
+            .summary("List the public keys that verify the JWTs of this Federation.")
+            .description(
+                "A JWKS (RFC 7517) of Ed25519 keys (RFC 8037), retired ones that still verify \
+                 included. It is empty while there is no such key.",
+            );
         s.get("/v1/services", PUBLIC, &self, Self::services)
             .summary("List the mounted services and the env keys they read.");
         for path in INSTRUCTION_PATHS {
@@ -130,6 +142,13 @@ impl SystemService {
             }
         }
         Err(error)
+    }
+
+    async fn jwks(self: Arc<Self>, cx: Cx, _: NoInput) -> Result<Reply> {
+        let runtime = cx.runtime();
+        let now = runtime.clock().now_seconds();
+        let reply = Reply::json(&runtime.snapshot().credentials().keys().jwks(now))?;
+        Ok(reply.with_header(CACHE_CONTROL, HeaderValue::from_static(JWKS_CACHE)))
     }
 
     async fn services(self: Arc<Self>, cx: Cx, _: NoInput) -> Result<Items<ServiceInfo>> {

@@ -1,10 +1,13 @@
 //! From the headers of a request to an identity. Touches no database.
 
-use downcity_types::{CityStatus, ClaimsError, Timestamp};
+use std::sync::Arc;
+
+use downcity_types::{
+    City, CityStatus, ClaimsError, OpenToken, Timestamp, TokenBuffer, TokenError,
+};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-use super::codec::{self, Buffer, TokenFault};
 use crate::snapshot::Snapshot;
 use crate::{GuestReason, Identity, UserIdentity, keys};
 
@@ -50,20 +53,10 @@ fn bearer(headers: &HeaderMap) -> Result<&[u8], GuestReason> {
 
 /// The user that a token stands for.
 fn user(snapshot: &Snapshot, now: i64, token: &[u8]) -> Result<UserIdentity, GuestReason> {
-    let keys = snapshot.credentials().keys().ok_or(GuestReason::Invalid)?;
-    let mut buffer = Buffer::new();
-    let token = codec::verify(keys, token, now, &mut buffer).map_err(|fault| match fault {
-        TokenFault::Claims(ClaimsError::Expired) => GuestReason::Expired,
-        _ => GuestReason::Invalid,
-    })?;
+    let mut buffer = TokenBuffer::new();
+    let token = open(snapshot, now, token, &mut buffer).map_err(|_| GuestReason::Invalid)?;
+    let city = admit(snapshot, now, &token)?;
     let claims = &token.claims;
-    let city = snapshot.city(&claims.city_id).ok_or(GuestReason::Invalid)?;
-    if snapshot.revocations().is_revoked(claims, token.token_id()) {
-        return Err(GuestReason::Revoked);
-    }
-    if city.status == CityStatus::Paused {
-        return Err(GuestReason::CityPaused);
-    }
     Ok(UserIdentity {
         user_id: claims.user_id.as_ref().into(),
         city: city.clone(),
@@ -74,19 +67,49 @@ fn user(snapshot: &Snapshot, now: i64, token: &[u8]) -> Result<UserIdentity, Gue
     })
 }
 
+/// A token that this Federation has signed.
+pub(super) fn open<'a>(
+    snapshot: &Snapshot,
+    now: i64,
+    token: &'a [u8],
+    buffer: &'a mut TokenBuffer,
+) -> Result<OpenToken<'a>, TokenError> {
+    snapshot.credentials().keys().open(token, now, buffer)
+}
+
+/// Judges a token that is signed: the city that its user comes from, or why nobody comes.
+pub(super) fn admit<'s>(
+    snapshot: &'s Snapshot,
+    now: i64,
+    token: &OpenToken<'_>,
+) -> Result<&'s Arc<City>, GuestReason> {
+    let claims = &token.claims;
+    claims.check(now).map_err(|error| match error {
+        ClaimsError::Expired => GuestReason::Expired,
+        _ => GuestReason::Invalid,
+    })?;
+    let city = snapshot.city(&claims.city_id).ok_or(GuestReason::Invalid)?;
+    if snapshot.revocations().is_revoked(claims, token.token_id()) {
+        return Err(GuestReason::Revoked);
+    }
+    if city.status == CityStatus::Paused {
+        return Err(GuestReason::CityPaused);
+    }
+    Ok(city)
+}
+
 #[cfg(test)]
 mod tests {
     use std::collections::HashMap;
-    use std::sync::Arc;
 
-    use downcity_types::{AUDIENCE, City, Claims};
+    use downcity_types::{AUDIENCE, Claims, TokenAlgorithm};
     use http::HeaderValue;
     use serde_json::json;
 
     use super::*;
     use crate::Secret;
     use crate::env::EnvValues;
-    use crate::token::{Credentials, Revocation, Revocations, store::LogEntry};
+    use crate::token::{Credentials, KeyRing, Revocation, Revocations, store::LogEntry};
 
     const ADMIN: &str = "admin_0123456789";
     const NOW: i64 = 1_000;
@@ -101,7 +124,6 @@ mod tests {
     }
 
     fn snapshot(admin: Option<&str>) -> Snapshot {
-        let signing = Some(Secret::new("sign_x"));
         Snapshot {
             revision: 1,
             cities: HashMap::from([
@@ -109,7 +131,7 @@ mod tests {
                 city("shut", CityStatus::Paused),
             ]),
             env: EnvValues::default(),
-            credentials: Credentials::new(admin.map(Secret::new), signing),
+            credentials: Credentials::of(admin.map(Secret::new), KeyRing::of_hmac("sign_x")),
             keys: keys::ServiceKeys::default(),
             revocations: Arc::new(Revocations::default()),
         }
@@ -130,7 +152,7 @@ mod tests {
             exp,
             jti: Some("tok_1".to_owned()),
         };
-        codec::encode(snapshot.credentials().keys().unwrap(), &claims).unwrap().unwrap()
+        snapshot.credentials().keys().write(TokenAlgorithm::Hmac, &claims).unwrap().unwrap()
     }
 
     fn call(snapshot: &Snapshot, header: impl AsRef<[u8]>) -> Identity {
@@ -193,7 +215,7 @@ mod tests {
         let mut snapshot = snapshot(None);
         assert_eq!(reason(&call(&snapshot, "Bearer x")), Some(GuestReason::Invalid));
         let token = token(&snapshot, "open", None, json!({}));
-        snapshot.credentials = Credentials::new(Some(Secret::new(ADMIN)), None);
+        snapshot.credentials = Credentials::of(Some(Secret::new(ADMIN)), KeyRing::default());
         assert_eq!(reason(&call(&snapshot, format!("Bearer {token}"))), Some(GuestReason::Invalid));
     }
 

@@ -7,7 +7,6 @@ use downcity_types::{
 };
 use serde_json::{Map, Value};
 
-use super::codec;
 use crate::{Error, Result, Runtime, Settings, Snapshot};
 
 /// Longest id of a user or token, in bytes: what every database can index.
@@ -30,15 +29,11 @@ pub struct IssueRequest {
 ///
 /// # Errors
 /// In this order: 404 `city_not_found`, 403 `city_paused`, 400 for the user id, 400 `invalid_ttl`,
-/// 500 `missing_config` without a signing key, 400 for metadata that makes the token too long.
+/// 500 `missing_config` without a key of the algorithm in use, 400 for metadata that makes the token too long.
 pub fn issue(runtime: &Runtime, request: IssueRequest) -> Result<IssuedToken> {
     let snapshot = runtime.snapshot();
     check_subject(&snapshot, &request.city_id, &request.user_id)?;
     let ttl = effective_ttl(request.ttl, runtime.settings())?;
-    let keys = snapshot
-        .credentials()
-        .keys()
-        .ok_or_else(|| Error::missing_config(crate::env::SIGNING_KEY))?;
     // Not below the bound of a revocation, which would kill the new token with the old ones.
     let bound = snapshot.revocations().not_before(&request.city_id, &request.user_id);
     let iat = runtime.clock().now_seconds().max(bound);
@@ -52,7 +47,9 @@ pub fn issue(runtime: &Runtime, request: IssueRequest) -> Result<IssuedToken> {
         exp,
         jti: Some(runtime.ids().secret::<12>("tok_")),
     };
-    let user_token = codec::encode(keys, &claims).map_err(Error::internal)?.ok_or_else(|| {
+    let keys = snapshot.credentials().keys();
+    let written = keys.write(runtime.settings().token_algorithm, &claims)?;
+    let user_token = written.ok_or_else(|| {
         Error::invalid(
             "metadata",
             format!("makes the token longer than {MAX_TOKEN_BYTES} bytes; send less"),

@@ -2,10 +2,9 @@
 
 use std::sync::atomic::{AtomicI64, Ordering};
 
-use downcity_types::{ClaimsError, ClaimsRef};
+use downcity_types::{ClaimsError, ClaimsRef, TokenBuffer};
 use papaya::{Equivalent, HashMap, ResizeMode};
 
-use super::codec::{self, Buffer, TokenFault};
 use super::store::{self, LogEntry};
 use crate::{Error, Result, Runtime};
 
@@ -182,20 +181,19 @@ impl Revocations {
 /// 400 when it is no token of this Federation.
 pub(crate) fn revocation_of(runtime: &Runtime, user_token: &str) -> Result<Option<Revocation>> {
     let snapshot = runtime.snapshot();
-    let keys = snapshot
-        .credentials()
-        .keys()
-        .ok_or_else(|| Error::missing_config(crate::env::SIGNING_KEY))?;
+    let keys = snapshot.credentials().keys();
     let now = runtime.clock().now_seconds();
-    let mut buffer = Buffer::new();
-    match codec::verify(keys, user_token.as_bytes(), now, &mut buffer) {
-        Ok(token) => Ok(Some(Revocation::Token {
+    let unknown = || Error::invalid("user_token", "is not a token of this Federation");
+    let mut buffer = TokenBuffer::new();
+    let token = keys.open(user_token.as_bytes(), now, &mut buffer).map_err(|_| unknown())?;
+    match token.claims.check(now) {
+        Ok(()) => Ok(Some(Revocation::Token {
             city_id: Some(token.claims.city_id.to_string()),
             token_id: token.token_id().to_owned(),
             expires_at: token.claims.exp,
         })),
-        Err(TokenFault::Claims(ClaimsError::Expired)) => Ok(None),
-        Err(_) => Err(Error::invalid("user_token", "is not a token of this Federation")),
+        Err(ClaimsError::Expired) => Ok(None),
+        Err(_) => Err(unknown()),
     }
 }
 

@@ -10,3 +10,5 @@ mod cities;
 mod probe;
 #[cfg(test)]
 mod revoke;
+#[cfg(test)]
+mod rotate;

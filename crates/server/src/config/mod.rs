@@ -19,7 +19,7 @@ use std::net::SocketAddr;
 
 use downcity_ai::AiConfig;
 use downcity_db::DbUrl;
-use downcity_types::Ttl;
+use downcity_types::{TokenAlgorithm, Ttl};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,7 +28,7 @@ pub use layers::{ConfigSources, LoadedConfig};
 pub use problem::{ConfigError, Problem, Source};
 pub use reference::{reference, template};
 pub use report::Effective;
-pub use units::{ByteSize, Span};
+pub use units::{ByteSize, Grace, Span};
 
 /// The file that is read when none is named and it exists in the working directory.
 pub const DEFAULT_FILE: &str = "federation.toml";
@@ -41,7 +41,7 @@ pub struct Config {
     pub server: ServerConfig,
     /// Where data is kept.
     pub database: DatabaseConfig,
-    /// The life of user tokens.
+    /// The life of user tokens, and how they are signed.
     pub tokens: TokenConfig,
     /// Models, and the providers behind them.
     pub ai: AiConfig,
@@ -155,14 +155,32 @@ impl Default for DatabaseConfig {
     }
 }
 
-/// The life of user tokens.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// The life of user tokens, and how they are signed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct TokenConfig {
     /// How long a token lives when its issuer names no `ttl`; without this it lives for ever.
     pub default_ttl: Option<Ttl>,
-    /// The longest `ttl` that may be asked for; tokens without end are refused then.
+    /// The longest `ttl` that may be asked for; a token for which none is asked ends then at the
+    /// latest.
     pub max_ttl: Option<Ttl>,
+    /// How new tokens are signed: `hmac` (`ub_…`), or `ed25519`, JWTs that anybody can verify with
+    /// the keys of `/.well-known/jwks.json`. Tokens of both kinds are accepted.
+    pub algorithm: TokenAlgorithm,
+    /// How long a signing key verifies after `POST /v1/keys/rotate` has replaced it; 0 ends it at
+    /// once.
+    pub rotation_grace: Grace,
+}
+
+impl Default for TokenConfig {
+    fn default() -> Self {
+        Self {
+            default_ttl: None,
+            max_ttl: None,
+            algorithm: TokenAlgorithm::Hmac,
+            rotation_grace: Grace::seconds(7 * 86_400),
+        }
+    }
 }
 
 /// The form of log lines.

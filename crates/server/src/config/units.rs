@@ -10,6 +10,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 const SPAN_ADVICE: &str =
     "a length of time of at least 1 ms, such as 30 (seconds), \"500ms\", \"30s\", \"5m\" or \"2h\"";
+const GRACE_ADVICE: &str =
+    "a length of time, such as 0, 30 (seconds), \"30s\", \"5m\", \"2h\" or \"7d\"";
 const SPAN_TOO_LARGE: &str = "is too large; 36500d is the longest";
 const SIZE_ADVICE: &str =
     "a size of at least one byte, such as 65536 (bytes), \"64KiB\" or \"10MiB\"";
@@ -72,6 +74,35 @@ impl fmt::Display for Span {
             .find(|(unit, _)| millis.is_multiple_of(*unit))
             .unwrap_or((1, "ms"));
         write!(out, "{}{name}", millis / unit)
+    }
+}
+
+/// A length of time that may be zero; otherwise written like a [`Span`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Grace(Duration);
+
+impl Grace {
+    /// A length of whole seconds.
+    pub const fn seconds(seconds: u64) -> Self {
+        Self(Duration::from_secs(seconds))
+    }
+
+    /// The length.
+    pub const fn get(self) -> Duration {
+        self.0
+    }
+
+    fn parse(text: &str) -> Result<Self, Fault> {
+        match split(text)? {
+            (0, "ms" | "" | "s" | "m" | "h" | "d") => Ok(Self(Duration::ZERO)),
+            _ => Span::parse(text).map(|span| Self(span.0)),
+        }
+    }
+}
+
+impl fmt::Display for Grace {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_zero() { out.write_str("0s") } else { Span(self.0).fmt(out) }
     }
 }
 
@@ -170,6 +201,16 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
+impl<'de> Deserialize<'de> for Grace {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Read {
+            parse: Self::parse,
+            advice: GRACE_ADVICE,
+            too_large: SPAN_TOO_LARGE,
+        })
+    }
+}
+
 impl<'de> Deserialize<'de> for ByteSize {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(Read {
@@ -181,6 +222,12 @@ impl<'de> Deserialize<'de> for ByteSize {
 }
 
 impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl Serialize for Grace {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
@@ -202,6 +249,16 @@ impl JsonSchema for Span {
     }
 }
 
+impl JsonSchema for Grace {
+    fn schema_name() -> Cow<'static, str> {
+        "Grace".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        Span::json_schema(generator)
+    }
+}
+
 impl JsonSchema for ByteSize {
     fn schema_name() -> Cow<'static, str> {
         "ByteSize".into()
@@ -214,7 +271,7 @@ impl JsonSchema for ByteSize {
 
 #[cfg(test)]
 mod tests {
-    use super::{ByteSize, Span};
+    use super::{ByteSize, Grace, Span};
 
     fn span(json: &str) -> Result<Span, String> {
         serde_json::from_str(json).map_err(|error| error.to_string())
@@ -236,6 +293,23 @@ mod tests {
         ] {
             assert_eq!(span(json).unwrap().to_string(), shown, "{json}");
         }
+    }
+
+    #[test]
+    fn a_grace_may_be_zero() {
+        let grace = |json: &str| {
+            let read: Result<Grace, _> = serde_json::from_str(json);
+            read.map(|grace| grace.to_string()).map_err(|error| error.to_string())
+        };
+        for (json, shown) in
+            [("0", "0s"), ("\"0s\"", "0s"), ("\"0 d\"", "0s"), ("90", "90s"), ("\"7d\"", "168h")]
+        {
+            assert_eq!(grace(json).unwrap(), shown, "{json}");
+        }
+        for json in ["-1", "\"0y\"", "\"\"", "\"s\"", "false"] {
+            assert!(grace(json).unwrap_err().contains("\"7d\""), "{json}");
+        }
+        assert!(grace("\"36501d\"").unwrap_err().starts_with("is too large"));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Claims of a `user_token`: what is signed, and how it is read back without copying.
+//! Claims of a token: what is signed, and how it is read back without copying.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,11 +10,13 @@ use serde_json::{Map, Value};
 /// The `aud` of every user token.
 pub const AUDIENCE: &str = "downcity:user";
 
-/// What a user token starts with.
-pub const PREFIX: &str = "ub_";
-
-/// Longest token that is looked at, in bytes; a longer one is refused unread.
-pub const MAX_TOKEN_BYTES: usize = 8_192;
+/// How far in the future a token may be dated, in seconds: two days.
+///
+/// `iat` says when a token was issued; it is not a start of its life. Nodes whose clocks differ, a
+/// clock that has jumped back by a day and a revocation, which dates new tokens after the old ones,
+/// all make tokens of the near future, and those are good. What lies beyond was never issued by a
+/// clock that anybody would keep, and no revocation of a user or city would reach it.
+pub const MAX_FUTURE_SECONDS: i64 = 2 * 86_400;
 
 /// The claims of a token to be issued.
 ///
@@ -83,6 +85,9 @@ pub enum ClaimsError {
     /// The token has ended.
     #[error("the token has expired")]
     Expired,
+    /// The token is dated more than [`MAX_FUTURE_SECONDS`] ahead.
+    #[error("the token is dated in the future")]
+    FromTheFuture,
     /// The token is for something else.
     #[error("the token is not for this audience")]
     WrongAudience,
@@ -103,14 +108,17 @@ impl<'a> ClaimsRef<'a> {
         Ok(serde_json::from_str(text)?)
     }
 
-    /// Judges expiry, audience and ids, in this order, at `now` in unix seconds. A token is dead when
-    /// `exp <= now`; there is no leeway.
+    /// Judges expiry, date, audience and ids, in this order, at `now` in unix seconds. A token is dead
+    /// when `exp <= now`; there is no leeway.
     ///
     /// # Errors
     /// The first rule that is broken.
     pub fn check(&self, now: i64) -> Result<(), ClaimsError> {
         if self.exp.is_some_and(|exp| exp <= now) {
             return Err(ClaimsError::Expired);
+        }
+        if self.iat > now.saturating_add(MAX_FUTURE_SECONDS) {
+            return Err(ClaimsError::FromTheFuture);
         }
         if self.aud != AUDIENCE {
             return Err(ClaimsError::WrongAudience);
@@ -125,6 +133,22 @@ impl<'a> ClaimsRef<'a> {
     #[must_use]
     pub fn metadata_json(&self) -> &'a str {
         self.metadata.map_or("{}", RawValue::get)
+    }
+
+    /// The claims, copied out of the payload.
+    ///
+    /// # Errors
+    /// [`ClaimsError::Malformed`] if the metadata is nested deeper than a JSON reader goes.
+    pub fn to_claims(&self) -> Result<Claims, ClaimsError> {
+        Ok(Claims {
+            aud: Cow::Owned(self.aud.to_string()),
+            city_id: self.city_id.to_string(),
+            user_id: self.user_id.to_string(),
+            metadata: self.metadata_map()?,
+            iat: self.iat,
+            exp: self.exp,
+            jti: self.jti.as_deref().map(str::to_owned),
+        })
     }
 
     /// The metadata as a map.
@@ -375,6 +399,21 @@ mod tests {
         assert!(matches!(check(payload("other", "", ""), 99), Err(ClaimsError::WrongAudience)));
         assert!(matches!(check(payload(AUDIENCE, "", "u"), 99), Err(ClaimsError::EmptyId)));
         assert!(matches!(check(payload(AUDIENCE, "c", ""), 99), Err(ClaimsError::EmptyId)));
+    }
+
+    #[test]
+    fn a_date_in_the_near_future_is_good() {
+        let check = |iat: i64, now| {
+            let text = format!(r#"{{"aud":"{AUDIENCE}","city_id":"c","user_id":"u","iat":{iat}}}"#);
+            ClaimsRef::parse(text.as_bytes()).unwrap().check(now)
+        };
+        for ahead in [i64::MIN, -1, 0, 86_400, MAX_FUTURE_SECONDS] {
+            assert!(check(ahead, 0).is_ok(), "{ahead}");
+        }
+        for ahead in [MAX_FUTURE_SECONDS + 1, i64::MAX] {
+            assert!(matches!(check(ahead, 0), Err(ClaimsError::FromTheFuture)), "{ahead}");
+        }
+        assert!(check(i64::MAX, i64::MAX).is_ok());
     }
 
     proptest! {
