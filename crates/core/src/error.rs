@@ -211,6 +211,10 @@ impl From<DbError> for Error {
                 ErrorCode::Unavailable,
                 "The database is not available at the moment. Try again shortly.",
             ),
+            DbErrorKind::DiskFull => (
+                ErrorCode::StorageFull,
+                "The disk of the database is full. Nothing was changed; its operator has to free space.",
+            ),
             DbErrorKind::InvalidValue => (
                 ErrorCode::InvalidInput,
                 "A text of the input holds a character that cannot be stored (NUL).",

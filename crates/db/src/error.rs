@@ -107,6 +107,18 @@ impl DbError {
         )
     }
 
+    /// What a refusal to write means to whoever is meant to: the database accepts no changes at the
+    /// moment, as after its disk was mounted read-only or its server became a standby.
+    pub(crate) fn of_a_writer(self) -> Self {
+        match self.kind {
+            DbErrorKind::ReadOnly => Self::new(
+                DbErrorKind::Unavailable,
+                format!("the database accepts no changes: {}", self.message),
+            ),
+            _ => self,
+        }
+    }
+
     /// Adds where the error happened, keeping its kind.
     pub(crate) fn within(self, place: &str) -> Self {
         Self { kind: self.kind, message: format!("{place}: {}", self.message).into() }

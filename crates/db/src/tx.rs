@@ -18,6 +18,7 @@ use crate::value::{Param, ToValue};
 pub struct Tx<'a> {
     connection: Connection<'a>,
     deadline: Instant,
+    may_write: bool,
     fault: Option<DbError>,
     revision: Option<i64>,
 }
@@ -34,12 +35,26 @@ impl std::fmt::Debug for Tx<'_> {
 }
 
 impl<'a> Tx<'a> {
-    pub(crate) fn sqlite(connection: &'a rusqlite::Connection, deadline: Instant) -> Self {
-        Self { connection: Connection::Sqlite(connection), deadline, fault: None, revision: None }
+    /// `may_write` says what the closure is for; SQLite keeps readers from writing by itself.
+    pub(crate) fn sqlite(
+        connection: &'a rusqlite::Connection,
+        deadline: Instant,
+        may_write: bool,
+    ) -> Self {
+        Self::new(Connection::Sqlite(connection), deadline, may_write)
     }
 
-    pub(crate) fn postgres(connection: &'a mut PgConnection, deadline: Instant) -> Self {
-        Self { connection: Connection::Postgres(connection), deadline, fault: None, revision: None }
+    /// `may_write` says what the closure is for; the transaction was begun accordingly.
+    pub(crate) fn postgres(
+        connection: &'a mut PgConnection,
+        deadline: Instant,
+        may_write: bool,
+    ) -> Self {
+        Self::new(Connection::Postgres(connection), deadline, may_write)
+    }
+
+    fn new(connection: Connection<'a>, deadline: Instant, may_write: bool) -> Self {
+        Self { connection, deadline, may_write, fault: None, revision: None }
     }
 
     /// Runs a query and gives all its rows. Lists must carry a LIMIT: the whole result is in
@@ -160,7 +175,10 @@ impl<'a> Tx<'a> {
         self.verdict()?;
         let result = with_params(params, |params| run(&mut self.connection, params));
         if let Err(error) = result {
-            let error = error.within(&sql.location());
+            let mut error = error.within(&sql.location());
+            if self.may_write {
+                error = error.of_a_writer();
+            }
             self.fault = Some(error.clone());
             return Err(error);
         }

@@ -95,7 +95,7 @@ impl StartError {
     fn database(database: &str, error: &DbError) -> Self {
         let is_file = database.starts_with("sqlite:");
         let (kind, advice) = match error.kind() {
-            DbErrorKind::Unavailable | DbErrorKind::Timeout if is_file => (
+            DbErrorKind::Unavailable | DbErrorKind::Timeout | DbErrorKind::ReadOnly if is_file => (
                 FailureKind::NotAllowed,
                 "Check that this user may write to the file and its folder, or name another one with --database or DOWNCITY_FEDERATION_DATABASE_URL.",
             ),

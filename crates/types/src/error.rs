@@ -94,6 +94,7 @@ error_codes! {
     CommitUnknown "commit_unknown" 503 "The connection to the database broke during a commit; repeat with the same idempotency key.";
     ShuttingDown "shutting_down" 503 "The server is stopping and takes no new work; try again.";
     UpstreamTimeout "upstream_timeout" 504 "The AI provider did not answer in time.";
+    StorageFull "storage_full" 507 "The disk of the database is full; nothing was changed. Its operator has to free space.";
 }
 
 impl ErrorCode {

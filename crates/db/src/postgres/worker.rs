@@ -77,7 +77,7 @@ pub(super) struct Worker {
 enum Again {
     /// Another transaction was in the way.
     Collision(DbError),
-    /// The connection was lost, and COMMIT had not been sent.
+    /// The connection was lost or is of no use, and COMMIT had not been sent.
     Lost(DbError),
 }
 
@@ -182,7 +182,11 @@ impl Worker {
         connection: &mut PgConnection,
         job: &mut dyn Job,
     ) -> (Verdict, Option<DbError>, Option<i64>) {
-        let mut tx = Tx::postgres(connection, Instant::now() + self.settings.limit);
+        let mut tx = Tx::postgres(
+            connection,
+            Instant::now() + self.settings.limit,
+            self.settings.lane == Lane::Write,
+        );
         let verdict = job.attempt(&mut tx);
         (verdict, tx.fault().cloned(), tx.revision())
     }
@@ -220,7 +224,11 @@ impl Worker {
 /// Whether the closure has to run again, whatever it made of the error it saw.
 fn again(connection: &mut PgConnection, fault: Option<DbError>) -> Result<(), Again> {
     match fault {
-        Some(error) if connection.is_broken() => Err(Again::Lost(error)),
+        // A server that is up and takes no changes may have become a standby: a new connection
+        // finds the one that does.
+        Some(error) if connection.is_broken() || error.kind() == DbErrorKind::Unavailable => {
+            Err(Again::Lost(error))
+        }
         Some(error) if error.kind() == DbErrorKind::SerializationFailure => {
             Err(Again::Collision(error))
         }

@@ -277,7 +277,8 @@ pub(crate) fn translate(error: &rusqlite::Error) -> DbError {
         (_, ffi::SQLITE_CONSTRAINT_NOTNULL) => DbErrorKind::NotNull,
         (ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked, _) => DbErrorKind::Busy,
         (ErrorCode::ReadOnly, _) => DbErrorKind::ReadOnly,
-        (ErrorCode::DiskFull, _) => DbErrorKind::DiskFull,
+        // The index of the log could not grow: the first thing that a full disk refuses at a start.
+        (ErrorCode::DiskFull, _) | (_, ffi::SQLITE_IOERR_SHMSIZE) => DbErrorKind::DiskFull,
         (ErrorCode::OperationInterrupted, _) => return DbError::timeout(),
         (ErrorCode::CannotOpen | ErrorCode::SystemIoFailure, _) => DbErrorKind::Unavailable,
         _ => DbErrorKind::Engine,

@@ -2,6 +2,7 @@
 
 mod connection;
 mod copy;
+mod place;
 mod reader;
 mod writer;
 

@@ -79,7 +79,7 @@ impl Readers {
         connection.command("BEGIN")?;
         let deadline = connection.arm(limit);
         let (result, _verdict) =
-            run_closure(&mut closure, &mut Tx::sqlite(&connection.connection, deadline));
+            run_closure(&mut closure, &mut Tx::sqlite(&connection.connection, deadline, false));
         connection.disarm();
         // A connection that cannot end its transaction is not used again.
         if connection.command("COMMIT").is_ok() {

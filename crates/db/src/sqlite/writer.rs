@@ -3,13 +3,17 @@
 //! Whatever waits is taken as one batch into one transaction, each closure in a savepoint of its
 //! own, and made durable by one commit. Nobody is answered before that commit, so an answer means
 //! that the change is on disk. While a commit waits for the disk, the next batch gathers.
+//!
+//! After a fault of the disk the writer opens the file anew before it goes on: a connection that
+//! found a read-only disk, say, stays read-only after the disk is not.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::connection::Guarded;
+use super::place::{Missing, Place};
 use crate::error::{DbError, DbErrorKind};
 use crate::job::{Job, Queue, Verdict};
 use crate::options::DbOptions;
@@ -23,8 +27,12 @@ pub(super) fn start(
     queue: Arc<Queue>,
     notifier: Arc<Notifier>,
 ) -> Result<JoinHandle<()>, DbError> {
-    let writer = Writer {
+    let mut writer = Writer {
         connection: Guarded::writer(path, options.connect_timeout)?,
+        path: path.to_owned(),
+        place: Place::of(path),
+        busy_timeout: options.connect_timeout,
+        is_suspect: false,
         notifier,
         limit: options.closure_limit,
         replay: options.replay_writes,
@@ -44,6 +52,11 @@ pub(super) fn start(
 
 struct Writer {
     connection: Guarded,
+    path: PathBuf,
+    place: Place,
+    busy_timeout: Duration,
+    /// The disk failed under the connection, or its files were not in place: look before going on.
+    is_suspect: bool,
     notifier: Arc<Notifier>,
     limit: Duration,
     replay: bool,
@@ -57,17 +70,23 @@ enum Lost {
     At(usize),
     /// A command of the batch itself, COMMIT above all, failed.
     Failed(DbError),
+    /// The commit succeeded in files that are not where the next start looks for them.
+    Misplaced(DbError),
 }
 
 impl Writer {
-    fn serve(&self, mut jobs: Vec<Box<dyn Job>>) {
+    fn serve(&mut self, mut jobs: Vec<Box<dyn Job>>) {
         jobs.retain(|job| !job.abandoned());
         if jobs.is_empty() {
             return;
         }
-        match self.transact(&mut jobs) {
+        let done = match self.look() {
+            Ok(()) => self.transact(&mut jobs),
+            Err(error) => Err(Lost::NotBegun(error)),
+        };
+        match done {
             Ok(()) => jobs.into_iter().for_each(Job::answer),
-            Err(Lost::NotBegun(error)) => fail_all(jobs, &error),
+            Err(Lost::NotBegun(error) | Lost::Misplaced(error)) => fail_all(jobs, &error),
             Err(Lost::Failed(error)) if jobs.len() == 1 => fail_all(jobs, &error),
             // The closure under which the engine gave up has its error. The others did nothing
             // wrong: their changes are gone, so each is run again, alone.
@@ -83,10 +102,27 @@ impl Writer {
         }
     }
 
+    /// After a fault: are the files in place, and does a new connection work?
+    fn look(&mut self) -> Result<(), DbError> {
+        if !self.is_suspect {
+            return Ok(());
+        }
+        self.place.check().map_err(|missing| self.place.error(missing))?;
+        // Opened before the old one is closed: closing the last connection would remove the log.
+        let connection = Guarded::writer(&self.path, self.busy_timeout)?;
+        self.connection = connection;
+        self.is_suspect = false;
+        Ok(())
+    }
+
     /// Runs all jobs in one transaction and commits it.
-    fn transact(&self, jobs: &mut [Box<dyn Job>]) -> Result<(), Lost> {
+    fn transact(&mut self, jobs: &mut [Box<dyn Job>]) -> Result<(), Lost> {
         self.connection.disarm();
-        self.connection.command("BEGIN IMMEDIATE").map_err(Lost::NotBegun)?;
+        self.connection.command("BEGIN IMMEDIATE").map_err(|error| {
+            let error = error.of_a_writer();
+            self.suspect(&error);
+            Lost::NotBegun(error)
+        })?;
         let alone = jobs.len() == 1 && !self.replay;
         let mut revision = None;
         let mut changed = false;
@@ -99,6 +135,7 @@ impl Writer {
             // A full disk, an I/O error or an interrupted change can end the whole transaction and
             // not just the savepoint.
             if self.connection.connection.is_autocommit() {
+                self.is_suspect = true;
                 return Err(Lost::At(index));
             }
             let (verdict, made) = outcome.map_err(|error| self.abort(error))?;
@@ -110,6 +147,7 @@ impl Writer {
         self.connection.disarm();
         if changed {
             self.connection.command("COMMIT").map_err(|error| self.abort(unknown(error)))?;
+            self.place.check().map_err(|missing| self.misplaced(missing))?;
         } else {
             self.connection.command("ROLLBACK").map_err(|error| self.abort(error))?;
         }
@@ -119,7 +157,7 @@ impl Writer {
         Ok(())
     }
 
-    fn in_savepoint(&self, job: &mut dyn Job) -> Result<(Verdict, Option<i64>), DbError> {
+    fn in_savepoint(&mut self, job: &mut dyn Job) -> Result<(Verdict, Option<i64>), DbError> {
         self.connection.command("SAVEPOINT closure")?;
         let mut outcome = self.attempt(job);
         if self.replay && outcome.0 != Verdict::Panicked {
@@ -135,15 +173,42 @@ impl Writer {
         Ok(outcome)
     }
 
-    fn attempt(&self, job: &mut dyn Job) -> (Verdict, Option<i64>) {
+    fn attempt(&mut self, job: &mut dyn Job) -> (Verdict, Option<i64>) {
         let deadline = self.connection.arm(self.limit);
-        let mut tx = Tx::sqlite(&self.connection.connection, deadline);
+        let mut tx = Tx::sqlite(&self.connection.connection, deadline, true);
         let verdict = job.attempt(&mut tx);
-        (verdict, tx.revision())
+        let (revision, fault) = (tx.revision(), tx.fault().cloned());
+        if let Some(fault) = fault {
+            self.suspect(&fault);
+        }
+        (verdict, revision)
+    }
+
+    /// What the callers of a commit are told whose files are not in place.
+    fn misplaced(&mut self, missing: Missing) -> Lost {
+        self.is_suspect = true;
+        let error = self.place.error(missing);
+        tracing::error!(%error, "the database is not where it was");
+        // Whoever was answered before has changes in the log that only this process can see now.
+        if missing == Missing::Log
+            && self.place.is_file_in_place()
+            && let Err(error) = self.connection.command("PRAGMA wal_checkpoint(PASSIVE)")
+        {
+            tracing::error!(%error, "the log could not be saved into the database");
+        }
+        Lost::Misplaced(DbError::new(DbErrorKind::CommitUnknown, error.to_string()))
+    }
+
+    /// Notes an error after which the connection may be of no use.
+    fn suspect(&mut self, error: &DbError) {
+        self.is_suspect |=
+            matches!(error.kind(), DbErrorKind::Unavailable | DbErrorKind::CommitUnknown);
     }
 
     /// Ends what is left of a transaction after one of the batch's own commands failed.
-    fn abort(&self, error: DbError) -> Lost {
+    fn abort(&mut self, error: DbError) -> Lost {
+        let error = error.of_a_writer();
+        self.suspect(&error);
         self.connection.disarm();
         if !self.connection.connection.is_autocommit()
             && let Err(second) = self.connection.command("ROLLBACK")

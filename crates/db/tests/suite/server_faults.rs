@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use downcity_db::testing::TestDatabase;
-use downcity_db::{Db, DbError, DbErrorKind, DbOptions, DbUrl, Engine, Sql};
+use downcity_db::{Db, DbError, DbErrorKind, DbOptions, DbUrl, Engine, Sql, sql};
 
 use crate::common::{Fixture, insert, open, stored};
 
@@ -149,6 +149,65 @@ async fn a_database_that_was_away_is_found_again() {
     };
     tokio::time::timeout(Duration::from_secs(10), back).await.unwrap();
     assert_eq!(stored(&fixture.db, "b").await, Some(1));
+}
+
+/// As after a failover: the connection is good, and its server takes no changes any more.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_takes_no_changes_is_unavailable_until_it_does() {
+    let fixture = open(Engine::Postgres).await;
+    let read_only = |command: &str| {
+        fixture
+            .database
+            .execute(&format!(
+                "BEGIN READ WRITE;
+                 DO $$ BEGIN
+                     EXECUTE format('ALTER DATABASE %I {command}', current_database());
+                 END $$;
+                 COMMIT;
+                 SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                 WHERE '{command}' LIKE 'SET %' AND datname = current_database()
+                   AND pid <> pg_backend_pid()"
+            ))
+            .unwrap();
+    };
+    fixture.db.write(|tx| insert(tx, "a", 1)).await.unwrap();
+    read_only("SET default_transaction_read_only = on");
+    let refused = fixture.db.write(|tx| insert(tx, "b", 1)).await.unwrap_err();
+    assert_eq!(refused.kind(), DbErrorKind::Unavailable, "{refused}");
+    assert_eq!(stored(&fixture.db, "a").await, Some(1), "reads go on");
+    read_only("RESET default_transaction_read_only");
+    fixture.db.write(|tx| insert(tx, "b", 1)).await.unwrap();
+    assert_eq!(stored(&fixture.db, "b").await, Some(1));
+}
+
+/// Two transactions that wait for each other: the server ends one, which is run again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deadlock_is_run_again() {
+    let fixture = open(Engine::Postgres).await;
+    fixture.db.write(|tx| insert(tx, "a", 0).and_then(|()| insert(tx, "b", 0))).await.unwrap();
+    let both_hold_one = Arc::new(std::sync::Barrier::new(2));
+    let (runs, count) = counter();
+    let crossed = |first: &'static str, second: &'static str| {
+        let (runs, barrier) = (Arc::clone(&runs), Arc::clone(&both_hold_one));
+        let mut is_first_run = true;
+        fixture.db.write(move |tx| {
+            runs.fetch_add(1, Ordering::Relaxed);
+            let add = sql!("UPDATE wallets SET balance = balance + 1 WHERE id = $1");
+            tx.execute(add, &[&first])?;
+            if std::mem::take(&mut is_first_run) {
+                barrier.wait();
+            }
+            tx.execute(add, &[&second])
+        })
+    };
+    let (one, other) = tokio::join!(crossed("a", "b"), crossed("b", "a"));
+    let both: Result<Vec<u64>, DbError> = [one, other].into_iter().collect();
+    assert_eq!(both.unwrap(), [1, 1]);
+    assert_eq!(count(), 3, "one of the two ran twice");
+    assert_eq!(
+        (stored(&fixture.db, "a").await, stored(&fixture.db, "b").await),
+        (Some(2), Some(2))
+    );
 }
 
 #[tokio::test]

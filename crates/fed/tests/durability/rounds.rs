@@ -9,6 +9,7 @@ use std::time::Duration;
 use downcity_db::Engine;
 
 use crate::check;
+use crate::faults::Fault;
 use crate::load::{Target, Writer};
 use crate::node::{Node, Place};
 use crate::random::Random;
@@ -102,7 +103,7 @@ impl<'a> Series<'a> {
             drop(target);
             if let Some(after) = cut {
                 self.answers += count(&counted, after);
-                self.place.cut_connections();
+                self.answers += trouble(self.place, &mut self.random, &counted);
             }
             self.answers += count(&counted, self.random.below(MOST_ANSWERS));
             // Not always right after an answer.
@@ -126,6 +127,19 @@ impl<'a> Series<'a> {
         self.starts.push(took);
         (node, address)
     }
+}
+
+/// What the database does to the node while the writers go on: lost connections, or a disk that fails
+/// for a while. Says how many answers came meanwhile.
+fn trouble(place: &Place, random: &mut Random, answers: &Receiver<()>) -> u64 {
+    let Some(disk) = &place.disk else {
+        place.cut_connections();
+        return 0;
+    };
+    disk.fail(Fault::any(random));
+    let meanwhile = count(answers, random.below(40));
+    disk.heal();
+    meanwhile
 }
 
 /// Waits for this many answers, or for the end of all writers, who then say what is wrong.

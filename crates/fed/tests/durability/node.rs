@@ -2,13 +2,15 @@
 
 use std::fs::File;
 use std::io::{BufRead as _, BufReader};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use downcity_db::Engine;
 use downcity_db::testing::TestDatabase;
 use tempfile::TempDir;
+
+use crate::faults::Disk;
 
 pub(crate) const ADMIN_KEY: &str = "admin_of_the_kill_test_0123456789";
 
@@ -17,13 +19,17 @@ pub(crate) struct Place {
     folder: TempDir,
     /// `None` for SQLite: the default file in the folder, with the master key beside it.
     postgres: Option<TestDatabase>,
+    /// `None` for PostgreSQL, whose disk is not ours.
+    pub(crate) disk: Option<Disk>,
 }
 
 impl Place {
     pub(crate) fn new(engine: Engine) -> Self {
         let postgres = (engine == Engine::Postgres)
             .then(|| TestDatabase::new(engine).unwrap_or_else(|why| panic!("{why}")));
-        Self { folder: TempDir::new().unwrap(), postgres }
+        let folder = TempDir::new().unwrap();
+        let disk = postgres.is_none().then(|| Disk::new(folder.path()));
+        Self { folder, postgres, disk }
     }
 
     /// Starts a node and does not wait for it.
@@ -42,19 +48,26 @@ impl Place {
                 .env("DOWNCITY_FEDERATION_DATABASE_URL", database.connection_string())
                 .env("DOWNCITY_FEDERATION_MASTER_KEY", "a passphrase of more than 32 characters");
         }
+        if let Some(disk) = &self.disk {
+            disk.prepare(&mut command);
+        }
         Node { child: command.spawn().unwrap(), started: Instant::now() }
     }
 
-    /// Ends the connections of the node in the middle of what they do. True where there are any.
-    pub(crate) fn cut_connections(&self) -> bool {
-        let Some(database) = &self.postgres else { return false };
+    /// The folder of the database, the master key and the log.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Ends the connections of the node to PostgreSQL in the middle of what they do.
+    pub(crate) fn cut_connections(&self) {
+        let Some(database) = &self.postgres else { return };
         database
             .execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
                  WHERE datname = current_database() AND pid <> pg_backend_pid()",
             )
             .unwrap();
-        true
     }
 
     /// Waits until the database has finished what a dead node left: until then an unanswered
@@ -99,6 +112,18 @@ impl Node {
         let last = out.lines().map_while(Result::ok).find(|line| line.contains("Try "))?;
         let address = last.split("http://").nth(1)?.strip_suffix("/health")?;
         Some((address.to_owned(), self.started.elapsed()))
+    }
+
+    /// A start that fails: its exit code.
+    pub(crate) fn exit_code(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+
+    /// Asks it to stop, and waits until it has.
+    pub(crate) fn stop(mut self) {
+        let id = self.child.id().to_string();
+        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        assert!(self.child.wait().unwrap().success());
     }
 
     /// `kill -9`, whatever it is doing.

@@ -24,7 +24,7 @@ pub(crate) struct Target {
     pub(crate) address: String,
     /// Set just before the node is killed: until then every call has an answer.
     pub(crate) dying: Arc<AtomicBool>,
-    /// Connections to the database are cut in this round: answers may be 503.
+    /// Connections or the disk fail in this round: answers may say so.
     pub(crate) may_fail: bool,
     /// Told of every answer.
     pub(crate) answers: Sender<()>,
@@ -332,9 +332,9 @@ impl Line<'_> {
         };
         // Nobody counts any more once the node is dying.
         let _ = self.target.answers.send(());
-        if reply.status == 503 && self.target.may_fail {
-            let code = reply.body["code"].as_str();
-            assert!(matches!(code, Some("unavailable" | "commit_unknown")), "{path}: {reply:?}");
+        if reply.status >= 500 && self.target.may_fail {
+            let known = ["unavailable", "commit_unknown", "storage_full"];
+            assert!(known.iter().any(|code| reply.body["code"] == *code), "{path}: {reply:?}");
             return Some(None);
         }
         assert!(reply.status < 500, "{path}: {reply:?}");

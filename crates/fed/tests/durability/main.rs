@@ -1,0 +1,29 @@
+//! What was answered survives: the death of the process at any moment, and faults of disk and
+//! database.
+//!
+//! `rounds`: `kill -9` at random moments of a mixed write load. What was answered is there after the
+//! next start, what was not answered happened whole or not at all, and a start takes two seconds at
+//! most. 50 rounds on each engine, 1,000 with `DOWNCITY_LONG_TESTS=1`. The random numbers follow from
+//! a seed that is printed; `DOWNCITY_TEST_SEED` sets it.
+//!
+//! `disk`: what callers are told while the disk is full or fails, and that the server recovers
+//! without a restart.
+
+#[cfg(test)]
+mod check;
+#[cfg(test)]
+mod disk;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod http;
+#[cfg(test)]
+mod load;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod node;
+#[cfg(test)]
+mod random;
+#[cfg(test)]
+mod rounds;
