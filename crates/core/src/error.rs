@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use downcity_db::{DbError, DbErrorKind};
 use downcity_types::{ErrorBody, ErrorCode, FieldError};
+use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 /// The result of everything that can fail with an answer for the caller.
@@ -196,7 +197,7 @@ impl std::error::Error for Error {
 }
 
 impl From<DbError> for Error {
-    /// Faults of the engine become 503 (try again) or 500; what a caller may mend, such as a
+    /// Faults of the engine become 503 (try again, with `Retry-After`) or 500; what a caller may mend, such as a
     /// duplicate id, is mapped by the store that knows its meaning.
     fn from(error: DbError) -> Self {
         let (code, message) = match error.kind() {
@@ -221,6 +222,10 @@ impl From<DbError> for Error {
             ),
             _ => (ErrorCode::Internal, "Something went wrong inside the Federation."),
         };
-        Self::new(code, message).with_source(error)
+        let answer = Self::new(code, message).with_source(error);
+        if answer.status() == StatusCode::SERVICE_UNAVAILABLE {
+            return answer.with_header(RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        answer
     }
 }

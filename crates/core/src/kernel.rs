@@ -104,6 +104,7 @@ impl Kernel {
             ids,
             jobs_wanted: tokio::sync::Notify::new(),
             tasks: Tasks::default(),
+            draining: tokio_util::sync::CancellationToken::new(),
             settings: options.settings,
             observer: options.observer,
         });

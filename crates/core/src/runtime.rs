@@ -6,8 +6,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use downcity_db::{Db, Tx};
-use downcity_types::{TokenAlgorithm, Ttl};
+use downcity_types::{Timestamp, TokenAlgorithm, Ttl};
 use http::HeaderMap;
+use tokio_util::sync::CancellationToken;
 
 use crate::snapshot::{Snapshot, State};
 use crate::{Clock, Error, Identity, Ids, Observer, Random, Registry, Result, Tasks};
@@ -66,6 +67,8 @@ pub struct Runtime {
     pub(crate) random: Arc<dyn Random>,
     pub(crate) ids: Ids,
     pub(crate) tasks: Tasks,
+    /// Cancelled when the node is about to stop.
+    pub(crate) draining: CancellationToken,
     pub(crate) settings: Settings,
     pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) request_ids: RequestIds,
@@ -112,6 +115,22 @@ impl Runtime {
     /// The tasks of this node.
     pub fn tasks(&self) -> &Tasks {
         &self.tasks
+    }
+
+    /// Whether the node has been told to stop: it still answers, and asks to be sent no more.
+    pub fn is_stopping(&self) -> bool {
+        self.draining.is_cancelled() || self.tasks.stopping().is_cancelled()
+    }
+
+    /// From here on `/readyz` says that the node is stopping. It goes on working.
+    pub fn drain(&self) {
+        self.draining.cancel();
+    }
+
+    /// Since when the database has not answered; `None` while it does.
+    pub fn unreachable_since(&self) -> Option<Timestamp> {
+        let away = self.db.unreachable_since()?.elapsed();
+        Some(self.clock.now().saturating_sub(away))
     }
 
     /// The settings of the kernel.

@@ -175,7 +175,7 @@ async fn read_snapshot(
     let vault = vault.clone();
     let shared = revocations.clone();
     let last_uses = last_uses.clone();
-    let read = db.scan(move |tx| {
+    let read = db.load(move |tx| {
         let revision =
             tx.query_one(sql!("SELECT value FROM db_revision WHERE id = 1"), &[])?.at(0)?;
         let mut env = crate::env::load(tx, &vault)?;

@@ -1,6 +1,7 @@
 //! The handle of an open database.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::{Duration, Instant};
 
 use tokio::sync::{oneshot, watch};
 use tokio::task::JoinHandle;
@@ -12,9 +13,12 @@ use crate::migrate::{self, MigrationSet};
 use crate::options::DbOptions;
 use crate::postgres::{Lane, Postgres};
 use crate::revision::{self, Notifier};
-use crate::sqlite::Sqlite;
+use crate::sqlite::{Readers, Sqlite};
 use crate::tx::Tx;
 use crate::url::Target;
+
+/// Distance between two attempts to reach a server that does not answer yet.
+const OPEN_PAUSE: Duration = Duration::from_millis(500);
 
 /// An open database. Clones share it; it ends when the last one is dropped, or at [`Db::close`].
 #[derive(Clone)]
@@ -52,6 +56,8 @@ impl Db {
     /// Opens a database and brings its schema up to date: this crate's own tables first, then
     /// `migrations` in their order. A SQLite file is created where there is none.
     ///
+    /// A PostgreSQL server that does not answer is tried again for [`DbOptions::open_patience`].
+    ///
     /// Must be called inside a tokio runtime: notices of change are followed by background tasks.
     ///
     /// # Errors
@@ -61,23 +67,7 @@ impl Db {
     pub async fn open(options: DbOptions, migrations: &[MigrationSet]) -> Result<Self, DbError> {
         let sets = migrate::all_sets(migrations)?;
         let notifier = Arc::new(Notifier::new());
-        let starting = {
-            let (options, notifier) = (options.clone(), Arc::clone(&notifier));
-            tokio::task::spawn_blocking(move || match options.url.target() {
-                Target::Sqlite(path) => {
-                    migrate::sqlite::run(path, &options, &sets)?;
-                    Sqlite::start(path, &options, notifier).map(Backend::Sqlite)
-                }
-                Target::Postgres(target) => {
-                    let features = migrate::postgres::run(target, &options, &sets)?;
-                    Postgres::start(target, &options, features, notifier)
-                        .map(|postgres| Backend::Postgres(Box::new(postgres)))
-                }
-            })
-        };
-        let backend = starting.await.map_err(|_ended| {
-            DbError::new(DbErrorKind::Unavailable, "opening the database was interrupted")
-        })??;
+        let backend = start_patiently(&options, sets, &notifier).await?;
         let shared = Arc::new(Shared { backend, notifier, tasks: Mutex::default() });
         let db = Self { shared };
         db.shared.notifier.publish(db.revision().await?);
@@ -145,18 +135,29 @@ impl Db {
         match &self.shared.backend {
             Backend::Sqlite(sqlite) => {
                 let turn = sqlite.readers.scan_turn().await?;
-                let readers = Arc::clone(&sqlite.readers);
-                let scan = tokio::task::spawn_blocking(move || {
-                    let _turn = turn;
-                    readers.scan(closure)
-                });
-                scan.await.unwrap_or_else(|_ended| {
-                    Err(DbError::new(DbErrorKind::Closed, "the runtime is shutting down").into())
-                })
+                on_own_thread(&sqlite.readers, closure, turn).await
             }
             Backend::Postgres(postgres) => {
                 let (job, answer) = pack(closure);
                 postgres.submit(Lane::Scan, job)?;
+                answered(answer, DbErrorKind::Unavailable).await
+            }
+        }
+    }
+
+    /// As [`Db::scan`], but never waits behind scans: for the state that a node serves from, which
+    /// must follow the database whatever else is asked of it. Such loads come one at a time.
+    pub async fn load<T, E, F>(&self, closure: F) -> Result<T, E>
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        match &self.shared.backend {
+            Backend::Sqlite(sqlite) => on_own_thread(&sqlite.readers, closure, ()).await,
+            Backend::Postgres(postgres) => {
+                let (job, answer) = pack(closure);
+                postgres.submit(Lane::Read, job)?;
                 answered(answer, DbErrorKind::Unavailable).await
             }
         }
@@ -184,6 +185,12 @@ impl Db {
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), DbError> {
         self.revision().await.map(drop)
+    }
+
+    /// Since when the database has not answered the regular looks at its revision; `None` while it
+    /// does.
+    pub fn unreachable_since(&self) -> Option<Instant> {
+        self.shared.notifier.unreachable_since()
     }
 
     /// Finishes what is queued, then ends threads, tasks and connections. Later calls give
@@ -216,6 +223,75 @@ impl Db {
         }
         self.shared.tasks.lock().unwrap_or_else(PoisonError::into_inner).extend(tasks);
     }
+}
+
+/// Starts the backend; waits for a server that does not answer yet as long as the options say.
+async fn start_patiently(
+    options: &DbOptions,
+    sets: Vec<MigrationSet>,
+    notifier: &Arc<Notifier>,
+) -> Result<Backend, DbError> {
+    let is_server = matches!(options.url.target(), Target::Postgres(_));
+    let began = Instant::now();
+    let mut told = false;
+    loop {
+        let (given, sets, notifier) = (options.clone(), sets.clone(), Arc::clone(notifier));
+        let starting = tokio::task::spawn_blocking(move || start(&given, &sets, notifier));
+        let started = starting.await.unwrap_or_else(|_ended| {
+            Err(DbError::new(DbErrorKind::Unavailable, "opening the database was interrupted"))
+        });
+        let patient = is_server && began.elapsed() < options.open_patience;
+        match started {
+            Err(error) if patient && error.kind() == DbErrorKind::Unavailable => {
+                if !std::mem::replace(&mut told, true) {
+                    let patience = options.open_patience.as_secs();
+                    tracing::warn!(%error, "no database yet; trying again for {patience} s");
+                }
+                tokio::time::sleep(OPEN_PAUSE).await;
+            }
+            outcome => return outcome,
+        }
+    }
+}
+
+/// Migrates and starts the backend. Blocks its thread.
+fn start(
+    options: &DbOptions,
+    sets: &[MigrationSet],
+    notifier: Arc<Notifier>,
+) -> Result<Backend, DbError> {
+    match options.url.target() {
+        Target::Sqlite(path) => {
+            migrate::sqlite::run(path, options, sets)?;
+            Sqlite::start(path, options, notifier).map(Backend::Sqlite)
+        }
+        Target::Postgres(target) => {
+            let features = migrate::postgres::run(target, options, sets)?;
+            Postgres::start(target, options, features, notifier)
+                .map(|postgres| Backend::Postgres(Box::new(postgres)))
+        }
+    }
+}
+
+/// Runs a scan of SQLite on a thread that may block, and keeps `turn` until it has ended.
+async fn on_own_thread<T, E, F>(
+    readers: &Arc<Readers>,
+    closure: F,
+    turn: impl Send + 'static,
+) -> Result<T, E>
+where
+    F: FnMut(&mut Tx<'_>) -> Result<T, E> + Send + 'static,
+    T: Send + 'static,
+    E: From<DbError> + Send + 'static,
+{
+    let readers = Arc::clone(readers);
+    let scan = tokio::task::spawn_blocking(move || {
+        let _turn = turn;
+        readers.scan(closure)
+    });
+    scan.await.unwrap_or_else(|_ended| {
+        Err(DbError::new(DbErrorKind::Closed, "the runtime is shutting down").into())
+    })
 }
 
 async fn answered<T, E: From<DbError>>(

@@ -74,6 +74,10 @@ impl DbError {
         Self::new(DbErrorKind::Closed, "the database handle is closed")
     }
 
+    pub(crate) fn busy() -> Self {
+        Self::new(DbErrorKind::Busy, "too many transactions are waiting for the database")
+    }
+
     pub(crate) fn timeout() -> Self {
         Self::new(DbErrorKind::Timeout, "the transaction took longer than its time limit")
     }

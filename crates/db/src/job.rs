@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 
@@ -108,18 +109,25 @@ pub(crate) struct Queue {
     state: Mutex<QueueState>,
     arrived: Condvar,
     limit: usize,
+    /// How long a job may wait.
+    patience: Duration,
 }
 
 #[derive(Default)]
 struct QueueState {
-    waiting: VecDeque<Box<dyn Job>>,
+    waiting: VecDeque<Waiting>,
     idle_threads: usize,
     closed: bool,
 }
 
+struct Waiting {
+    since: Instant,
+    job: Box<dyn Job>,
+}
+
 impl Queue {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { state: Mutex::default(), arrived: Condvar::new(), limit }
+    pub(crate) fn new(limit: usize, patience: Duration) -> Self {
+        Self { state: Mutex::default(), arrived: Condvar::new(), limit, patience }
     }
 
     /// Adds a job at the end.
@@ -129,12 +137,9 @@ impl Queue {
             return Err(DbError::closed());
         }
         if state.waiting.len() >= self.limit {
-            return Err(DbError::new(
-                DbErrorKind::Busy,
-                "too many transactions are waiting for the database",
-            ));
+            return Err(DbError::busy());
         }
-        state.waiting.push_back(job);
+        state.waiting.push_back(Waiting { since: Instant::now(), job });
         // Waking costs a system call: busy threads look at the queue by themselves.
         let wake = state.idle_threads > 0;
         drop(state);
@@ -145,7 +150,29 @@ impl Queue {
     }
 
     /// Waits for jobs and takes up to `most` of them. `None` once the queue is closed and empty.
+    ///
+    /// Jobs that have waited too long are refused on the way: their callers have better things to
+    /// do, and those behind them still have a chance.
     pub(crate) fn pop(&self, most: usize) -> Option<Vec<Box<dyn Job>>> {
+        loop {
+            let taken = self.take(most)?;
+            let now = Instant::now();
+            let mut jobs = Vec::with_capacity(taken.len());
+            for Waiting { since, mut job } in taken {
+                if now.saturating_duration_since(since) > self.patience {
+                    job.fail(DbError::busy());
+                    job.answer();
+                } else {
+                    jobs.push(job);
+                }
+            }
+            if !jobs.is_empty() {
+                return Some(jobs);
+            }
+        }
+    }
+
+    fn take(&self, most: usize) -> Option<Vec<Waiting>> {
         let mut state = self.lock();
         loop {
             if !state.waiting.is_empty() {

@@ -23,6 +23,8 @@
 //!   network or another task. It may run several times, so it has no effect outside its [`Tx`].
 //! - [`Db::write`] answers after the commit is durable. On PostgreSQL an answer that was lost after
 //!   COMMIT was sent is `CommitUnknown`, never a silent retry.
+//! - Nothing waits for ever: connecting, signing in, statements, commits and turns in a queue have
+//!   time limits on this side too, so that a server that has fallen silent is an error.
 //! - [`Db::read`] and [`Db::scan`] see committed data only, one state per closure; the engine
 //!   itself refuses writes there.
 //! - Errors have the same [`DbErrorKind`] on both engines, and their text holds no parameter and no

@@ -25,9 +25,14 @@ pub struct DbOptions {
     pub closure_limit: Duration,
     /// Longest run of a scan closure; default 30 s.
     pub scan_limit: Duration,
-    /// How long to wait for a PostgreSQL connection to be made, and for a SQLite lock that another
-    /// process holds; default 3 s.
+    /// How long to wait for a PostgreSQL connection to be made, signing in included, and for a
+    /// SQLite lock that another process holds; default 3 s.
     pub connect_timeout: Duration,
+    /// How long [`Db::open`](crate::Db::open) goes on trying to reach a PostgreSQL server that does
+    /// not answer yet; default: it tries once.
+    pub open_patience: Duration,
+    /// How long a closure may wait for its turn before it is refused as `Busy`; default 10 s.
+    pub queue_wait: Duration,
     /// Distance between two looks at the revision; default 500 ms.
     pub poll_interval: Duration,
     /// Closures that may wait per queue before further ones are refused as `Busy`; default 16,384.
@@ -50,6 +55,8 @@ impl DbOptions {
             closure_limit: Duration::from_secs(5),
             scan_limit: Duration::from_secs(30),
             connect_timeout: Duration::from_secs(3),
+            open_patience: Duration::ZERO,
+            queue_wait: Duration::from_secs(10),
             poll_interval: Duration::from_millis(500),
             queue_limit: 16_384,
             batch_limit: 256,

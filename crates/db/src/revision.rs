@@ -1,6 +1,7 @@
 //! The revision: a counter in the database that tells every node when shared state has changed.
 
-use std::time::Duration;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -30,11 +31,12 @@ pub(crate) fn bump_statement(notifies: bool) -> &'static Sql {
 /// The newest revision that this node has heard of. It never goes back.
 pub(crate) struct Notifier {
     sender: watch::Sender<i64>,
+    unreachable_since: Mutex<Option<Instant>>,
 }
 
 impl Notifier {
     pub(crate) fn new() -> Self {
-        Self { sender: watch::Sender::new(0) }
+        Self { sender: watch::Sender::new(0), unreachable_since: Mutex::default() }
     }
 
     pub(crate) fn publish(&self, revision: i64) {
@@ -49,32 +51,44 @@ impl Notifier {
         self.sender.subscribe()
     }
 
-    pub(crate) fn is_watched(&self) -> bool {
-        self.sender.receiver_count() > 0
+    pub(crate) fn unreachable_since(&self) -> Option<Instant> {
+        *self.reach()
+    }
+
+    /// Takes in what came of a look at the revision that began at `began`.
+    fn looked(&self, began: Instant, found: Result<i64, DbError>) {
+        let mut since = self.reach();
+        match found {
+            Ok(revision) => {
+                if let Some(since) = since.take() {
+                    let seconds = since.elapsed().as_secs();
+                    tracing::info!("the database answers again, after {seconds} s");
+                }
+                self.publish(revision);
+            }
+            Err(error) => {
+                if since.is_none() {
+                    *since = Some(began);
+                    tracing::warn!(%error, "the database does not answer; trying again until it does");
+                }
+            }
+        }
+    }
+
+    fn reach(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.unreachable_since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Looks at the revision in the database every `interval`, for as long as the handle lives. This
 /// is what makes nodes agree where there are no change notices.
 pub(crate) async fn poll(db: crate::db::WeakDb, interval: Duration) {
-    let mut failing = false;
     loop {
         tokio::time::sleep(interval).await;
         let Some(db) = db.upgrade() else { return };
-        if !db.notifier().is_watched() {
-            continue;
-        }
-        match db.revision().await {
-            Ok(revision) => {
-                failing = false;
-                db.notifier().publish(revision);
-            }
-            Err(error) if !failing => {
-                failing = true;
-                tracing::warn!(%error, "the revision cannot be read; trying again until it can");
-            }
-            Err(_same_trouble) => {}
-        }
+        let began = Instant::now();
+        let found = db.revision().await;
+        db.notifier().looked(began, found);
     }
 }
 

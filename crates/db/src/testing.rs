@@ -1,16 +1,23 @@
 //! Throw-away databases for tests.
 
+mod proxy;
+
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::postgres::{connect, connector};
+use crate::postgres::{Ended, Session, connector};
 use crate::url::Target;
 use crate::{DbError, DbUrl, Engine};
 
+pub use proxy::Proxy;
+
 /// Environment variable with the URL of a PostgreSQL server on which the user may create databases.
 pub const POSTGRES_VARIABLE: &str = "DOWNCITY_TEST_POSTGRES";
+
+/// For one administrative command.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 const SQLITE_FILE: &str = "test.sqlite";
 
@@ -105,9 +112,9 @@ fn administer(url: &DbUrl, commands: Vec<String>) -> Result<(), String> {
         return Err(format!("{POSTGRES_VARIABLE} must be a postgres:// URL"));
     };
     let work = move || -> Result<(), DbError> {
-        let mut client = connect(&target, &connector(&target)?, Duration::from_secs(10))?;
+        let mut session = Session::connect(&target, &connector(&target)?, PATIENCE)?;
         for command in commands {
-            client.batch_execute(&command).map_err(|error| crate::postgres::translate(&error))?;
+            session.command(PATIENCE, &command).map_err(Ended::into_db_error)?;
         }
         Ok(())
     };

@@ -22,7 +22,7 @@ use crate::error::{DbError, DbErrorKind};
 /// Neither `Display` nor `Debug` shows a password.
 #[derive(Clone)]
 pub struct DbUrl {
-    target: Target,
+    pub(crate) target: Target,
 }
 
 #[derive(Clone)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use downcity_types::{ErrorCode, Health, Items, ServiceInfo, ServiceRef};
 use http::HeaderValue;
-use http::header::CACHE_CONTROL;
+use http::header::{CACHE_CONTROL, RETRY_AFTER};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -65,8 +65,9 @@ impl Service for SystemService {
         s.get("/readyz", PUBLIC, &self, Self::readyz)
             .summary("Say whether the server can take calls, for readiness probes.")
             .description(
-                "Answers 503 while the database does not answer or the server is stopping; \
-                 `details` lists the problems.",
+                "Answers 503 while the database does not answer (`details` has the path `database` \
+                 and since when) or the server is stopping (path `server`). A server without its \
+                 database still answers what it can from memory.",
             );
         s.get("/openapi.json", PUBLIC, &self, Self::openapi)
             .produces("application/json")
@@ -121,25 +122,26 @@ impl SystemService {
 
     async fn readyz(self: Arc<Self>, cx: Cx, _: NoInput) -> Result<Alive> {
         let runtime = cx.runtime();
-        let stopping = runtime.tasks().stopping().is_cancelled();
+        let stopping = runtime.is_stopping();
         let database = match tokio::time::timeout(READY_PATIENCE, runtime.db().ping()).await {
             Ok(Ok(())) => None,
-            Ok(Err(error)) => Some(("does not answer", Some(error))),
-            Err(_) => Some(("does not answer in time", None)),
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_elapsed) => Some("it does not answer in time".to_owned()),
         };
         if !stopping && database.is_none() {
             return Ok(Alive { ok: true });
         }
         let code = if stopping { ErrorCode::ShuttingDown } else { ErrorCode::Unavailable };
-        let mut error = Error::new(code, "The server is not ready to take calls.");
+        let mut error = Error::new(code, "The server is not ready to take calls.")
+            .with_header(RETRY_AFTER, HeaderValue::from_static("1"));
         if stopping {
             error = error.with_field("server", "is stopping");
         }
-        if let Some((problem, source)) = database {
-            error = error.with_field("database", problem);
-            if let Some(source) = source {
-                error = error.with_source(source);
-            }
+        if let Some(reason) = database {
+            let since = runtime.unreachable_since().unwrap_or_else(|| runtime.clock().now());
+            error = error
+                .with_field("database", format!("unreachable since {since}"))
+                .with_source(reason);
         }
         Err(error)
     }

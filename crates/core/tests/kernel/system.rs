@@ -46,7 +46,7 @@ both_engines! {
         app.runtime().db().close().await;
         app.guest().get("/livez").await.expect(200);
         let problems = app.guest().get("/readyz").await.expect_error(503, "unavailable");
-        assert_eq!(problems["details"], json!([{"path": "database", "message": "does not answer"}]));
+        assert_eq!(problems["details"], json!([{"path": "database", "message": "unreachable since 2026-01-02T03:04:05.678Z"}]));
     }
 
     async fn a_stopping_node_is_not_ready(app: TestApp) {

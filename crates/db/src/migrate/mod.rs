@@ -160,9 +160,13 @@ impl MigrationSet {
         Ok(runner)
     }
 
+    fn place(&self) -> String {
+        format!("migrating service {:?}", self.service)
+    }
+
     /// What an error of the migration runner means.
     fn failed(&self, error: &refinery::Error) -> DbError {
-        let place = format!("migrating service {:?}", self.service);
+        let place = self.place();
         match error.kind() {
             Kind::DivergentVersion(applied, known) => DbError::new(
                 DbErrorKind::SchemaDivergent,
@@ -189,7 +193,7 @@ fn driver_error(error: &refinery::Error) -> Option<DbError> {
         if let Some(error) = error.downcast_ref::<rusqlite::Error>() {
             return Some(crate::sqlite::translate(error));
         }
-        if let Some(error) = error.downcast_ref::<::postgres::Error>() {
+        if let Some(error) = error.downcast_ref::<tokio_postgres::Error>() {
             return Some(crate::postgres::translate(error));
         }
         cause = error.source();

@@ -1,19 +1,25 @@
 //! Migrating a PostgreSQL database, one node at a time.
 
-use postgres::Client;
-use postgres::error::SqlState;
+use std::time::Duration;
+
+use tokio_postgres::Error;
+use tokio_postgres::error::SqlState;
 
 use super::{Found, MigrationSet, refuse_newer};
 use crate::Engine;
 use crate::error::{DbError, DbErrorKind};
 use crate::options::DbOptions;
-use crate::postgres::{Features, connect, connector, translate};
+use crate::postgres::{Ended, Features, Session, connector, translate};
 use crate::url::PostgresTarget;
 
 /// Key of the advisory lock under which nodes migrate ("downcity" in ASCII).
 const LOCK_KEY: i64 = 0x646f_776e_6369_7479;
-/// How long a node waits for another one that is migrating, in ms.
-const LOCK_WAIT_MS: u32 = 120_000;
+/// How long a node waits for another one that is migrating.
+const LOCK_WAIT: Duration = Duration::from_secs(120);
+/// How long one look at the database may take.
+const LOOK: Duration = Duration::from_secs(10);
+/// How long the pending steps of one service may take: large tables take their time.
+const APPLY: Duration = Duration::from_secs(24 * 3600);
 
 /// Applies what is pending, and finds out what the server can do.
 pub(crate) fn run(
@@ -21,47 +27,73 @@ pub(crate) fn run(
     options: &DbOptions,
     sets: &[MigrationSet],
 ) -> Result<Features, DbError> {
-    let mut client = connect(target, &connector(target)?, options.connect_timeout)?;
-    lock(&mut client)?;
+    let mut session = Session::connect(target, &connector(target)?, options.connect_timeout)?;
+    lock(&mut session)?;
     let found = sets
         .iter()
-        .map(|set| Ok(Found { set: *set, version: version(&mut client, set)? }))
+        .map(|set| Ok(Found { set: *set, version: version(&mut session, set)? }))
         .collect::<Result<Vec<_>, DbError>>()?;
     refuse_newer(&found)?;
     for Found { set, version } in &found {
-        set.runner(Engine::Postgres)?.run(&mut client).map_err(|error| set.failed(&error))?;
+        apply(&mut session, set)?;
         if set.known() > *version {
             tracing::info!(service = set.service, version = set.known(), "schema migrated");
         }
     }
     // The lock ends with this connection.
-    Ok(Features { notify: has_notify(&mut client) })
+    Ok(Features { notify: has_notify(&mut session) })
 }
 
-fn lock(client: &mut Client) -> Result<(), DbError> {
-    let wait = format!(
-        "SET statement_timeout = {LOCK_WAIT_MS}; SELECT pg_advisory_lock({LOCK_KEY}); SET statement_timeout = 0"
-    );
-    match client.batch_execute(&wait) {
+fn apply(session: &mut Session, set: &MigrationSet) -> Result<(), DbError> {
+    let runner = set.runner(Engine::Postgres)?;
+    let applied = session.run(APPLY, async |client| runner.run_async(client).await.map(drop));
+    applied.map_err(|ended| match ended {
+        Ended::Failed(error) => set.failed(&error),
+        Ended::Lost(error) => translate(&error).within(&set.place()),
+        Ended::Silent => DbError::timeout().within(&set.place()),
+    })
+}
+
+/// Takes the lock; says so in the log when another node has it.
+fn lock(session: &mut Session) -> Result<(), DbError> {
+    let tried = session.run(LOOK, async |client| {
+        let row = client.query_one("SELECT pg_try_advisory_lock($1)", &[&LOCK_KEY]).await?;
+        row.try_get::<_, bool>(0)
+    });
+    let taken = match tried {
+        Ok(true) => return Ok(()),
+        Ok(false) => {
+            tracing::info!("another node is migrating the database; waiting for it");
+            let wait = LOCK_WAIT.as_millis();
+            let command = format!(
+                "SET statement_timeout = {wait}; SELECT pg_advisory_lock({LOCK_KEY}); SET statement_timeout = 0"
+            );
+            session.command(LOCK_WAIT + LOOK, &command)
+        }
+        Err(error) => Err(error),
+    };
+    match taken {
         Ok(()) => Ok(()),
-        Err(error) if error.code() == Some(&SqlState::QUERY_CANCELED) => Err(DbError::new(
-            DbErrorKind::Timeout,
-            "another node has been migrating the database for two minutes; look at its log",
-        )),
+        Err(Ended::Failed(error)) if error.code() == Some(&SqlState::QUERY_CANCELED) => {
+            Err(DbError::new(
+                DbErrorKind::Timeout,
+                "another node has been migrating the database for two minutes; look at its log",
+            ))
+        }
         // Engines of the same protocol without advisory locks: start the first node alone there.
-        Err(error) if lacks(&error) => {
+        Err(Ended::Failed(error)) if lacks(&error) => {
             tracing::warn!(
                 "the database has no advisory locks: do not start nodes together when migrating"
             );
-            client.batch_execute("SET statement_timeout = 0").map_err(|error| translate(&error))
+            Ok(())
         }
-        Err(error) => Err(translate(&error).within("waiting to migrate")),
+        Err(ended) => Err(ended.into_db_error().within("waiting to migrate")),
     }
 }
 
-fn version(client: &mut Client, set: &MigrationSet) -> Result<u32, DbError> {
+fn version(session: &mut Session, set: &MigrationSet) -> Result<u32, DbError> {
     let text = format!("SELECT COALESCE(MAX(version), 0) FROM {}", set.history_table());
-    match client.query_one(&text, &[]) {
+    match session.run(LOOK, async |client| client.query_one(&text, &[]).await) {
         Ok(row) => row
             .try_get::<_, i32>(0)
             .ok()
@@ -72,17 +104,18 @@ fn version(client: &mut Client, set: &MigrationSet) -> Result<u32, DbError> {
                     format!("the history of service {:?} cannot be read", set.service),
                 )
             }),
-        Err(error) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(0),
-        Err(error) => Err(translate(&error).within("reading the schema's version")),
+        Err(Ended::Failed(error)) if error.code() == Some(&SqlState::UNDEFINED_TABLE) => Ok(0),
+        Err(ended) => Err(ended.into_db_error().within("reading the schema's version")),
     }
 }
 
-fn has_notify(client: &mut Client) -> bool {
-    client
-        .query_one("SELECT EXISTS (SELECT 1 FROM pg_proc WHERE proname = 'pg_notify')", &[])
+fn has_notify(session: &mut Session) -> bool {
+    let text = "SELECT EXISTS (SELECT 1 FROM pg_proc WHERE proname = 'pg_notify')";
+    session
+        .run(LOOK, async |client| client.query_one(text, &[]).await)
         .is_ok_and(|row| row.try_get(0).unwrap_or(false))
 }
 
-fn lacks(error: &postgres::Error) -> bool {
+fn lacks(error: &Error) -> bool {
     matches!(error.code(), Some(&SqlState::UNDEFINED_FUNCTION | &SqlState::FEATURE_NOT_SUPPORTED))
 }

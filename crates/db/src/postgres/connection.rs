@@ -5,49 +5,34 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::BytesMut;
-use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
-use postgres::{Client, NoTls, Statement};
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::{Column, Error, Statement};
 
-use super::error::{ends_connection, translate};
-use super::{Connector, Features};
+use super::Features;
+use super::error::ends_connection;
+use super::session::{Ended, Session};
 use crate::Engine;
 use crate::error::{DbError, DbErrorKind};
 use crate::row::Row;
 use crate::sql::{Columns, Sql};
-use crate::url::PostgresTarget;
 use crate::value::{Param, Value, ValueType};
 
-/// Connects. Must be called on a thread that may block.
-pub(crate) fn connect(
-    target: &PostgresTarget,
-    connector: &Connector,
-    timeout: Duration,
-) -> Result<Client, DbError> {
-    let mut config = postgres::Config::from(target.config.clone());
-    config.connect_timeout(timeout);
-    // A peer that vanished without a word is noticed within this time.
-    config.tcp_user_timeout(Duration::from_secs(15));
-    config.keepalives_idle(Duration::from_secs(30));
-    let client = match connector {
-        Connector::Plain => config.connect(NoTls),
-        Connector::Tls(tls) => config.connect(tls.clone()),
-    };
-    // Whatever the reason: there is no connection.
-    client.map_err(|error| {
-        DbError::new(
-            DbErrorKind::Unavailable,
-            format!("connecting to the database: {}", translate(&error)),
-        )
-    })
-}
+/// How long past the server's own time limit its word is waited for.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// How long a kept connection may take to show that it is still one.
+const CHECK: Duration = Duration::from_secs(1);
 
 /// A connection of a worker.
 pub(crate) struct PgConnection {
-    client: Client,
+    session: Session,
     statements: HashMap<usize, Prepared>,
     features: Features,
+    /// How long one exchange with the server may take.
+    patience: Duration,
     in_transaction: bool,
     broken: bool,
+    silent: bool,
 }
 
 #[derive(Clone)]
@@ -57,8 +42,23 @@ struct Prepared {
 }
 
 impl PgConnection {
-    pub(super) fn new(client: Client, features: Features) -> Self {
-        Self { client, statements: HashMap::new(), features, in_transaction: false, broken: false }
+    /// Makes a connection ready for work whose statements the server ends after `limit`.
+    pub(super) fn new(
+        session: Session,
+        features: Features,
+        limit: Duration,
+    ) -> Result<Self, DbError> {
+        let mut connection = Self {
+            session,
+            statements: HashMap::new(),
+            features,
+            patience: limit.saturating_add(GRACE),
+            in_transaction: false,
+            broken: false,
+            silent: false,
+        };
+        connection.command(&format!("SET statement_timeout = {}", limit.as_millis()))?;
+        Ok(connection)
     }
 
     /// Whether a commit can carry a notice.
@@ -68,7 +68,18 @@ impl PgConnection {
 
     /// True once the connection is of no use any more.
     pub(super) fn is_broken(&self) -> bool {
-        self.broken || self.client.is_closed()
+        self.broken || self.session.is_ended()
+    }
+
+    /// True if the connection was given up because the server said nothing.
+    pub(super) fn fell_silent(&self) -> bool {
+        self.silent
+    }
+
+    /// Finds out whether a connection that was kept is still one.
+    pub(super) fn answers(&mut self) -> bool {
+        let answer = self.session.command(CHECK, "");
+        answer.map_err(|ended| self.noted(ended)).is_ok()
     }
 
     /// Begins a transaction by the given command.
@@ -97,8 +108,8 @@ impl PgConnection {
 
     /// Runs commands that give no rows.
     pub(super) fn command(&mut self, text: &str) -> Result<(), DbError> {
-        let done = self.client.batch_execute(text);
-        done.map_err(|error| self.noted(&error))
+        let done = self.session.command(self.patience, text);
+        done.map_err(|ended| self.noted(ended))
     }
 
     pub(crate) fn query(
@@ -107,9 +118,12 @@ impl PgConnection {
         params: &[Param<'_>],
     ) -> Result<Vec<Row>, DbError> {
         let prepared = self.prepared(sql, params)?;
-        let found = self.client.query(&prepared.statement, &as_arguments(params));
+        let arguments = as_arguments(params);
+        let found = self
+            .session
+            .run(self.patience, async |client| client.query(&prepared.statement, &arguments).await);
         found
-            .map_err(|error| self.noted(&error))?
+            .map_err(|ended| self.noted(ended))?
             .iter()
             .map(|row| decoded(row, &prepared.columns))
             .collect()
@@ -121,8 +135,11 @@ impl PgConnection {
         params: &[Param<'_>],
     ) -> Result<u64, DbError> {
         let prepared = self.prepared(sql, params)?;
-        let changed = self.client.execute(&prepared.statement, &as_arguments(params));
-        changed.map_err(|error| self.noted(&error))
+        let arguments = as_arguments(params);
+        let changed = self.session.run(self.patience, async |client| {
+            client.execute(&prepared.statement, &arguments).await
+        });
+        changed.map_err(|ended| self.noted(ended))
     }
 
     /// Prepares a statement and checks that parameters and columns have types of this layer.
@@ -168,16 +185,22 @@ impl PgConnection {
         if let Some(prepared) = self.statements.get(&key) {
             return Ok(prepared.clone());
         }
-        let statement = self.client.prepare(sql.text()).map_err(|error| self.noted(&error))?;
-        let names = statement.columns().iter().map(postgres::Column::name);
+        let prepared =
+            self.session.run(self.patience, async |client| client.prepare(sql.text()).await);
+        let statement = prepared.map_err(|ended| self.noted(ended))?;
+        let names = statement.columns().iter().map(Column::name);
         let prepared = Prepared { columns: sql.columns(Engine::Postgres, names), statement };
         self.statements.insert(key, prepared.clone());
         Ok(prepared)
     }
 
-    fn noted(&mut self, error: &postgres::Error) -> DbError {
-        self.broken |= ends_connection(error);
-        translate(error)
+    fn noted(&mut self, ended: Ended<Error>) -> DbError {
+        self.silent |= matches!(ended, Ended::Silent);
+        self.broken |= match &ended {
+            Ended::Failed(error) => ends_connection(error),
+            Ended::Lost(_) | Ended::Silent => true,
+        };
+        ended.into_db_error()
     }
 }
 
@@ -240,7 +263,7 @@ impl ToSql for Param<'_> {
     to_sql_checked!();
 }
 
-fn decoded(row: &postgres::Row, columns: &Columns) -> Result<Row, DbError> {
+fn decoded(row: &tokio_postgres::Row, columns: &Columns) -> Result<Row, DbError> {
     let values = row.columns().iter().enumerate().map(|(index, column)| {
         let server = column.type_();
         let value = match *server {

@@ -2,13 +2,13 @@
 
 use std::error::Error as _;
 
-use postgres::error::SqlState;
+use tokio_postgres::error::SqlState;
 
 use crate::error::{DbError, DbErrorKind};
 
 /// Translates an error of the driver. DETAIL, HINT and CONTEXT hold stored values: they are left
 /// out, and so is the message of classes that quote input.
-pub(crate) fn translate(error: &postgres::Error) -> DbError {
+pub(crate) fn translate(error: &tokio_postgres::Error) -> DbError {
     let Some(cause) = error.as_db_error() else {
         return of_connection(error);
     };
@@ -24,7 +24,7 @@ pub(crate) fn translate(error: &postgres::Error) -> DbError {
 }
 
 /// True if the connection that gave this error is of no use any more.
-pub(crate) fn ends_connection(error: &postgres::Error) -> bool {
+pub(crate) fn ends_connection(error: &tokio_postgres::Error) -> bool {
     match error.code() {
         None => true,
         Some(state) => {
@@ -44,7 +44,7 @@ pub(crate) fn ends_connection(error: &postgres::Error) -> bool {
 }
 
 /// True if the schema has changed under a statement that this connection keeps prepared.
-fn is_stale_plan(error: &postgres::Error) -> bool {
+fn is_stale_plan(error: &tokio_postgres::Error) -> bool {
     error.as_db_error().is_some_and(|cause| {
         *cause.code() == SqlState::FEATURE_NOT_SUPPORTED && cause.message().contains("cached plan")
     })
@@ -72,7 +72,7 @@ fn kind_of(state: &SqlState) -> DbErrorKind {
     }
 }
 
-fn of_connection(error: &postgres::Error) -> DbError {
+fn of_connection(error: &tokio_postgres::Error) -> DbError {
     let cause = error.source().map(|source| format!(": {source}")).unwrap_or_default();
     DbError::new(DbErrorKind::Unavailable, format!("{error}{cause}"))
 }

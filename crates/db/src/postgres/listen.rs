@@ -5,16 +5,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
 use tokio_postgres::{AsyncMessage, Client, Connection, NoTls};
 
 use super::Connector;
 use super::error::translate;
+use super::session::watched;
 use crate::error::{DbError, DbErrorKind};
 use crate::revision::{CHANNEL, Notifier};
 use crate::url::PostgresTarget;
 
 const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// For the connection as a whole, signing in included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Listens for ever, on a connection of its own. Notices that are missed while the connection is
@@ -42,17 +45,19 @@ async fn session(
     notifier: &Notifier,
     pause: &mut Duration,
 ) -> Result<(), DbError> {
-    let mut config = target.config.clone();
-    config.connect_timeout(CONNECT_TIMEOUT);
+    let config = watched(&target.config);
+    let silent = |_elapsed| DbError::new(DbErrorKind::Unavailable, "no answer in time");
     match connector {
         Connector::Plain => {
+            let connected = timeout(CONNECT_TIMEOUT, config.connect(NoTls)).await;
             let (client, connection) =
-                config.connect(NoTls).await.map_err(|error| translate(&error))?;
+                connected.map_err(silent)?.map_err(|error| translate(&error))?;
             listen(client, connection, notifier, pause).await
         }
         Connector::Tls(tls) => {
+            let connected = timeout(CONNECT_TIMEOUT, config.connect(tls.clone())).await;
             let (client, connection) =
-                config.connect(tls.clone()).await.map_err(|error| translate(&error))?;
+                connected.map_err(silent)?.map_err(|error| translate(&error))?;
             listen(client, connection, notifier, pause).await
         }
     }

@@ -2,15 +2,18 @@
 
 mod connection;
 mod error;
+mod link;
 mod listen;
+mod session;
 mod tls;
 mod worker;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-pub(crate) use connection::{PgConnection, connect};
+pub(crate) use connection::PgConnection;
 pub(crate) use error::translate;
+pub(crate) use session::{Ended, Session};
 pub(crate) use tls::{Connector, connector};
 
 use crate::error::{DbError, DbErrorKind};
@@ -18,7 +21,8 @@ use crate::job::{Job, Queue};
 use crate::options::DbOptions;
 use crate::revision::Notifier;
 use crate::url::PostgresTarget;
-use worker::{Breaker, Settings, Worker};
+use link::Link;
+use worker::{Settings, Worker};
 
 /// What a server can do beyond plain SQL.
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +58,7 @@ impl Postgres {
         features: Features,
         notifier: Arc<Notifier>,
     ) -> Result<Self, DbError> {
-        let queue = || Arc::new(Queue::new(options.queue_limit));
+        let queue = || Arc::new(Queue::new(options.queue_limit, options.queue_wait));
         let this = Self {
             target: target.clone(),
             connector: connector(target)?,
@@ -64,7 +68,7 @@ impl Postgres {
             scans: queue(),
             threads: Mutex::default(),
         };
-        let breaker = Arc::new(Breaker::default());
+        let link = Arc::new(Link::default());
         for (lane, count) in [
             (Lane::Write, options.write_connections),
             (Lane::Read, options.read_connections),
@@ -84,7 +88,7 @@ impl Postgres {
                         },
                         replay: options.replay_writes && lane == Lane::Write,
                     },
-                    Arc::clone(&breaker),
+                    Arc::clone(&link),
                     Arc::clone(&notifier),
                 );
                 if let Err(error) = this.start_thread(lane, worker) {

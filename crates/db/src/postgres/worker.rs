@@ -1,9 +1,11 @@
 //! What the thread of a connection does.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::connection::{PgConnection, connect};
+use super::connection::PgConnection;
+use super::link::Link;
+use super::session::Session;
 use super::{Connector, Features, Lane};
 use crate::error::{DbError, DbErrorKind};
 use crate::job::{Job, Verdict};
@@ -15,6 +17,8 @@ use crate::url::PostgresTarget;
 const ATTEMPTS: u32 = 8;
 /// Runs of one closure whose connection is lost, the first included.
 const CONNECTIONS: u32 = 3;
+/// A connection that was not used for so long is looked at before it is used again.
+const IDLE: Duration = Duration::from_secs(30);
 
 /// What a worker needs to know.
 pub(super) struct Settings {
@@ -27,50 +31,20 @@ pub(super) struct Settings {
     pub(super) replay: bool,
 }
 
-/// Keeps threads from waiting one after the other for a server that is down: after a failed
-/// connection, all of them fail at once until a short time has passed.
-#[derive(Default)]
-pub(super) struct Breaker {
-    state: Mutex<Option<Open>>,
-}
-
-struct Open {
-    until: Instant,
-    pause: Duration,
-    error: DbError,
-}
-
-impl Breaker {
-    const SHORTEST: Duration = Duration::from_millis(50);
-    const LONGEST: Duration = Duration::from_secs(1);
-
-    fn check(&self) -> Result<(), DbError> {
-        match &*self.state.lock().unwrap_or_else(PoisonError::into_inner) {
-            Some(open) if Instant::now() < open.until => Err(open.error.clone()),
-            _ => Ok(()),
-        }
-    }
-
-    fn failed(&self, error: &DbError) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let pause = match &*state {
-            Some(open) => (open.pause * 2).min(Self::LONGEST),
-            None => Self::SHORTEST,
-        };
-        *state = Some(Open { until: Instant::now() + pause, pause, error: error.clone() });
-    }
-
-    fn connected(&self) {
-        *self.state.lock().unwrap_or_else(PoisonError::into_inner) = None;
-    }
-}
-
 /// The thread's side of a connection.
 pub(super) struct Worker {
     settings: Settings,
-    breaker: Arc<Breaker>,
+    link: Arc<Link>,
     notifier: Arc<Notifier>,
-    connection: Option<PgConnection>,
+    kept: Option<Kept>,
+}
+
+/// A connection between two jobs.
+struct Kept {
+    connection: PgConnection,
+    since: Instant,
+    /// The doubts at that time.
+    doubts: u64,
 }
 
 /// Why a run did not come to an end.
@@ -82,8 +56,8 @@ enum Again {
 }
 
 impl Worker {
-    pub(super) fn new(settings: Settings, breaker: Arc<Breaker>, notifier: Arc<Notifier>) -> Self {
-        Self { settings, breaker, notifier, connection: None }
+    pub(super) fn new(settings: Settings, link: Arc<Link>, notifier: Arc<Notifier>) -> Self {
+        Self { settings, link, notifier, kept: None }
     }
 
     /// Runs one job to its end and answers it.
@@ -91,6 +65,7 @@ impl Worker {
         if job.abandoned() {
             return;
         }
+        let started = Instant::now();
         let (mut attempts, mut connections) = (1, 1);
         loop {
             let mut connection = match self.connection() {
@@ -116,7 +91,8 @@ impl Worker {
                     attempts += 1;
                 }
                 Err(Again::Lost(error)) => {
-                    if connections == CONNECTIONS {
+                    self.part(&connection);
+                    if connections == CONNECTIONS || started.elapsed() > self.settings.limit {
                         job.fail(error);
                         break;
                     }
@@ -194,28 +170,39 @@ impl Worker {
     /// Ends a transaction that is still open and keeps the connection for the next job.
     fn finish(&mut self, mut connection: PgConnection) {
         connection.roll_back();
-        if !connection.is_broken() {
-            self.connection = Some(connection);
+        if connection.is_broken() {
+            self.part(&connection);
+        } else {
+            let (since, doubts) = (Instant::now(), self.link.doubts());
+            self.kept = Some(Kept { connection, since, doubts });
+        }
+    }
+
+    /// Draws the conclusion from the end of a connection.
+    fn part(&self, connection: &PgConnection) {
+        if connection.fell_silent() {
+            tracing::warn!("a connection to the database fell silent; it is replaced");
+            self.link.doubt();
         }
     }
 
     /// The kept connection, or a new one.
     fn connection(&mut self) -> Result<PgConnection, DbError> {
-        if let Some(connection) = self.connection.take().filter(|kept| !kept.is_broken()) {
-            return Ok(connection);
+        if let Some(Kept { mut connection, since, doubts }) = self.kept.take()
+            && !connection.is_broken()
+        {
+            let doubtful = doubts != self.link.doubts() || since.elapsed() > IDLE;
+            if !doubtful || connection.answers() {
+                return Ok(connection);
+            }
         }
-        self.breaker.check()?;
-        let settings = &self.settings;
-        let connected = connect(&settings.target, &settings.connector, settings.connect_timeout)
-            .and_then(|client| {
-                let mut connection = PgConnection::new(client, settings.features);
-                let limit = settings.limit.as_millis();
-                connection.command(&format!("SET statement_timeout = {limit}"))?;
-                Ok(connection)
-            });
+        let Settings { target, connector, features, limit, connect_timeout, .. } = &self.settings;
+        self.link.admit(*connect_timeout)?;
+        let connected = Session::connect(target, connector, *connect_timeout)
+            .and_then(|session| PgConnection::new(session, *features, *limit));
         match &connected {
-            Ok(_) => self.breaker.connected(),
-            Err(error) => self.breaker.failed(error),
+            Ok(_) => self.link.connected(),
+            Err(error) => self.link.failed(error),
         }
         connected
     }

@@ -19,7 +19,7 @@ use crate::error::DbError;
 use crate::job::{Job, Queue};
 use crate::options::DbOptions;
 use crate::revision::Notifier;
-use reader::Readers;
+pub(crate) use reader::Readers;
 
 /// An open SQLite database.
 pub(crate) struct Sqlite {
@@ -35,7 +35,7 @@ impl Sqlite {
         options: &DbOptions,
         notifier: Arc<Notifier>,
     ) -> Result<Self, DbError> {
-        let queue = Arc::new(Queue::new(options.queue_limit));
+        let queue = Arc::new(Queue::new(options.queue_limit, options.queue_wait));
         let writer = writer::start(path, options, Arc::clone(&queue), notifier)?;
         let readers = Arc::new(Readers::new(path, options));
         Ok(Self { queue, writer: Mutex::new(Some(writer)), readers })

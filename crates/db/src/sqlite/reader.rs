@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
+use tokio::time::timeout;
 
 use super::connection::Guarded;
 use crate::error::DbError;
@@ -18,6 +19,8 @@ use crate::tx::Tx;
 pub(crate) struct Readers {
     path: PathBuf,
     busy_timeout: Duration,
+    /// How long to wait for a turn.
+    patience: Duration,
     read_limit: Duration,
     scan_limit: Duration,
     reads: Semaphore,
@@ -31,6 +34,7 @@ impl Readers {
         Self {
             path: path.to_owned(),
             busy_timeout: options.connect_timeout,
+            patience: options.queue_wait,
             read_limit: options.closure_limit,
             scan_limit: options.scan_limit,
             reads: Semaphore::new(options.read_connections.max(1)),
@@ -42,13 +46,19 @@ impl Readers {
 
     /// Waits for the turn of a point read.
     pub(crate) async fn read_turn(&self) -> Result<SemaphorePermit<'_>, DbError> {
-        self.reads.acquire().await.map_err(|_closed| DbError::closed())
+        match timeout(self.patience, self.reads.acquire()).await {
+            Ok(turn) => turn.map_err(|_closed| DbError::closed()),
+            Err(_elapsed) => Err(DbError::busy()),
+        }
     }
 
     /// Waits for the turn of a scan. The turn goes with the scan: it ends when that does, also if
     /// nobody waits for its result any more.
     pub(crate) async fn scan_turn(&self) -> Result<OwnedSemaphorePermit, DbError> {
-        Arc::clone(&self.scans).acquire_owned().await.map_err(|_closed| DbError::closed())
+        match timeout(self.patience, Arc::clone(&self.scans).acquire_owned()).await {
+            Ok(turn) => turn.map_err(|_closed| DbError::closed()),
+            Err(_elapsed) => Err(DbError::busy()),
+        }
     }
 
     /// Runs a point read on the calling thread.

@@ -17,6 +17,8 @@ mod schema;
 #[cfg(test)]
 mod server_faults;
 #[cfg(test)]
+mod silence;
+#[cfg(test)]
 mod transactions;
 #[cfg(test)]
 mod url;
