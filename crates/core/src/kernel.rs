@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use downcity_db::{Db, DbOptions, MigrationSet};
 use http::{Request, Response};
+use tokio_util::sync::CancellationToken;
 
 use crate::boot::Boot;
 use crate::env::{MasterKeySource, Vault};
@@ -104,7 +105,8 @@ impl Kernel {
             ids,
             jobs_wanted: tokio::sync::Notify::new(),
             tasks: Tasks::default(),
-            draining: tokio_util::sync::CancellationToken::new(),
+            draining: CancellationToken::new(),
+            readiness_asked: std::sync::Mutex::default(),
             settings: options.settings,
             observer: options.observer,
         });

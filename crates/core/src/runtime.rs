@@ -1,9 +1,9 @@
 //! What a running node owns.
 
 use std::future::Future;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use downcity_db::{Db, Tx};
 use downcity_types::{Timestamp, TokenAlgorithm, Ttl};
@@ -69,6 +69,8 @@ pub struct Runtime {
     pub(crate) tasks: Tasks,
     /// Cancelled when the node is about to stop.
     pub(crate) draining: CancellationToken,
+    /// When `/readyz` was asked for the last time.
+    pub(crate) readiness_asked: Mutex<Option<Instant>>,
     pub(crate) settings: Settings,
     pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) request_ids: RequestIds,
@@ -125,6 +127,16 @@ impl Runtime {
     /// From here on `/readyz` says that the node is stopping. It goes on working.
     pub fn drain(&self) {
         self.draining.cancel();
+    }
+
+    /// When `/readyz` was asked for the last time.
+    pub fn readiness_asked(&self) -> Option<Instant> {
+        *self.readiness_asked.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn note_readiness_asked(&self) {
+        let mut asked = self.readiness_asked.lock().unwrap_or_else(PoisonError::into_inner);
+        *asked = Some(Instant::now());
     }
 
     /// Since when the database has not answered; `None` while it does.

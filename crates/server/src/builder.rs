@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use downcity_ai::{Ai, AiConfig};
 use downcity_core::env::{ADMIN_KEY, AUTH_SECRET, MasterKey, MasterKeySource, SIGNING_KEY};
@@ -27,6 +28,9 @@ pub struct FederationBuilder {
     services: RegistryBuilder,
     listen: Option<String>,
     database: Option<DbOptions>,
+    /// How long to wait for a database that does not answer yet; a process waits, a library does
+    /// not.
+    start_patience: Duration,
     master_key: Option<MasterKey>,
     seeds: Vec<(String, Secret)>,
 }
@@ -45,6 +49,7 @@ impl Default for FederationBuilder {
             services: Registry::builder(),
             listen: None,
             database: None,
+            start_patience: Duration::ZERO,
             master_key: None,
             seeds: Vec::new(),
         }
@@ -159,6 +164,7 @@ impl FederationBuilder {
 
     /// Runs a Federation as a whole process: reads the layered configuration, begins to log,
     /// listens, and returns after SIGTERM, SIGINT or ctrl-c when everything under way is finished.
+    /// It waits `database.start_timeout` for a PostgreSQL server that does not answer yet.
     ///
     /// # Errors
     /// Why it did not start.
@@ -167,6 +173,7 @@ impl FederationBuilder {
         if let Some(listen) = self.listen.take() {
             loaded.config.server.listen = listen;
         }
+        self.start_patience = loaded.config.database.start_timeout.get();
         crate::run::serve(self, loaded, sources).await
     }
 
@@ -237,7 +244,11 @@ impl FederationBuilder {
     fn database_options(&self, config: &Config) -> Result<DbOptions, StartError> {
         match &self.database {
             Some(options) => Ok(options.clone()),
-            None => Ok(DbOptions::new(config.database_url().map_err(failed)?)),
+            None => {
+                let mut options = DbOptions::new(config.database_url().map_err(failed)?);
+                options.open_patience = self.start_patience;
+                Ok(options)
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use downcity_ai::Ai;
 use downcity_core::token::{IssueRequest, issue};
@@ -13,6 +14,9 @@ use http::{Request, Response};
 use crate::FederationBuilder;
 use crate::config::{Config, ConfigError, ConfigSources, LoadedConfig};
 use crate::http::Listener;
+
+/// Balancers ask for readiness more often than this.
+const FOLLOWED_WITHIN: Duration = Duration::from_secs(60);
 
 /// A running node of a Federation. Dropped without [`Federation::shutdown`], it ends at once.
 pub struct Federation {
@@ -77,8 +81,7 @@ impl Federation {
 
     /// Whether the node can take calls: the database answers and the node is not stopping.
     pub async fn is_healthy(&self) -> bool {
-        let stopping = self.runtime().tasks().stopping().is_cancelled();
-        !stopping && self.runtime().db().ping().await.is_ok()
+        !self.runtime().is_stopping() && self.runtime().db().ping().await.is_ok()
     }
 
     /// Where it listens; `None` without a socket.
@@ -117,6 +120,21 @@ impl Federation {
                     "the configuration cannot be used; the running one stays in effect"
                 );
             }
+        }
+    }
+
+    /// Whether somebody follows the node's readiness: `/readyz` was asked within the last minute.
+    pub fn is_followed(&self) -> bool {
+        let asked = self.runtime().readiness_asked();
+        asked.is_some_and(|asked| asked.elapsed() < FOLLOWED_WITHIN)
+    }
+
+    /// Begins to leave a group of nodes: `/readyz` answers 503 from here on, and connections end
+    /// with their next answer. Everything is still served; [`Federation::shutdown`] comes next.
+    pub fn drain(&self) {
+        self.runtime().drain();
+        if let Some(listener) = &self.listener {
+            listener.drain();
         }
     }
 

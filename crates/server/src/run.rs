@@ -33,11 +33,27 @@ pub(crate) async fn serve(
     }
     let mut signals = Signals::listen()?;
     let listen = loaded.config.server.listen.clone();
-    let federation = builder.start(loaded, sources, Some(&listen)).await?;
+    let drain = loaded.config.server.drain.get();
+    let federation = tokio::select! {
+        started = builder.start(loaded, sources, Some(&listen)) => started?,
+        _ = signals.stop() => {
+            tracing::info!("stopped before the start was complete");
+            return Ok(());
+        }
+    };
     if let Some(address) = federation.local_addr() {
         banner::print(&federation, address);
     }
-    follow(&federation, &mut signals).await;
+    let reason = follow(&federation, &mut signals).await;
+    if reason == Signal::Leave && federation.is_followed() {
+        tracing::info!("leaving: not ready any more, and stopping in {} s", drain.as_secs_f32());
+        federation.drain();
+        let first = Instant::now();
+        tokio::select! {
+            () = tokio::time::sleep(drain) => {}
+            () = insisted(first, async || signals.stop().await) => {}
+        }
+    }
     let first = Instant::now();
     tracing::info!("stopping; a second signal ends what is still under way");
     let finished = tokio::select! {
@@ -57,15 +73,15 @@ async fn insisted(first: Instant, mut stop: impl AsyncFnMut() -> Instant) {
     while stop().await.saturating_duration_since(first) < ECHO {}
 }
 
-/// Follows the configuration file until the process shall stop.
-async fn follow(federation: &Federation, signals: &mut Signals) {
+/// Follows the configuration file until the process shall stop; says in which way.
+async fn follow(federation: &Federation, signals: &mut Signals) -> Signal {
     let mut watch = FileWatch::new(federation.watched_file());
     let mut looks = tokio::time::interval(LOOK_INTERVAL);
     loop {
         tokio::select! {
             signal = signals.next() => match signal {
-                Signal::Stop => return,
                 Signal::Reload => federation.reload_and_log(),
+                stop => return stop,
             },
             _ = looks.tick() => if watch.changed() { federation.reload_and_log() },
         }
@@ -75,7 +91,10 @@ async fn follow(federation: &Federation, signals: &mut Signals) {
 /// What the operator tells the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Signal {
-    /// Stop (SIGTERM, SIGINT).
+    /// Stop, after others had time to find out (SIGTERM).
+    #[cfg_attr(not(unix), expect(dead_code, reason = "only unix has SIGTERM"))]
+    Leave,
+    /// Stop (SIGINT, ctrl-c).
     Stop,
     /// Read the configuration again (SIGHUP).
     #[cfg_attr(not(unix), expect(dead_code, reason = "only unix has SIGHUP"))]
@@ -108,7 +127,7 @@ impl Signals {
 
     async fn next(&mut self) -> Signal {
         tokio::select! {
-            _ = self.terminate.recv() => Signal::Stop,
+            _ = self.terminate.recv() => Signal::Leave,
             _ = self.interrupt.recv() => Signal::Stop,
             _ = self.hangup.recv() => Signal::Reload,
         }
@@ -135,7 +154,7 @@ impl Signals {
 impl Signals {
     /// Resolves when the process shall stop, with the time; everything else passes.
     async fn stop(&mut self) -> Instant {
-        while self.next().await != Signal::Stop {}
+        while self.next().await == Signal::Reload {}
         Instant::now()
     }
 }

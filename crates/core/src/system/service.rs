@@ -122,6 +122,7 @@ impl SystemService {
 
     async fn readyz(self: Arc<Self>, cx: Cx, _: NoInput) -> Result<Alive> {
         let runtime = cx.runtime();
+        runtime.note_readiness_asked();
         let stopping = runtime.is_stopping();
         let database = match tokio::time::timeout(READY_PATIENCE, runtime.db().ping()).await {
             Ok(Ok(())) => None,

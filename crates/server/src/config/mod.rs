@@ -79,6 +79,10 @@ pub struct ServerConfig {
     pub body_timeout: Span,
     /// How long an action may take until its answer starts, where it does not set its own limit.
     pub request_timeout: Span,
+    /// How long a node that got SIGTERM goes on serving while `/readyz` answers 503, so that
+    /// balancers find out. It stops at once when nobody has asked `/readyz` within a minute, and on
+    /// SIGINT (ctrl-c).
+    pub drain: Span,
     /// How long a shutdown waits for requests and streams under way.
     pub shutdown_timeout: Span,
     /// The reverse proxies that are believed about where a request comes from: addresses and
@@ -116,6 +120,7 @@ impl Default for ServerConfig {
             body_limit: ByteSize::kibibytes(10 * 1024),
             body_timeout: Span::seconds(30),
             request_timeout: Span::seconds(60),
+            drain: Span::seconds(5),
             shutdown_timeout: Span::seconds(30),
             trusted_proxies: Vec::new(),
             proxy_header: ProxyHeader::default(),
@@ -144,6 +149,8 @@ impl Default for CorsConfig {
 pub struct DatabaseConfig {
     /// `sqlite:PATH`, or `postgres://USER:PASSWORD@HOST:PORT/NAME`.
     pub url: String,
+    /// How long `fed serve` waits on start for a PostgreSQL server that does not answer yet.
+    pub start_timeout: Span,
 }
 
 /// The database of a Federation that was told nothing.
@@ -151,7 +158,7 @@ pub const DEFAULT_DATABASE: &str = "sqlite:.base/downcity.sqlite";
 
 impl Default for DatabaseConfig {
     fn default() -> Self {
-        Self { url: DEFAULT_DATABASE.to_owned() }
+        Self { url: DEFAULT_DATABASE.to_owned(), start_timeout: Span::seconds(30) }
     }
 }
 

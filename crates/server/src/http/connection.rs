@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use downcity_core::Body;
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response, Version};
 use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
@@ -35,6 +36,8 @@ pub(crate) trait Answer: Send + Sync + 'static {
 /// Rules and signals of a connection.
 pub(crate) struct Control {
     pub(crate) settings: ListenerSettings,
+    /// Go on, and ask the client to go elsewhere with what comes next.
+    pub(crate) drain: CancellationToken,
     /// Finish what is under way and end.
     pub(crate) stop: CancellationToken,
     /// End now.
@@ -62,20 +65,31 @@ pub(crate) async fn serve<A: Answer>(
     // A connection that breaks or says nothing needs no answer.
     let Ok(Ok(is_http2)) = first else { return };
     let leftovers = Leftovers { tasks: control.tasks.clone(), stop: control.stop.clone() };
+    let drain = control.drain.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let (parts, body) = request.into_parts();
+        let is_http1 = parts.version < Version::HTTP_2;
+        let drain = drain.clone();
         let body = leftovers.body(&parts, body);
         let answer = answer.clone();
         async move {
             let request = Request::from_parts(parts, body);
-            Ok::<_, Infallible>(answer.answer(peer, request).await)
+            let mut response = answer.answer(peer, request).await;
+            if is_http1 && drain.is_cancelled() {
+                // The connection ends with this answer, so that no later request meets its end.
+                response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok::<_, Infallible>(response)
         }
     });
     let stream = TokioIo::new(stream);
     let ended = if is_http2 {
-        drive(http2(&control.settings).serve_connection(stream, service), control).await
+        // GOAWAY tells the client at once, without harm to any stream.
+        let leave = control.drain.clone();
+        drive(http2(&control.settings).serve_connection(stream, service), leave, control).await
     } else {
-        drive(http1(&control.settings).serve_connection(stream, service), control).await
+        let leave = control.stop.clone();
+        drive(http1(&control.settings).serve_connection(stream, service), leave, control).await
     };
     if let Err(error) = ended {
         tracing::debug!(%error, "a connection ended early");
@@ -135,11 +149,17 @@ where
     }
 }
 
-async fn drive<C: GracefulConnection>(connection: C, control: Control) -> Result<(), C::Error> {
+/// Runs a connection; from `leave` on it ends when what is under way has ended.
+async fn drive<C: GracefulConnection>(
+    connection: C,
+    leave: CancellationToken,
+    control: Control,
+) -> Result<(), C::Error> {
     let mut connection = pin!(connection);
     tokio::select! {
         biased;
         ended = connection.as_mut() => return ended,
+        () = leave.cancelled() => {}
         () = control.stop.cancelled() => {}
     }
     connection.as_mut().graceful_shutdown();

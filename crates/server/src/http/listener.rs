@@ -26,6 +26,7 @@ pub(crate) struct ListenerSettings {
 /// An open socket and the connections it gave.
 pub(crate) struct Listener {
     local_addr: SocketAddr,
+    drain: CancellationToken,
     stop: CancellationToken,
     abort: CancellationToken,
     tasks: TaskTracker,
@@ -40,6 +41,7 @@ impl Listener {
     ) -> io::Result<Self> {
         let listener = Self {
             local_addr: socket.local_addr()?,
+            drain: CancellationToken::new(),
             stop: CancellationToken::new(),
             abort: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -47,6 +49,7 @@ impl Listener {
         let accept = Accept {
             settings,
             slots: Arc::new(Semaphore::new(settings.max_connections.min(Semaphore::MAX_PERMITS))),
+            drain: listener.drain.clone(),
             stop: listener.stop.clone(),
             abort: listener.abort.clone(),
             tasks: listener.tasks.clone(),
@@ -58,6 +61,11 @@ impl Listener {
     /// Where it listens.
     pub(crate) fn local_addr(&self) -> SocketAddr {
         self.local_addr
+    }
+
+    /// Asks clients to go elsewhere with their next requests; those that come are still answered.
+    pub(crate) fn drain(&self) {
+        self.drain.cancel();
     }
 
     /// Takes no further connections, ends idle ones, waits for requests and streams under way, at
@@ -82,6 +90,7 @@ impl Drop for Listener {
 struct Accept {
     settings: ListenerSettings,
     slots: Arc<Semaphore>,
+    drain: CancellationToken,
     stop: CancellationToken,
     abort: CancellationToken,
     tasks: TaskTracker,
@@ -101,6 +110,7 @@ impl Accept {
             };
             let control = connection::Control {
                 settings: self.settings,
+                drain: self.drain.clone(),
                 stop: self.stop.child_token(),
                 abort: self.abort.clone(),
                 tasks: self.tasks.clone(),

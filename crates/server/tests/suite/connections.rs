@@ -200,3 +200,61 @@ fn a_call_under_way_is_answered_during_a_shutdown() {
         assert!(finished && stopping.is_cancelled());
     });
 }
+
+#[test]
+fn a_node_that_drains_serves_and_sends_its_clients_elsewhere() {
+    block_on(async {
+        let running = Running::start(|_| ()).await;
+        assert!(!running.federation.is_followed());
+        let mut kept = running.connect().await;
+        assert_eq!(kept.get("/readyz", "").await.status, 200);
+        assert!(running.federation.is_followed() && running.federation.is_healthy().await);
+        running.federation.drain();
+        assert!(!running.federation.is_healthy().await);
+
+        let answer = kept.get("/readyz", "").await;
+        assert_eq!((answer.status, answer.header("connection")), (503, Some("close")));
+        assert_eq!(answer.header("retry-after"), Some("1"));
+        assert!(answer.body.contains(r#""code":"shutting_down""#), "{}", answer.body);
+        assert_eq!(kept.rest().await, "", "the connection ended with its answer");
+
+        // Who comes all the same is served.
+        let mut late = running.connect().await;
+        let answer = late.get("/health", "").await;
+        assert_eq!((answer.status, answer.header("connection")), (200, Some("close")));
+        let mut late = running.connect().await;
+        assert_eq!(late.admin_get("/v1/cities/list").await.status, 200);
+        assert!(running.federation.shutdown().await);
+    });
+}
+
+#[test]
+fn a_node_that_drains_ends_http_2_connections_after_their_streams() {
+    block_on(async {
+        let (slow, pieces) = Slow::new();
+        let begun = slow.begun.clone();
+        let running = Running::with_services(|_| (), |builder| builder.service(slow)).await;
+        let address = running.federation.local_addr().unwrap();
+        let stream = tokio::net::TcpStream::connect(address).await.unwrap();
+        let (mut send, connection) = hyper::client::conn::http2::handshake(
+            hyper_util::rt::TokioExecutor::new(),
+            hyper_util::rt::TokioIo::new(stream),
+        )
+        .await
+        .unwrap();
+        let request = http::Request::get(format!("http://{address}/v1/slow/wait"))
+            .body(downcity_core::Body::Empty)
+            .unwrap();
+        let call = send.send_request(request);
+        let server = async {
+            begun.notified().await;
+            running.federation.drain();
+            pieces.send("done").await.unwrap();
+        };
+        let (answer, (), ended) = tokio::join!(call, server, connection);
+        assert_eq!(answer.unwrap().status(), 200);
+        ended.unwrap();
+        assert!(send.is_closed(), "GOAWAY ended the connection after its stream");
+        assert!(running.federation.shutdown().await);
+    });
+}
