@@ -234,7 +234,7 @@ impl Catalog {
         let Some(slots) = &self.slots else { return Ok(None) };
         slots.clone().try_acquire_owned().map(Some).map_err(|_| {
             let retry_after = http::HeaderValue::from_static("1");
-            Error::new(ErrorCode::TooManyRequests, "Too many AI calls are under way; try again.")
+            Error::new(ErrorCode::RateLimited, "Too many AI calls are under way; try again.")
                 .with_header(http::header::RETRY_AFTER, retry_after)
         })
     }

@@ -202,6 +202,8 @@ pub struct Action {
     pub(crate) body_limit: Option<usize>,
     pub(crate) detached: bool,
     pub(crate) moves_money: bool,
+    /// Whether calls count against limits.
+    pub(crate) limited: bool,
     pub(crate) handler: Arc<dyn Handler>,
     /// Hooks from the outermost level to the innermost; filled in when the registry is frozen.
     pub(crate) hooks: Vec<Arc<dyn Hook>>,

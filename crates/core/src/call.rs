@@ -32,6 +32,11 @@ impl ClientAddress {
         Self(address.to_canonical())
     }
 
+    /// The address that the transport gave to a request.
+    pub(crate) fn of(extensions: &http::Extensions) -> Option<IpAddr> {
+        extensions.get::<Self>().map(|address| address.0)
+    }
+
     /// The address.
     pub fn get(self) -> IpAddr {
         self.0
@@ -162,7 +167,7 @@ impl Call {
     /// Where the call comes from: the address of the socket, or what a trusted proxy says. `None`
     /// for calls that came over no network.
     pub fn client_address(&self) -> Option<IpAddr> {
-        self.parts.extensions.get::<ClientAddress>().map(|address| address.get())
+        ClientAddress::of(&self.parts.extensions)
     }
 
     /// Method, address and headers of the request.

@@ -1,6 +1,7 @@
 //! From a request to an answer: the one way every call goes.
 //!
-//! identify → authorise → read and decode → city match → `before` hooks → handler → `after` hooks.
+//! limit of the address → identify → limits of the caller → authorise → read and decode →
+//! city match → `before` hooks → handler → `after` hooks.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, LazyLock, Mutex};
@@ -16,10 +17,11 @@ use http_body_util::BodyExt as _;
 use percent_encoding::percent_decode_str;
 
 use crate::action::{Action, ErrorShape, InputKind};
-use crate::call::{AnyInput, Call, Cx, Locals, lock};
+use crate::call::{AnyInput, Call, ClientAddress, Cx, Locals, lock};
 use crate::decode::{InputSource, PathParams};
 use crate::finish::{self, End, FinishBody, Unmatched};
 use crate::hook::Outcome;
+use crate::limits::Pass;
 use crate::registry::Found;
 use crate::{Body, Error, GuestReason, Hook, Identity, Reply, Result, Runtime};
 
@@ -32,17 +34,42 @@ static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Answers one request. Never fails and never panics: every failure is an answer.
 pub(crate) async fn handle(runtime: &Arc<Runtime>, request: Request<Body>) -> Response<Body> {
     let (parts, body) = request.into_parts();
-    let (action, params) = match find(runtime, &parts) {
-        Found::Action(action, params) => (action.clone(), params),
+    let found = find(runtime, &parts);
+    let (limited, shape) = match &found {
+        Found::Action(action, _) => (action.limited, action.errors),
+        Found::WrongMethod(_) | Found::Nothing => (true, ErrorShape::Standard),
+    };
+    let mut pass = Pass::new(runtime, ClientAddress::of(&parts.extensions), limited);
+    if let Err(refused) = pass.enter(runtime.limiter()) {
+        return reply(runtime, &Unmatched::of(&parts), shape, Err(refused));
+    }
+    let mut response = match found {
+        Found::Action(action, params) => {
+            let action = action.clone();
+            act(runtime, action, params, parts, body, &mut pass).await
+        }
         Found::WrongMethod(allow) => {
             let allowed = other_methods(&parts.method, &allow);
-            return reply(runtime, &Unmatched::of(&parts), allowed);
+            reply(runtime, &Unmatched::of(&parts), shape, allowed)
         }
-        Found::Nothing => return reply(runtime, &Unmatched::of(&parts), Err(not_found())),
+        Found::Nothing => reply(runtime, &Unmatched::of(&parts), shape, Err(not_found())),
     };
+    pass.sign(response.headers_mut());
+    response
+}
+
+/// Answers a request of an action.
+async fn act(
+    runtime: &Arc<Runtime>,
+    action: Arc<Action>,
+    params: PathParams,
+    parts: Parts,
+    body: Body,
+    pass: &mut Pass,
+) -> Response<Body> {
     let request_id = runtime.next_request_id();
     let shape = action.errors;
-    let work = serve(runtime, &request_id, action, params, parts, body);
+    let work = serve(runtime, &request_id, action, params, parts, body, pass);
     let reply = match AssertUnwindSafe(work).catch_unwind().await {
         Ok(reply) => reply,
         Err(panic) => Err(panicked(&*panic)),
@@ -57,6 +84,7 @@ pub(crate) async fn handle(runtime: &Arc<Runtime>, request: Request<Body>) -> Re
 pub(crate) fn reply(
     runtime: &Runtime,
     request: &Unmatched<'_>,
+    shape: ErrorShape,
     reply: Result<Reply>,
 ) -> Response<Body> {
     let request_id = runtime.next_request_id();
@@ -65,7 +93,7 @@ pub(crate) fn reply(
         Err(error) => End::failed(error),
     };
     request.record(runtime, &request_id, end);
-    respond(&request_id, ErrorShape::Standard, reply)
+    respond(&request_id, shape, reply)
 }
 
 fn find<'a>(runtime: &'a Runtime, parts: &Parts) -> Found<'a> {
@@ -101,6 +129,7 @@ async fn serve(
     params: PathParams,
     parts: Parts,
     body: Body,
+    pass: &mut Pass,
 ) -> Result<Reply> {
     let identity = runtime.identify(&parts.headers);
     let mut call = Call {
@@ -110,13 +139,13 @@ async fn serve(
         input: InputSource::with_params(params),
         raw_body: Mutex::new(body),
         started: Instant::now(),
-        started_at: runtime.clock().now(),
+        started_at: pass.arrived_at(),
         locals: Locals::default(),
         metering: Mutex::default(),
         parts,
         action,
     };
-    let prepared = AssertUnwindSafe(prepare(&mut call)).catch_unwind().await;
+    let prepared = AssertUnwindSafe(prepare(&mut call, pass)).catch_unwind().await;
     let input = match prepared.unwrap_or_else(|panic| Err(panicked(&*panic))) {
         Ok(input) => input,
         Err(error) => return Err(fail(&call, error).await),
@@ -167,7 +196,8 @@ impl Drop for Left {
 }
 
 /// Everything before the handler: nothing has been changed yet when this fails.
-async fn prepare(call: &mut Call) -> Result<AnyInput> {
+async fn prepare(call: &mut Call, pass: &mut Pass) -> Result<AnyInput> {
+    pass.identified(call.runtime.limiter(), &call.identity)?;
     authorise(call)?;
     let action = call.action.clone();
     if let InputKind::Raw = action.input {

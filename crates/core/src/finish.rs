@@ -104,7 +104,7 @@ pub(crate) fn record(call: &Call, end: End) {
     tell(&call.runtime, &finished);
 }
 
-/// A request for which no action was found, or none was looked for.
+/// A request for which no action was found or looked for, or that was refused before it got to one.
 pub(crate) struct Unmatched<'a> {
     pub(crate) method: &'a Method,
     pub(crate) headers: &'a HeaderMap,
@@ -130,7 +130,7 @@ impl<'a> Unmatched<'a> {
             identity: None,
             key_id: None,
             city_id: None,
-            client: self.extensions.get::<ClientAddress>().map(|address| address.get()),
+            client: ClientAddress::of(self.extensions),
             bytes: end.bytes,
             started_at: runtime.clock().now(),
             elapsed,

@@ -10,12 +10,13 @@ use tokio_util::sync::CancellationToken;
 use crate::boot::Boot;
 use crate::env::{MasterKeySource, Vault};
 use crate::finish::Unmatched;
+use crate::limits::{self, Limiter};
 use crate::registry::RegistryBuilder;
 use crate::runtime::RequestIds;
 use crate::snapshot::State;
 use crate::{
-    Body, Clock, Error, Ids, Observer, Random, Reply, Result, Runtime, Settings, SystemClock,
-    SystemRandom, Tasks,
+    Body, Clock, Error, ErrorShape, Ids, Observer, Random, Reply, Result, Runtime, Settings,
+    SystemClock, SystemRandom, Tasks,
 };
 
 /// What a node is started with.
@@ -94,6 +95,7 @@ impl Kernel {
             algorithm: options.settings.token_algorithm,
         };
         let first_start = boot.seed(options.seeds).await?;
+        let limiter = Limiter::new(options.settings.limits.clone(), vault.hash_key());
         let state = State::load(db.clone(), vault, options.clock.clone()).await?;
         let runtime = Arc::new(Runtime {
             registry,
@@ -107,6 +109,7 @@ impl Kernel {
             tasks: Tasks::default(),
             draining: CancellationToken::new(),
             readiness_asked: std::sync::Mutex::default(),
+            limiter,
             settings: options.settings,
             observer: options.observer,
         });
@@ -118,6 +121,7 @@ impl Kernel {
         }
         runtime.tasks.spawn_until_stopped(runtime.clone().follow_changes());
         runtime.tasks.spawn_until_stopped(crate::last_use::exchange_forever(runtime.clone()));
+        runtime.tasks.spawn_until_stopped(limits::share_regularly(runtime.clone()));
         crate::jobs::start_workers(&runtime);
         Ok(Self { runtime, first_start: Arc::new(first_start) })
     }
@@ -138,7 +142,7 @@ impl Kernel {
             headers: request.headers(),
             extensions: request.extensions(),
         };
-        crate::dispatch::reply(&self.runtime, &request, reply)
+        crate::dispatch::reply(&self.runtime, &request, ErrorShape::Standard, reply)
     }
 
     /// What the node owns.

@@ -35,6 +35,7 @@ pub mod jobs;
 mod kernel;
 pub mod keys;
 pub mod last_use;
+pub mod limits;
 mod migrations;
 mod observe;
 mod registry;

@@ -2,8 +2,8 @@
 
 use downcity_db::{MigrationSet, migrations};
 
-/// Cities, env vault, revocations, idempotency records, jobs, service keys, signing keys and the audit
-/// trail.
+/// Cities, env vault, revocations, idempotency records, jobs, service keys, signing keys, the audit
+/// trail and shared limits.
 pub(crate) fn migrations() -> MigrationSet {
     migrations!(
         "core",
@@ -23,6 +23,7 @@ pub(crate) fn migrations() -> MigrationSet {
                     postgres: "../migrations/0007_audit_postgres.sql",
                 }
             ),
+            (8, "limits", "../migrations/0008_limits.sql"),
             (9, "service_key_amounts", "../migrations/0009_service_key_amounts.sql")
         ]
     )

@@ -10,6 +10,7 @@ use downcity_types::{Timestamp, TokenAlgorithm, Ttl};
 use http::HeaderMap;
 use tokio_util::sync::CancellationToken;
 
+use crate::limits::{LimitSettings, Limiter};
 use crate::snapshot::{Snapshot, State};
 use crate::{Clock, Error, Identity, Ids, Observer, Random, Registry, Result, Tasks};
 
@@ -38,6 +39,8 @@ pub struct Settings {
     pub public_env_keys: bool,
     /// How many jobs run at the same time on this node; 0 = none.
     pub job_workers: usize,
+    /// How many calls are taken, of whom.
+    pub limits: LimitSettings,
 }
 
 impl Default for Settings {
@@ -54,6 +57,7 @@ impl Default for Settings {
             token_rotation_grace: Duration::from_hours(7 * 24),
             public_env_keys: true,
             job_workers: 4,
+            limits: LimitSettings::default(),
         }
     }
 }
@@ -71,6 +75,7 @@ pub struct Runtime {
     pub(crate) draining: CancellationToken,
     /// When `/readyz` was asked for the last time.
     pub(crate) readiness_asked: Mutex<Option<Instant>>,
+    pub(crate) limiter: Limiter,
     pub(crate) settings: Settings,
     pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) request_ids: RequestIds,
@@ -143,6 +148,11 @@ impl Runtime {
     pub fn unreachable_since(&self) -> Option<Timestamp> {
         let away = self.db.unreachable_since()?.elapsed();
         Some(self.clock.now().saturating_sub(away))
+    }
+
+    /// Counts calls and refuses those beyond the limits.
+    pub fn limiter(&self) -> &Limiter {
+        &self.limiter
     }
 
     /// The settings of the kernel.

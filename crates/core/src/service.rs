@@ -157,6 +157,7 @@ impl ServiceDef {
             body_limit: None,
             detached: false,
             moves_money: false,
+            limited: true,
             handler: Arc::new(TypedHandler {
                 service: service.clone(),
                 handler,
@@ -297,6 +298,11 @@ impl ActionDef<'_> {
     /// change state.
     pub fn detached(self) -> Self {
         self.with(|action| action.detached = true)
+    }
+
+    /// Counts no call of this action against any limit, for the probes of those who run the server.
+    pub fn unlimited(self) -> Self {
+        self.with(|action| action.limited = false)
     }
 
     /// Drops the handler when the client leaves, for POST actions that change nothing.

@@ -300,6 +300,7 @@ fn settings(config: &Config) -> Settings {
         token_rotation_grace: config.tokens.rotation_grace.get(),
         public_env_keys: server.public_env_keys,
         job_workers: config.jobs.workers,
+        limits: config.limits.settings(),
         ..Settings::default()
     }
 }

@@ -80,6 +80,7 @@ impl Figures {
 fn describe() {
     metrics::describe_counter!("downcity_requests_total", "Calls by action and class of status.");
     metrics::describe_histogram!("downcity_request_seconds", "Time until an answer is complete.");
+    metrics::describe_counter!("downcity_limited_total", "Calls beyond a limit, by its scope.");
     metrics::describe_counter!("downcity_panics_total", "Calls that ended in a panic.");
     metrics::describe_counter!(
         "downcity_after_hook_failures_total",

@@ -82,7 +82,7 @@ error_codes! {
     ModelNotFound "model_not_found" 422 "No model has this id, or none is available.";
     ModelUnsupported "model_unsupported" 422 "The model does not support this kind of call.";
     UnsupportedContent "unsupported_content" 422 "The model cannot take a part of the content, such as an image.";
-    TooManyRequests "too_many_requests" 429 "A limit of this server is reached; wait for `Retry-After` seconds.";
+    RateLimited "rate_limited" 429 "A limit of this server is reached; wait for `Retry-After` seconds.";
     UpstreamRateLimited "upstream_rate_limited" 429 "The AI provider limits the rate; wait for `Retry-After` seconds.";
     HeadersTooLarge "headers_too_large" 431 "The request headers are larger than the server accepts.";
     Internal "internal" 500 "Something failed inside; the log has the cause under the `request_id`.";

@@ -119,7 +119,7 @@ async fn a_full_house_is_a_429() {
     let held = fixture.open("stream", json!({"prompt": "Hi"})).await;
     assert_eq!(held.status(), 200);
     let reply = fixture.user.post("/v1/ai/text", json!({"prompt": "Hi"})).await;
-    reply.expect_error(429, "too_many_requests");
+    reply.expect_error(429, "rate_limited");
     assert_eq!(reply.header("retry-after"), Some("1"));
     drop(held);
     fixture.upstream.always(Answer::json(200, &completion("ok")));

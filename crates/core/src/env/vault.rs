@@ -34,6 +34,8 @@ const DATA_KEY_PURPOSE: &[u8] = b"data key";
 pub struct Vault {
     cipher: XChaCha20Poly1305,
     fingerprint_key: Zeroizing<[u8; KEY_BYTES]>,
+    /// See [`Vault::hash_key`].
+    hash_key: [u8; 16],
 }
 
 /// Where a value stands; authenticated with it.
@@ -164,7 +166,9 @@ impl Vault {
     fn with_data_key(data_key: &[u8]) -> Option<Self> {
         let cipher = XChaCha20Poly1305::new_from_slice(data_key).ok()?;
         let fingerprint_key = expand(b"downcity data key v1", data_key, b"fingerprints");
-        Some(Self { cipher, fingerprint_key })
+        let mut hash_key = [0; 16];
+        hash_key.copy_from_slice(&expand(b"downcity data key v1", data_key, b"hash tables")[..16]);
+        Some(Self { cipher, fingerprint_key, hash_key })
     }
 
     /// What tells one secret from another without telling anything about it: `fp_` and 16
@@ -175,6 +179,12 @@ impl Vault {
         let mut mac = Hmac::<Sha256>::new_from_slice(&self.fingerprint_key[..]).expect("32 bytes");
         mac.update(secret.expose().as_bytes());
         format!("fp_{}", hex(&mac.finalize().into_bytes()[..FINGERPRINT_BYTES]))
+    }
+
+    /// A key for hash tables, the same on every node of this database and unknown outside, so that
+    /// nobody can choose what collides.
+    pub(crate) fn hash_key(&self) -> &[u8; 16] {
+        &self.hash_key
     }
 
     /// Seals a text for a place.

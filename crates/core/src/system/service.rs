@@ -59,10 +59,13 @@ impl Service for SystemService {
             .produces("text/plain; charset=utf-8")
             .summary("Say what this server is and where to look.");
         s.get("/health", PUBLIC, &self, Self::health)
+            .unlimited()
             .summary("Say that the server is up, its version and its services.");
         s.get("/livez", PUBLIC, &self, Self::livez)
+            .unlimited()
             .summary("Say that the process answers, for liveness probes.");
         s.get("/readyz", PUBLIC, &self, Self::readyz)
+            .unlimited()
             .summary("Say whether the server can take calls, for readiness probes.")
             .description(
                 "Answers 503 while the database does not answer (`details` has the path `database` \

@@ -9,6 +9,7 @@ mod check;
 mod document;
 mod environment;
 mod layers;
+mod limits;
 mod problem;
 mod reference;
 mod report;
@@ -25,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 pub use block::AddressBlock;
 pub use layers::{ConfigSources, LoadedConfig};
+pub use limits::LimitsConfig;
 pub use problem::{ConfigError, Problem, Source};
 pub use reference::{reference, template};
 pub use report::Effective;
@@ -43,6 +45,9 @@ pub struct Config {
     pub database: DatabaseConfig,
     /// The life of user tokens, and how they are signed.
     pub tokens: TokenConfig,
+    /// How many calls are taken, of whom. A call beyond a limit is answered 429; figures are calls
+    /// per `window`, and 0 is no limit.
+    pub limits: LimitsConfig,
     /// Models, and the providers behind them.
     pub ai: AiConfig,
     /// What is logged, and how.
@@ -277,6 +282,7 @@ impl Config {
             ("server", self.server == other.server),
             ("database", self.database == other.database),
             ("tokens", self.tokens == other.tokens),
+            ("limits", self.limits == other.limits),
             ("log", self.log == other.log),
             ("metrics", self.metrics == other.metrics),
             ("jobs", self.jobs == other.jobs),

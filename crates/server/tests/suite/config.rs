@@ -191,6 +191,9 @@ fn values_that_cannot_work_are_refused() {
         ("[database]\nurl = \"mysql://root:geheim@db/x\"", "database.url"),
         ("[metrics]\nlisten = \"9464\"", "metrics.listen"),
         ("[server]\ntrusted_proxies = [\"10.0.0.1/8\"]", "server.trusted_proxies"),
+        ("[limits]\nexempt = [\"localhost\"]", "limits.exempt"),
+        ("[limits]\nuser = -1", "limits.user"),
+        ("[limits]\nwindow = 0", "limits.window"),
         ("[server]\nproxy_header = \"x-real-ip\"", "server.proxy_header"),
     ] {
         let problems = File::new(text).problems();
