@@ -97,7 +97,10 @@ pub(crate) fn chat_request(stream: bool) -> serde_json::Value {
 
 fn configuration(upstream: u16) -> String {
     format!(
-        r#"[[ai.provider]]
+        r#"[limits]
+exempt = ["127.0.0.1"]
+
+[[ai.provider]]
 id = "bench"
 protocol = "openai-chat"
 base_url = "http://127.0.0.1:{upstream}/v1"

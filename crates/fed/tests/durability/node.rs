@@ -41,6 +41,7 @@ impl Place {
             .current_dir(self.folder.path())
             .args(["serve", "--listen", "127.0.0.1:0"])
             .env("DOWNCITY_FEDERATION_ADMIN_SECRET_KEY", ADMIN_KEY)
+            .env("DOWNCITY_FEDERATION__LIMITS__EXEMPT", r#"["127.0.0.1"]"#)
             .stdout(Stdio::piped())
             .stderr(log);
         if let Some(database) = &self.postgres {
