@@ -44,8 +44,8 @@ pub(crate) async fn send_with_retries(
         let failure = match send(cx, model, body.clone(), &settings.limits).await {
             Ok(response) => {
                 let now = cx.runtime().clock().now();
-                let secret = || model.provider.protocol.secret(cx);
-                match succeeded(response, secret, &settings.limits, now).await {
+                let mask = || model.provider.protocol.mask(cx);
+                match succeeded(response, mask, &settings.limits, now).await {
                     Ok(response) => return Ok(response),
                     Err(failure) => failure,
                 }

@@ -10,6 +10,7 @@ use http::{HeaderValue, StatusCode};
 use serde_json::Value;
 
 use crate::catalog::Model;
+use crate::mask::Mask;
 
 /// Why a provider gave no usable answer.
 #[derive(Debug)]
@@ -182,8 +183,9 @@ impl Refusal {
 /// The most characters that are taken of a provider's words.
 const MAX_WORDS: usize = 1_000;
 
-/// The words of an error body: `error.message`, a textual `error`, `message` or `detail`.
-pub(crate) fn error_text(body: &Value) -> Option<String> {
+/// The words of an error body, without the provider's key: `error.message`, a textual `error`,
+/// `message` or `detail`.
+pub(crate) fn error_text(body: &Value, mask: &Mask) -> Option<String> {
     let error = body.get("error");
     let found = [
         error.and_then(|error| error.get("message")),
@@ -192,5 +194,6 @@ pub(crate) fn error_text(body: &Value) -> Option<String> {
         body.get("detail"),
     ];
     let words = found.into_iter().flatten().find_map(Value::as_str)?;
-    Some(words.chars().take(MAX_WORDS).collect())
+    // A key that is cut could not be found any more.
+    Some(mask.sentence(words).chars().take(MAX_WORDS).collect())
 }

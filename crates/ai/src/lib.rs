@@ -23,6 +23,7 @@ mod convert;
 mod exchange;
 mod failure;
 mod limits;
+mod mask;
 mod metering;
 mod outgoing;
 mod provider;

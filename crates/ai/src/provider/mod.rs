@@ -7,7 +7,7 @@ mod echo;
 mod openai;
 
 use bytes::Bytes;
-use downcity_core::{Body, Call, Secret};
+use downcity_core::{Body, Call};
 use downcity_types::Timestamp;
 use futures_util::future::BoxFuture;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
@@ -20,6 +20,7 @@ pub(crate) use openai::{OpenAiChat, parse_base_url};
 
 use crate::failure::{Failure, Refusal, error_text};
 use crate::limits::CallLimits;
+use crate::mask::Mask;
 
 /// The most bytes that are read of an answer that is read as a whole.
 const MAX_ANSWER: usize = 64 * 1024 * 1024;
@@ -36,10 +37,10 @@ pub(crate) trait Protocol: Send + Sync {
         body: Bytes,
     ) -> BoxFuture<'a, Result<Response<Body>, Failure>>;
 
-    /// The key that must not appear in anything that is passed on.
-    fn secret(&self, call: &Call) -> Option<Secret> {
+    /// Hides the key, which must not appear in anything that is passed on.
+    fn mask(&self, call: &Call) -> Mask {
         let _ = call;
-        None
+        Mask::default()
     }
 }
 
@@ -114,7 +115,7 @@ pub(crate) async fn read_error(body: Body, limits: &CallLimits) -> Bytes {
 /// Passes an answer of success on; makes a failure of any other.
 pub(crate) async fn succeeded(
     response: Response<Body>,
-    secret: impl FnOnce() -> Option<Secret>,
+    mask: impl FnOnce() -> Mask,
     limits: &CallLimits,
     now: Timestamp,
 ) -> Result<Response<Body>, Failure> {
@@ -123,11 +124,11 @@ pub(crate) async fn succeeded(
     }
     let (parts, body) = response.into_parts();
     let bytes = read_error(body, limits).await;
-    let message = serde_json::from_slice(&bytes).ok().as_ref().and_then(error_text);
+    let said = serde_json::from_slice(&bytes).ok();
     Err(Failure::Refused(Refusal {
         status: parts.status,
         retry_after: retry_after(&parts.headers, now),
-        message: message.map(|text| redact(text, secret())),
+        message: said.and_then(|said| error_text(&said, &mask())),
     }))
 }
 
@@ -146,14 +147,6 @@ pub(crate) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<u64> {
     let date = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
     let seconds = date.as_second().saturating_sub(now.seconds());
     Some(u64::try_from(seconds).unwrap_or(0).min(MAX_RETRY_AFTER))
-}
-
-/// The text without the provider's key.
-pub(crate) fn redact(text: String, secret: Option<Secret>) -> String {
-    match secret {
-        Some(secret) if text.contains(secret.expose()) => text.replace(secret.expose(), "***"),
-        _ => text,
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use downcity_core::{Body, Call, Error, Secret};
+use downcity_core::{Body, Call, Error};
 use futures_util::future::BoxFuture;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
@@ -12,6 +12,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use super::Protocol;
 use crate::config::{Auth, ProviderConfig};
 use crate::failure::Failure;
+use crate::mask::Mask;
 use crate::upstream::Upstream;
 
 /// A provider of the protocol `openai-chat`, everything parsed that does not change per call.
@@ -111,8 +112,8 @@ impl Protocol for OpenAiChat {
         }
     }
 
-    fn secret(&self, call: &Call) -> Option<Secret> {
-        self.env_key.as_deref().and_then(|key| call.env(key))
+    fn mask(&self, call: &Call) -> Mask {
+        Mask::new(self.env_key.as_deref().and_then(|key| call.env(key)).as_ref())
     }
 }
 

@@ -16,9 +16,10 @@ use crate::config::Mode;
 use crate::exchange::{run, send};
 use crate::failure::{Failure, Refusal};
 use crate::limits::Patience;
+use crate::mask::{Mask, Rolling};
 use crate::metering::Meter;
 use crate::outgoing::Outgoing;
-use crate::provider::{Content, read_answer, read_error, redact, retry_after};
+use crate::provider::{Content, read_answer, read_error, retry_after};
 use crate::service::Ai;
 use crate::stream::body::stream_body;
 use crate::stream::relay::{Relay, Tap};
@@ -69,7 +70,8 @@ impl Ai {
             if !response.status().is_success() {
                 return refused(response, &meter, &model, settings).await;
             }
-            relayed(response, meter, hide_usage, settings).await
+            let mask = model.provider.protocol.mask(meter.cx());
+            relayed(response, meter, hide_usage, mask, settings).await
         };
         run(&cx, on_disconnect, work).await
     }
@@ -102,6 +104,7 @@ async fn relayed(
     response: Response<Body>,
     mut meter: Meter,
     hide_usage: bool,
+    mask: Mask,
     settings: &CallSettings,
 ) -> Result<Reply> {
     let (parts, body) = response.into_parts();
@@ -113,10 +116,10 @@ async fn relayed(
         Content::EventStream => {
             reply.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
             reply.headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-            Tap::Stream(StreamTap::new(hide_usage))
+            Tap::Stream(StreamTap::new(hide_usage, mask))
         }
         Content::Json if body.size_hint().upper().is_none_or(|length| length > READ_WHOLE) => {
-            Tap::Json(JsonTap::default())
+            Tap::Json(JsonTap::default(), Rolling::new(mask))
         }
         Content::Json | Content::Unknown => {
             let bytes = read_answer(body, &settings.limits).await.map_err(Failure::into_error)?;
@@ -128,7 +131,7 @@ async fn relayed(
             meter.usage(usage_of(&bytes));
             meter.close();
             reply.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            reply.body = bytes.into();
+            reply.body = mask.bytes(bytes).into();
             return Ok(reply);
         }
     };
@@ -159,7 +162,7 @@ async fn refused(
     let status = parts.status;
     let now = meter.cx().runtime().clock().now();
     let bytes = read_error(body, &settings.limits).await;
-    let secret = model.provider.protocol.secret(meter.cx());
+    let mask = model.provider.protocol.mask(meter.cx());
     let refusal = Refusal { status, retry_after: retry_after(&parts.headers, now), message: None };
     let is_key_fault = matches!(status.as_u16(), 401 | 403);
     let is_error = status.is_client_error() || status.is_server_error();
@@ -167,7 +170,7 @@ async fn refused(
     if is_json && is_error && !is_key_fault {
         let mut headers = passed_headers(&parts.headers, now);
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let text = redact(String::from_utf8_lossy(&bytes).into_owned(), secret);
+        let text = mask.sentence(&String::from_utf8_lossy(&bytes)).into_owned();
         let error = Failure::Refused(refusal).into_error().with_status(status);
         return Err(error.with_relayed(headers, text.into()));
     }

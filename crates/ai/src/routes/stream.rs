@@ -42,7 +42,8 @@ impl Ai {
                 let what = "not an event stream".to_owned();
                 return Err(Failure::Unreadable(what).into_error());
             }
-            let encoder = Encoder::new(answer, input.tool_names());
+            let mask = model.provider.protocol.mask(&call);
+            let encoder = Encoder::new(answer, input.tool_names(), mask);
             let stream = UiStream::new(response.into_body(), encoder, &settings.limits, meter);
             let mut reply = Reply::from(Sse(stream_body(stream, &call, on_disconnect)));
             reply.headers.insert(&PROTOCOL, HeaderValue::from_static("v1"));

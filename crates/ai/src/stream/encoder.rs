@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::chunks::{Choice, Chunk, ToolDelta};
 use crate::convert::answer::{AnswerOf, finish_metadata, made_up_call_id, tool_input};
 use crate::failure::error_text;
+use crate::mask::Mask;
 
 /// A kind of block that is opened, continued and closed.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,11 +48,13 @@ pub(crate) struct Encoder {
     failed: bool,
     usage: Option<Value>,
     out: BytesMut,
+    /// Hides the provider's key in its words.
+    mask: Mask,
 }
 
 impl Encoder {
     /// Begins the message: `start` and `start-step` are already encoded.
-    pub(crate) fn new(of: AnswerOf, tools: impl IntoIterator<Item = String>) -> Self {
+    pub(crate) fn new(of: AnswerOf, tools: impl IntoIterator<Item = String>, mask: Mask) -> Self {
         let mut encoder = Self {
             tools: tools.into_iter().collect(),
             open: None,
@@ -61,6 +64,7 @@ impl Encoder {
             failed: false,
             usage: None,
             out: BytesMut::with_capacity(1024),
+            mask,
             of,
         };
         encoder.emit(&UiChunk::Start {
@@ -102,7 +106,7 @@ impl Encoder {
             Err(_) => return self.fail("The AI provider sent an event that cannot be read."),
         };
         if let Some(error) = chunk.error {
-            let said = error_text(&serde_json::json!({ "error": error }));
+            let said = error_text(&serde_json::json!({ "error": error }), &self.mask);
             self.fail(&said.unwrap_or_else(|| "The AI provider failed.".to_owned()));
             return;
         }

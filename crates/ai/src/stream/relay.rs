@@ -13,12 +13,13 @@ use super::body::Source;
 use super::tap::{JsonTap, StreamTap};
 use crate::failure::{EndedEarly, Failure};
 use crate::limits::{AFTER_DONE, Patience};
+use crate::mask::Rolling;
 use crate::metering::Meter;
 
 /// What watches the bytes.
 pub(crate) enum Tap {
     Stream(StreamTap),
-    Json(JsonTap),
+    Json(JsonTap, Rolling),
 }
 
 /// Passes an answer on and closes the account of its call at the end.
@@ -48,9 +49,9 @@ impl Relay {
         self.patience.touch();
         match &mut self.tap {
             Tap::Stream(tap) => tap.push(bytes, &mut self.out),
-            Tap::Json(tap) => {
+            Tap::Json(tap, rolling) => {
                 tap.push(&bytes);
-                self.out.push_back(bytes);
+                self.out.push_back(rolling.push(bytes));
             }
         }
         if self.body.is_end_stream() {
@@ -70,7 +71,7 @@ impl Relay {
                 return self.break_off(Failure::Broken(EndedEarly.into()));
             }
             Tap::Stream(tap) => tap.end(&mut self.out),
-            Tap::Json(_) => {}
+            Tap::Json(_, rolling) => self.out.push_back(rolling.end()),
         }
         self.has_ended = true;
         self.close();
@@ -81,7 +82,7 @@ impl Relay {
     fn close(&mut self) {
         let usage = match &mut self.tap {
             Tap::Stream(tap) => tap.usage().cloned(),
-            Tap::Json(tap) => std::mem::take(tap).end(),
+            Tap::Json(tap, _) => std::mem::take(tap).end(),
         };
         self.meter.usage(usage);
         self.meter.close();
@@ -101,7 +102,7 @@ impl Relay {
                 let error = serde_json::to_string(&error).unwrap_or_default();
                 self.out.push_back(format!("data: {error}\n\n").into());
             }
-            Tap::Json(_) => self.broken = Some(failure.sentence().into()),
+            Tap::Json(..) => self.broken = Some(failure.sentence().into()),
         }
         self.meter.close();
         // The connection to the provider is of no use any more.
@@ -153,8 +154,10 @@ impl Source for Relay {
         match &self.tap {
             // Events may be left out or added.
             Tap::Stream(_) => SizeHint::default(),
-            Tap::Json(_) if self.out.is_empty() => self.body.size_hint(),
-            Tap::Json(_) => SizeHint::default(),
+            Tap::Json(_, rolling) if self.out.is_empty() && rolling.is_empty() => {
+                self.body.size_hint()
+            }
+            Tap::Json(..) => SizeHint::default(),
         }
     }
 }

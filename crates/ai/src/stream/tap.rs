@@ -11,6 +11,8 @@
 //! provider's own, or `[DONE]`, after which nothing is passed on. A stream that ends without any of
 //! them was cut.
 //!
+//! The provider's key is masked wherever it stands; it is searched for in the complete part too.
+//!
 //! # Whole answers
 //! The last part of the body is kept by reference (no copy) and searched once, at the end.
 
@@ -22,6 +24,8 @@ use memchr::memmem::Finder;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
+
+use crate::mask::Mask;
 
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
 static FINISH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"finish_reason\""));
@@ -43,6 +47,7 @@ pub(crate) struct StreamTap {
     /// In the middle of an event that is too long to wait for.
     passing: bool,
     hide: bool,
+    mask: Mask,
     usage: Option<Value>,
     /// Anything has arrived.
     has_begun: bool,
@@ -62,11 +67,12 @@ struct UsageEvent {
 
 impl StreamTap {
     /// With `hide`, events that tell nothing but usage are left out.
-    pub(crate) fn new(hide: bool) -> Self {
+    pub(crate) fn new(hide: bool, mask: Mask) -> Self {
         Self {
             held: BytesMut::new(),
             passing: false,
             hide,
+            mask,
             usage: None,
             has_begun: false,
             is_finished: false,
@@ -119,8 +125,8 @@ impl StreamTap {
         if self.held.len() > MAX_HELD {
             // What it tells is not looked for.
             self.is_finished = true;
-            let long = self.held.split_to(self.held.len() - OVERLAP).freeze();
-            out.push_back(long);
+            let held = std::mem::take(&mut self.held).freeze();
+            self.pass_begin(held, out);
             self.passing = true;
         }
     }
@@ -128,7 +134,7 @@ impl StreamTap {
     /// Passes on an event that is too long to wait for; gives what follows its end.
     fn pass(&mut self, bytes: Bytes, out: &mut VecDeque<Bytes>) -> Option<Bytes> {
         self.held.extend_from_slice(&bytes);
-        let mut held = std::mem::take(&mut self.held).freeze();
+        let mut held = self.mask.bytes(std::mem::take(&mut self.held).freeze());
         match first_boundary(&held) {
             Some(end) => {
                 out.push_back(held.split_to(end));
@@ -136,12 +142,19 @@ impl StreamTap {
                 Some(held)
             }
             None => {
-                let tail = held.split_off(held.len().saturating_sub(OVERLAP));
-                out.push_back(held);
-                self.held.extend_from_slice(&tail);
+                self.pass_begin(held, out);
                 None
             }
         }
+    }
+
+    /// Passes on what no blank line and no key can begin in.
+    fn pass_begin(&mut self, held: Bytes, out: &mut VecDeque<Bytes>) {
+        let mut held = self.mask.bytes(held);
+        let tail = OVERLAP.max(self.mask.begun(&held));
+        let tail = held.split_off(held.len().saturating_sub(tail));
+        out.push_back(held);
+        self.held.extend_from_slice(&tail);
     }
 
     /// The end of the stream: what was held may be passed on.
@@ -162,6 +175,7 @@ impl StreamTap {
             bytes.truncate(end);
         }
         self.is_finished = self.is_finished || tells_end(&bytes);
+        bytes = self.mask.bytes(bytes);
         let mut passed = 0;
         let mut from = 0;
         while let Some(hit) = USAGE.find(&bytes[from..]) {

@@ -13,6 +13,7 @@ use super::events::{Events, MAX_EVENT};
 use super::tap::{JsonTap, StreamTap};
 use crate::convert::answer::AnswerOf;
 use crate::failure::Failure;
+use crate::mask::Mask;
 
 fn encoder(tools: &[&str]) -> Encoder {
     let of = AnswerOf {
@@ -21,7 +22,7 @@ fn encoder(tools: &[&str]) -> Encoder {
         city_id: Some("c".to_owned()),
         user_id: Some("u".to_owned()),
     };
-    Encoder::new(of, tools.iter().map(ToString::to_string))
+    Encoder::new(of, tools.iter().map(ToString::to_string), Mask::default())
 }
 
 fn delta(delta: Value) -> String {
@@ -249,7 +250,7 @@ fn read_all(pieces: Vec<Bytes>) -> Vec<Result<String, Failure>> {
 }
 
 fn tapped(pieces: Vec<Bytes>, hide: bool) -> (String, Option<Value>) {
-    let mut tap = StreamTap::new(hide);
+    let mut tap = StreamTap::new(hide, Mask::default());
     let mut out = VecDeque::new();
     for piece in pieces {
         tap.push(piece, &mut out);
@@ -290,7 +291,7 @@ proptest! {
 
     #[test]
     fn bytes_of_any_kind_pass_the_tap_unchanged(pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..50), 0..20)) {
-        let mut tap = StreamTap::new(true);
+        let mut tap = StreamTap::new(true, Mask::default());
         let mut out = VecDeque::new();
         for piece in &pieces {
             tap.push(Bytes::copy_from_slice(piece), &mut out);
@@ -322,7 +323,7 @@ fn only_a_told_end_is_an_end() {
         ("data: x [DONE]\n\n".to_owned(), true, false),
     ] {
         for size in [1, 5, 1000] {
-            let mut tap = StreamTap::new(true);
+            let mut tap = StreamTap::new(true, Mask::default());
             let mut out = VecDeque::new();
             for piece in text.as_bytes().chunks(size) {
                 tap.push(Bytes::copy_from_slice(piece), &mut out);
@@ -337,7 +338,7 @@ fn whole_events_are_passed_on_without_copies() {
     let event = Bytes::from_static(
         b"data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":null}\n\n",
     );
-    let mut tap = StreamTap::new(true);
+    let mut tap = StreamTap::new(true, Mask::default());
     let mut out = VecDeque::new();
     tap.push(event.clone(), &mut out);
     assert_eq!(out.len(), 1);
@@ -346,7 +347,7 @@ fn whole_events_are_passed_on_without_copies() {
 
 #[test]
 fn an_event_too_long_to_hold_is_passed_on_while_it_comes() {
-    let mut tap = StreamTap::new(true);
+    let mut tap = StreamTap::new(true, Mask::default());
     let mut out = VecDeque::new();
     let long = "x".repeat(200_000);
     for _ in 0..5 {

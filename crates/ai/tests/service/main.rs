@@ -11,6 +11,8 @@ mod config;
 #[cfg(test)]
 mod echo;
 #[cfg(test)]
+mod masking;
+#[cfg(test)]
 mod metering;
 #[cfg(test)]
 mod models;
