@@ -29,6 +29,7 @@ pub(crate) struct Catalog {
     by_id: HashMap<Box<str>, usize>,
     /// Settings that every call reads.
     pub(crate) settings: CallSettings,
+    providers: Vec<Arc<Provider>>,
     slots: Option<Arc<Semaphore>>,
     /// The way to the providers, with its pool of connections.
     pub(crate) upstream: Arc<HyperUpstream>,
@@ -122,6 +123,7 @@ impl Catalog {
         }
         let by_id = models.iter().enumerate().map(|(at, model)| (model.id.as_str().into(), at));
         Ok(Self {
+            providers: providers.into_values().collect(),
             by_id: by_id.collect(),
             models,
             settings: CallSettings {
@@ -224,6 +226,11 @@ impl Catalog {
             Error::new(ErrorCode::ModelNotFound, message)
                 .with_fix("GET /v1/ai/models lists the models that can be called.")
         })
+    }
+
+    /// The providers that can try a value of this env key.
+    pub(crate) fn probing(&self, key: &str) -> impl Iterator<Item = &Arc<Provider>> {
+        self.providers.iter().filter(move |provider| provider.protocol.probes(key))
     }
 
     /// A place among the calls that may be under way at the same time.

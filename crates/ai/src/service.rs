@@ -4,7 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use downcity_core::env::{Candidate, EnvProbe, Probed};
 use downcity_core::{ErrorShape, Service, ServiceDef, USER_OR_ADMIN};
+
+use futures_util::future::join_all;
 
 use crate::catalog::Catalog;
 use crate::config::{AiConfig, MAX_CALL_MS, Problem};
@@ -55,6 +59,30 @@ fn build(config: &AiConfig, running: Option<&Arc<HyperUpstream>>) -> Result<Cata
     Catalog::build(config, upstream)
 }
 
+/// Several providers may use one key: it works where one of them accepts it.
+#[async_trait]
+impl EnvProbe for Ai {
+    fn knows(&self, key: &str) -> bool {
+        self.catalog().probing(key).next().is_some()
+    }
+
+    async fn probe(&self, candidate: &Candidate) -> Probed {
+        let catalog = self.catalog();
+        let tests =
+            catalog.probing(candidate.key()).map(|provider| provider.protocol.probe(candidate));
+        let mut told = Probed::Unknown("No provider uses this key any more.".to_owned());
+        for probed in join_all(tests).await {
+            match probed {
+                Probed::Accepted => return Probed::Accepted,
+                Probed::Refused => told = Probed::Refused,
+                Probed::Unknown(_) if told == Probed::Refused => {}
+                unknown => told = unknown,
+            }
+        }
+        told
+    }
+}
+
 impl Service for Ai {
     fn id(&self) -> &'static str {
         "ai"
@@ -66,6 +94,7 @@ impl Service for Ai {
 
     fn define(self: Arc<Self>, service: &mut ServiceDef) {
         let ai = self.clone();
+        service.env_probe(self.clone());
         service.instruction(include_str!("instruction.md")).env_scope(
             "ai-models",
             "AI Models",

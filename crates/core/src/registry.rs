@@ -9,6 +9,7 @@ use http::Method;
 
 use crate::action::{Action, InputKind};
 use crate::decode::PathParams;
+use crate::env::EnvProbe;
 use crate::finish::ActionMetrics;
 use crate::jobs::JobRegistration;
 use crate::service::{EnvScopeSource, InstructionText};
@@ -97,6 +98,7 @@ pub struct ServiceEntry {
     pub(crate) builtin: bool,
     pub(crate) env: Vec<EnvRequirement>,
     pub(crate) env_scopes: Vec<EnvScopeSource>,
+    pub(crate) env_probes: Vec<Arc<dyn EnvProbe>>,
     pub(crate) instruction: Option<InstructionText>,
     pub(crate) actions: Vec<Arc<Action>>,
     pub(crate) service: Arc<dyn Service>,
@@ -295,6 +297,7 @@ fn freeze(
         builtin,
         env: def.env,
         env_scopes: def.env_scopes,
+        env_probes: def.env_probes,
         instruction: def.instruction,
         actions,
         service,
@@ -322,10 +325,16 @@ fn add_route(routes: &mut Vec<(String, Route)>, action: &Arc<Action>) -> Result<
 }
 
 impl Registry {
+    /// What knows how to try a value of this normalised key.
+    pub(crate) fn env_probe(&self, key: &str) -> Option<&Arc<dyn EnvProbe>> {
+        let mut probes = self.services.iter().flat_map(|service| &service.env_probes);
+        probes.find(|probe| probe.knows(key))
+    }
+
     /// Starts collecting services, with the kernel's own already in.
     pub fn builder() -> RegistryBuilder {
         RegistryBuilder::default()
-            .builtin(Arc::new(crate::env::EnvService))
+            .builtin(Arc::new(crate::env::EnvService::default()))
             .builtin(Arc::new(crate::cities::CitiesService))
             .builtin(Arc::new(crate::keys::KeysService))
             .builtin(Arc::new(crate::system::SystemService::default()))

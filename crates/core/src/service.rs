@@ -11,6 +11,7 @@ use downcity_types::EnvRequirement;
 use http::Method;
 
 use crate::action::{Action, ErrorShape, Input, Output, TypedHandler};
+use crate::env::EnvProbe;
 use crate::finish::ActionMetrics;
 use crate::jobs::{Job, JobRegistration};
 use crate::{Access, Cx, Hook, Result, Runtime};
@@ -57,6 +58,7 @@ pub struct ServiceDef {
     pub(crate) actions: Vec<Action>,
     pub(crate) env: Vec<EnvRequirement>,
     pub(crate) env_scopes: Vec<EnvScopeSource>,
+    pub(crate) env_probes: Vec<Arc<dyn EnvProbe>>,
     pub(crate) migrations: Vec<MigrationSet>,
     pub(crate) instruction: Option<InstructionText>,
     pub(crate) hooks: Vec<Arc<dyn Hook>>,
@@ -73,6 +75,7 @@ impl ServiceDef {
             actions: Vec::new(),
             env: Vec::new(),
             env_scopes: Vec::new(),
+            env_probes: Vec::new(),
             migrations: Vec::new(),
             instruction: None,
             hooks: Vec::new(),
@@ -191,6 +194,13 @@ impl ServiceDef {
         requirements: impl Fn() -> Vec<EnvRequirement> + Send + Sync + 'static,
     ) -> &mut Self {
         self.env_scopes.push(EnvScopeSource { id, name, requirements: Box::new(requirements) });
+        self
+    }
+
+    /// Declares how values of env keys are tried before they are stored, so that a mistake does not
+    /// take the place of a value that works.
+    pub fn env_probe(&mut self, probe: Arc<dyn EnvProbe>) -> &mut Self {
+        self.env_probes.push(probe);
         self
     }
 

@@ -28,12 +28,14 @@ pub struct MockUpstream {
 struct Shared {
     script: Mutex<Script>,
     requests: Mutex<Vec<Recorded>>,
+    model_requests: Mutex<Vec<Recorded>>,
 }
 
 #[derive(Default)]
 struct Script {
     next: VecDeque<Answer>,
     always: Option<Answer>,
+    models: Option<Answer>,
 }
 
 /// One request that arrived.
@@ -250,7 +252,18 @@ impl MockUpstream {
         locked(&self.shared.script).next.push_back(answer);
     }
 
-    /// Every request so far.
+    /// Answers requests for the list of models like this, which otherwise are answered 404: they
+    /// are how keys are tried.
+    pub fn models(&self, answer: Answer) {
+        locked(&self.shared.script).models = Some(answer);
+    }
+
+    /// Every request for the list of models so far.
+    pub fn model_requests(&self) -> Vec<Recorded> {
+        locked(&self.shared.model_requests).clone()
+    }
+
+    /// Every request so far, those for the list of models apart.
     pub fn requests(&self) -> Vec<Recorded> {
         locked(&self.shared.requests).clone()
     }
@@ -283,11 +296,18 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     let mut buffer = Vec::new();
     while let Some((target, headers, body)) = read_request(&mut reader, &mut buffer).await {
         let (ended, gone) = watch::channel(None);
+        let lists = target.starts_with("GET ") && target.contains("/models");
         let answer = {
             let mut script = locked(&shared.script);
-            script.next.pop_front().or_else(|| script.always.clone())
+            if lists {
+                let none = || Answer::text(404, "text/plain", "no list of models");
+                Some(script.models.clone().unwrap_or_else(none))
+            } else {
+                script.next.pop_front().or_else(|| script.always.clone())
+            }
         };
-        locked(&shared.requests).push(Recorded { target, headers, body, gone });
+        let requests = if lists { &shared.model_requests } else { &shared.requests };
+        locked(requests).push(Recorded { target, headers, body, gone });
         let answer = answer.unwrap_or_else(|| Answer::text(599, "text/plain", "not scripted"));
         let mut more = [0; 1024];
         tokio::select! {

@@ -79,6 +79,7 @@ error_codes! {
     UriTooLong "uri_too_long" 414 "The path and query are longer than the server accepts.";
     UnsupportedMediaType "unsupported_media_type" 415 "The body's content type or encoding is not accepted here.";
     Unprocessable "unprocessable" 422 "The request is well formed but cannot be carried out.";
+    EnvRefused "env_refused" 422 "The provider refuses the env value that was to be stored; `\"test\": false` stores it untested.";
     ModelNotFound "model_not_found" 422 "No model has this id, or none is available.";
     ModelUnsupported "model_unsupported" 422 "The model does not support this kind of call.";
     UnsupportedContent "unsupported_content" 422 "The model cannot take a part of the content, such as an image.";

@@ -7,6 +7,7 @@ mod echo;
 mod openai;
 
 use bytes::Bytes;
+use downcity_core::env::{Candidate, Probed};
 use downcity_core::{Body, Call};
 use downcity_types::Timestamp;
 use futures_util::future::BoxFuture;
@@ -36,6 +37,18 @@ pub(crate) trait Protocol: Send + Sync {
         call: &'a Call,
         body: Bytes,
     ) -> BoxFuture<'a, Result<Response<Body>, Failure>>;
+
+    /// Whether it can try a value of this env key.
+    fn probes(&self, key: &str) -> bool {
+        let _ = key;
+        false
+    }
+
+    /// Tries the value of an env key.
+    fn probe<'a>(&'a self, candidate: &'a Candidate) -> BoxFuture<'a, Probed> {
+        let _ = candidate;
+        Box::pin(std::future::ready(Probed::Unknown("The provider needs no key.".to_owned())))
+    }
 
     /// Hides the key, which must not appear in anything that is passed on.
     fn mask(&self, call: &Call) -> Mask {

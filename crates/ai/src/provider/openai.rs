@@ -3,10 +3,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use downcity_core::{Body, Call, Error};
+use downcity_core::env::{Candidate, Probed};
+use downcity_core::{Body, Call, Error, Secret};
 use futures_util::future::BoxFuture;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 
 use super::Protocol;
@@ -53,11 +54,11 @@ impl OpenAiChat {
         }
     }
 
-    fn endpoint(&self, call: &Call) -> Result<Uri, Error> {
+    fn endpoint(&self, env: impl FnOnce(&str) -> Option<Secret>) -> Result<Uri, Error> {
         let Some(key) = &self.base_url_env else {
             return self.endpoint.clone().ok_or_else(|| Error::missing_config("base_url"));
         };
-        match (call.env(key), &self.endpoint) {
+        match (env(key), &self.endpoint) {
             (Some(url), _) => {
                 parse_base_url(url.expose().trim()).map_err(|why| unusable(key, &why))
             }
@@ -69,13 +70,26 @@ impl OpenAiChat {
     fn request(&self, call: &Call, body: Bytes) -> Result<Request<Bytes>, Error> {
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.endpoint(call)?;
+        *request.uri_mut() = self.endpoint(|key| call.env(key))?;
         *request.headers_mut() = self.headers.clone();
-        let Some(env_key) = &self.env_key else { return Ok(request) };
-        if self.auth == Auth::None {
-            return Ok(request);
+        if let Some(env_key) = self.authenticating_key() {
+            self.sign(&mut request, env_key, &call.require_env(env_key)?)?;
         }
-        let secret = call.require_env(env_key)?;
+        Ok(request)
+    }
+
+    /// The env key whose value stands in requests.
+    fn authenticating_key(&self) -> Option<&str> {
+        self.env_key.as_deref().filter(|_| self.auth != Auth::None)
+    }
+
+    /// Puts the API key where the provider expects it.
+    fn sign(
+        &self,
+        request: &mut Request<Bytes>,
+        env_key: &str,
+        secret: &Secret,
+    ) -> Result<(), Error> {
         let key = secret.expose().trim();
         match &self.auth {
             Auth::None => {}
@@ -96,7 +110,35 @@ impl OpenAiChat {
                 *request.uri_mut() = with_key.parse().map_err(Error::internal)?;
             }
         }
+        Ok(())
+    }
+
+    /// Asks for the list of models with a key that is not stored yet.
+    fn test_request(&self, candidate: &Candidate) -> Result<Request<Bytes>, Error> {
+        let endpoint = self.endpoint(|key| candidate.env(key))?;
+        let mut request = Request::new(Bytes::new());
+        *request.uri_mut() = beside(&endpoint, "/models").map_err(Error::internal)?;
+        *request.headers_mut() = self.headers.clone();
+        request.headers_mut().remove(CONTENT_TYPE);
+        self.sign(&mut request, candidate.key(), candidate.value())?;
         Ok(request)
+    }
+
+    async fn test(&self, candidate: &Candidate) -> Probed {
+        let sent = match self.test_request(candidate) {
+            Ok(request) => self.upstream.send(request).await,
+            Err(error) => return Probed::Unknown(error.message().to_owned()),
+        };
+        let why = match sent.map(|response| response.status()) {
+            Ok(status) if status.is_success() => return Probed::Accepted,
+            Ok(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => return Probed::Refused,
+            Ok(StatusCode::NOT_FOUND | StatusCode::METHOD_NOT_ALLOWED) => {
+                "The provider does not list its models.".to_owned()
+            }
+            Ok(status) => format!("The provider answered {}.", status.as_u16()),
+            Err(failure) => failure.sentence(),
+        };
+        Probed::Unknown(why)
     }
 }
 
@@ -110,6 +152,14 @@ impl Protocol for OpenAiChat {
             Ok(request) => self.upstream.send(request),
             Err(error) => Box::pin(std::future::ready(Err(Failure::Ours(error)))),
         }
+    }
+
+    fn probes(&self, key: &str) -> bool {
+        self.authenticating_key() == Some(key)
+    }
+
+    fn probe<'a>(&'a self, candidate: &'a Candidate) -> BoxFuture<'a, Probed> {
+        Box::pin(self.test(candidate))
     }
 
     fn mask(&self, call: &Call) -> Mask {
@@ -129,6 +179,16 @@ fn unusable(key: &str, why: &str) -> Error {
         downcity_types::ErrorCode::MissingConfig,
         format!("The value of {key} cannot be used: {why}."),
     )
+}
+
+/// Another address under the root of the one for chat completions.
+fn beside(endpoint: &Uri, path: &str) -> Result<Uri, http::Error> {
+    let root = endpoint.path();
+    let root = root.strip_suffix("/chat/completions").unwrap_or(root);
+    let query = endpoint.query().map(|query| format!("?{query}")).unwrap_or_default();
+    let mut parts = endpoint.clone().into_parts();
+    parts.path_and_query = Some(format!("{root}{path}{query}").parse()?);
+    Ok(Uri::from_parts(parts)?)
 }
 
 /// The address for chat completions under a provider's root.

@@ -68,8 +68,10 @@ pub(crate) async fn fixture() -> Fixture {
     with(|_| {}).await
 }
 
+/// Stores a value untested, so that providers of all kinds may stand behind it.
 pub(crate) async fn set_env(app: &TestApp, key: &str, value: &str) {
-    app.admin().post("/v1/env/upsert", json!({"key": key, "value": value})).await.expect(200);
+    let input = json!({"key": key, "value": value, "test": false});
+    app.admin().post("/v1/env/upsert", input).await.expect(200);
 }
 
 /// Keeps the metering of the calls of `ai`, and the statuses of those that failed.

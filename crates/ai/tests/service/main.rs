@@ -17,6 +17,8 @@ mod metering;
 #[cfg(test)]
 mod models;
 #[cfg(test)]
+mod probe;
+#[cfg(test)]
 mod resolve;
 #[cfg(test)]
 mod stream;

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::input::{self, At};
 use super::is_system_key;
-use super::service::{EnvService, change, check_caller};
+use super::service::{EnvService, change, check_caller, yes};
 use super::store::{self, Put, Version};
 use crate::{Cx, Error, Result, Runtime, Secret};
 
@@ -45,6 +45,9 @@ pub(super) struct RollbackInput {
     key: String,
     /// The version whose value is to apply again.
     version: i64,
+    /// Whether to try the value before it applies, where a service knows how.
+    #[serde(default = "yes")]
+    test: bool,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -55,6 +58,9 @@ pub(super) struct RolledBack {
     key: String,
     /// The version that applies now: a new one, unless it had this value already.
     version: i64,
+    /// Why the value could not be tested; it applies.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
 }
 
 impl EnvService {
@@ -81,6 +87,7 @@ impl EnvService {
         check_caller(&cx, &key)?;
         let value = find(cx.runtime(), &key, input.version).await?;
         input::check_value(&key, value.expose(), At::Field)?;
+        let warning = if input.test { self.try_value(&cx, &key, &value).await? } else { None };
         let stored_key = key.clone();
         let version = change(&cx, move |tx, trail, writer| {
             match store::put(tx, trail, writer, &stored_key, &value)? {
@@ -90,7 +97,7 @@ impl EnvService {
         })
         .await?;
         tracing::info!(key, from = input.version, version, "an env value was rolled back");
-        Ok(RolledBack { success: true, key, version })
+        Ok(RolledBack { success: true, key, version, warning })
     }
 }
 

@@ -8,6 +8,7 @@ pub mod dotenv;
 mod history;
 mod input;
 mod master_key;
+mod probe;
 mod reads;
 mod service;
 mod store;
@@ -16,6 +17,7 @@ mod vault;
 
 pub(crate) use input::system_key_problem;
 pub use master_key::{MasterKey, MasterKeySource};
+pub use probe::{Candidate, EnvProbe, Probed};
 pub(crate) use reads::{follow, uses};
 pub use service::EnvService;
 pub(crate) use store::{Writer, load, lock, put, seal_clear_rows};

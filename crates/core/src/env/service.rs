@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::input::{self, At, Scalar};
+use super::probe::Probes;
 use super::store::{self, Put, Writer};
 use super::values::Entry;
 use super::{NonceSeed, dotenv, is_system_key};
@@ -19,7 +20,10 @@ use crate::{ADMIN, Cx, Error, NoInput, Result, Secret, Service, ServiceDef, view
 const IMPORT_MAX_ENTRIES: usize = 1_000;
 
 /// The service `env`.
-pub struct EnvService;
+#[derive(Default)]
+pub struct EnvService {
+    pub(super) probes: Probes,
+}
 
 impl Service for EnvService {
     fn id(&self) -> &'static str {
@@ -43,7 +47,7 @@ impl Service for EnvService {
         service
             .post("upsert", ADMIN, &self, Self::upsert)
             .summary("Store an env value; it applies at once.")
-            .description("The key is trimmed and upper-cased, the value is stored as sent. The value before is kept. System keys need at least 16 characters, and a mask is never stored.");
+            .description("The key is trimmed and upper-cased, the value is stored as sent. The value before is kept. System keys need at least 16 characters, and a mask is never stored. Where a service knows how to test the key, as for the keys of AI providers, a value that is refused there is not stored; one that could not be tested is, with a `warning`.");
         service
             .post("rollback", ADMIN, &self, Self::rollback)
             .summary("Let the value of an earlier version apply again, as a new version.")
@@ -54,7 +58,12 @@ impl Service for EnvService {
         service
             .post("import", ADMIN, &self, Self::import)
             .summary("Store every assignment of a .env text, or none.")
-            .description("Comments, `export`, quotes, escapes in double quotes and quoted values of several lines are read; later duplicates win. An error names its line, and then nothing is stored.");
+            .description("Comments, `export`, quotes, escapes in double quotes and quoted values of several lines are read; later duplicates win. An error names its line, and then nothing is stored. Values are tested as those of `upsert` are.");
+        service
+            .post("test", ADMIN, &self, Self::test)
+            .summary("Try a stored value where it is used.")
+            .description("For keys that a service knows how to test, such as the keys of AI providers. The answer shows nothing of the value.")
+            .cancel_on_disconnect();
         service
             .post("refresh", ADMIN, &self, Self::refresh)
             .summary("Apply what was edited in the database by hand, and seal what stands there in the clear.");
@@ -77,6 +86,13 @@ struct UpsertInput {
     key: String,
     #[serde(default)]
     value: Scalar,
+    /// Whether to try the value before it is stored, where a service knows how.
+    #[serde(default = "yes")]
+    test: bool,
+}
+
+pub(super) fn yes() -> bool {
+    true
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -85,6 +101,9 @@ struct Upserted {
     success: bool,
     /// The normalised key.
     key: String,
+    /// Why the value could not be tested; it is stored.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    warning: Option<String>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -108,6 +127,9 @@ struct ImportInput {
     /// The text of a .env file.
     #[serde(default)]
     raw: Secret,
+    /// Whether to try values before they are stored, where a service knows how.
+    #[serde(default = "yes")]
+    test: bool,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -118,6 +140,18 @@ struct Imported {
     count: usize,
     /// Their normalised keys in the order of the text.
     keys: Vec<String>,
+    /// The keys whose values could not be tested, each with the reason; they are stored.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<ImportWarning>,
+}
+
+/// A value that could not be tested.
+#[derive(Serialize, JsonSchema)]
+struct ImportWarning {
+    /// The normalised key.
+    key: String,
+    /// Why the value could not be tested.
+    warning: String,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -160,6 +194,7 @@ impl EnvService {
         check_caller(&cx, &key)?;
         input::check_value(&key, input.value.0.expose(), At::Field)?;
         let (stored_key, value) = (key.clone(), input.value.0);
+        let warning = if input.test { self.try_value(&cx, &key, &value).await? } else { None };
         change(&cx, move |tx, trail, writer| {
             match store::put(tx, trail, writer, &stored_key, &value)? {
                 Put::Mask => Err(input::masked(&stored_key, At::Field)),
@@ -168,7 +203,7 @@ impl EnvService {
         })
         .await?;
         tracing::info!(key, "an env value was set");
-        Ok(Upserted { success: true, key })
+        Ok(Upserted { success: true, key, warning })
     }
 
     async fn remove(self: Arc<Self>, cx: Cx, input: RemoveInput) -> Result<Removed> {
@@ -195,10 +230,17 @@ impl EnvService {
         let entries = read_import(input.raw.expose())?;
         entries.iter().try_for_each(|entry| check_caller(&cx, &entry.key))?;
         let keys: Vec<String> = entries.iter().map(|entry| entry.key.clone()).collect();
+        let mut warnings = Vec::new();
         if !entries.is_empty() {
             let mut latest = BTreeMap::new();
             for entry in entries {
                 latest.insert(entry.key, (entry.value, entry.line));
+            }
+            if input.test {
+                let values = latest.iter().map(|(key, (value, line))| {
+                    (key.clone(), (value.clone(), At::Line(*line, key)))
+                });
+                warnings = self.try_values(&cx, &values.collect()).await?;
             }
             change(&cx, move |tx, trail, writer| {
                 for (key, (value, line)) in &latest {
@@ -211,7 +253,9 @@ impl EnvService {
             .await?;
             tracing::info!(?keys, "env values were imported");
         }
-        Ok(Imported { success: true, count: keys.len(), keys })
+        let warnings = warnings.into_iter();
+        let warnings = warnings.map(|(key, warning)| ImportWarning { key, warning }).collect();
+        Ok(Imported { success: true, count: keys.len(), keys, warnings })
     }
 
     async fn refresh(self: Arc<Self>, cx: Cx, _: NoInput) -> Result<Refreshed> {

@@ -16,3 +16,5 @@ mod common;
 mod history;
 #[cfg(test)]
 mod master_key;
+#[cfg(test)]
+mod probe;
