@@ -1,0 +1,136 @@
+//! One row per action. Add the row of a new action here.
+
+use serde_json::{Value, json};
+
+use crate::world::World;
+
+/// Who may call an action.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Who {
+    /// Everybody, guests included.
+    Everybody,
+    /// Users and the trusted side.
+    UsersAndTrusted,
+    /// The trusted side: the admin key, and service keys that cover the action.
+    Trusted,
+    /// The admin key alone.
+    AdminKeyOnly,
+}
+
+/// Whether a call of an action is about one city, which its input names.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum About {
+    /// It is: keys of certain cities reach it.
+    OneCity,
+    /// It is not: no key of certain cities reaches it.
+    Anything,
+}
+
+/// What is asked of one action.
+pub(crate) struct Row {
+    /// Method and path.
+    pub(crate) route: &'static str,
+    pub(crate) who: Who,
+    pub(crate) about: About,
+    /// An input that is good in this world.
+    pub(crate) input: fn(&World) -> Value,
+}
+
+const fn row(route: &'static str, who: Who, about: About, input: fn(&World) -> Value) -> Row {
+    Row { route, who, about, input }
+}
+
+fn nothing(_: &World) -> Value {
+    json!({})
+}
+
+fn city(world: &World) -> Value {
+    json!({"city_id": world.home})
+}
+
+fn env_key(world: &World) -> Value {
+    json!({"key": world.env_key})
+}
+
+fn prompt(_: &World) -> Value {
+    json!({"prompt": "Hello"})
+}
+
+use About::{Anything, OneCity};
+use Who::{AdminKeyOnly, Everybody, Trusted, UsersAndTrusted};
+
+pub(crate) const TABLE: &[Row] = &[
+    row("GET /", Everybody, Anything, nothing),
+    row("GET /health", Everybody, Anything, nothing),
+    row("GET /livez", Everybody, Anything, nothing),
+    row("GET /readyz", Everybody, Anything, nothing),
+    row("GET /openapi.json", Everybody, Anything, nothing),
+    row("GET /metrics", Trusted, Anything, nothing),
+    row("GET /v1/services", Everybody, Anything, nothing),
+    row("GET /v1/base/instruction", Trusted, Anything, nothing),
+    row("GET /v1/federation/instruction", Trusted, Anything, nothing),
+    row("GET /v1/city/instruction", Trusted, Anything, nothing),
+    row("GET /v1/infra/instruction", Trusted, Anything, nothing),
+    row("GET /v1/cities/list", Trusted, Anything, nothing),
+    row(
+        "POST /v1/cities/create",
+        Trusted,
+        OneCity,
+        |world| json!({"city_id": world.vacant, "name": "C"}),
+    ),
+    row("POST /v1/cities/pause", Trusted, OneCity, city),
+    row("POST /v1/cities/activate", Trusted, OneCity, city),
+    row("POST /v1/cities/remove", Trusted, OneCity, city),
+    row(
+        "POST /v1/cities/tokens/apply",
+        Trusted,
+        OneCity,
+        |world| json!({"city_id": world.home, "user_id": "u"}),
+    ),
+    row(
+        "POST /v1/cities/tokens/revoke",
+        Trusted,
+        OneCity,
+        |world| json!({"city_id": world.home, "user_token": world.user}),
+    ),
+    row("GET /v1/env/list", Trusted, Anything, nothing),
+    row("GET /v1/env/catalog", Trusted, Anything, nothing),
+    row("GET /v1/env/history", Trusted, Anything, env_key),
+    row(
+        "POST /v1/env/upsert",
+        Trusted,
+        Anything,
+        |world| json!({"key": world.env_key, "value": "third"}),
+    ),
+    row(
+        "POST /v1/env/rollback",
+        Trusted,
+        Anything,
+        |world| json!({"key": world.env_key, "version": 1}),
+    ),
+    row("POST /v1/env/remove", Trusted, Anything, env_key),
+    row(
+        "POST /v1/env/import",
+        Trusted,
+        Anything,
+        |world| json!({"raw": format!("{}=third", world.env_key)}),
+    ),
+    row("POST /v1/env/refresh", Trusted, Anything, nothing),
+    row("GET /v1/keys/list", AdminKeyOnly, Anything, nothing),
+    row(
+        "POST /v1/keys/create",
+        AdminKeyOnly,
+        Anything,
+        |_| json!({"name": "K", "actions": ["cities/list"]}),
+    ),
+    row("POST /v1/keys/revoke", AdminKeyOnly, Anything, |world| json!({"key_id": world.key_id})),
+    row("GET /v1/ai/models", UsersAndTrusted, Anything, nothing),
+    row("POST /v1/ai/text", UsersAndTrusted, Anything, prompt),
+    row("POST /v1/ai/stream", UsersAndTrusted, Anything, prompt),
+    row(
+        "POST /v1/ai/chat/completions",
+        UsersAndTrusted,
+        Anything,
+        |_| json!({"messages": [{"role": "user", "content": "Hello"}]}),
+    ),
+];
