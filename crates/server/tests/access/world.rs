@@ -102,7 +102,8 @@ impl Bench {
                      UNION ALL SELECT 'jobs', COUNT(*) FROM jobs
                      UNION ALL SELECT 'revocations', COUNT(*) FROM revocations
                      UNION ALL SELECT 'service_keys', COUNT(*) FROM service_keys
-                     UNION ALL SELECT 'service_key_spending', COUNT(*) FROM service_key_spending"
+                     UNION ALL SELECT 'service_key_spending', COUNT(*) FROM service_key_spending
+                     UNION ALL SELECT 'signing_keys', COUNT(*) FROM signing_keys"
                 ),
                 &[],
             )?;
