@@ -154,6 +154,14 @@ both_engines! {
         assert_eq!(end(apply(&app, input(json!("1d"))).await.expect(200)), 86_400);
         let error = apply(&app, input(json!(86_401))).await.expect_error(400, "invalid_ttl");
         assert!(error["error"].as_str().unwrap().contains("at most 1d"), "{error}");
+        // Services that issue tokens keep to the same bounds.
+        let issue = |ttl: Option<i64>| {
+            let ttl = ttl.map(|seconds| Ttl::from_seconds(seconds).unwrap());
+            let (city_id, user_id) = (CITY.to_owned(), "u".to_owned());
+            token::issue(app.runtime(), IssueRequest { city_id, user_id, ttl, ..IssueRequest::default() })
+        };
+        assert_eq!(issue(None).unwrap().expires_at, Some(Timestamp::from_seconds(NOW + 3_600)));
+        assert_eq!(issue(Some(86_401)).unwrap_err().code(), ErrorCode::InvalidTtl);
     }
 
     async fn without_a_signing_key_nothing_is_issued(app: TestApp = with_probe) {

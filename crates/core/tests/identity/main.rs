@@ -7,8 +7,14 @@ mod apply;
 #[cfg(test)]
 mod cities;
 #[cfg(test)]
+mod forgeries;
+#[cfg(test)]
+mod jwt;
+#[cfg(test)]
 mod probe;
 #[cfg(test)]
 mod revoke;
 #[cfg(test)]
 mod rotate;
+#[cfg(test)]
+mod verify;

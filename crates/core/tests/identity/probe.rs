@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use downcity_core::{ADMIN, Access, Cx, PUBLIC, Result, Service, ServiceDef, USER, USER_OR_ADMIN};
-use downcity_testkit::{Client, TestAppBuilder};
+use downcity_testkit::{Client, TestApp, TestAppBuilder};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -57,6 +57,12 @@ impl Probe {
 /// An app with the probe.
 pub(crate) fn with_probe(builder: TestAppBuilder) -> TestAppBuilder {
     builder.service(Probe)
+}
+
+/// Makes a node know at once what others have changed, without waiting for the notice.
+pub(crate) async fn hear(node: &TestApp) {
+    let revision = node.runtime().db().revision().await.unwrap();
+    node.runtime().state().publish(revision).await.unwrap();
 }
 
 /// Status and error code (empty on success) of a user-only call.

@@ -9,7 +9,7 @@ use downcity_db::sql;
 use downcity_testkit::{Client, TestApp, both_engines};
 use serde_json::{Value, json};
 
-use crate::probe::{assert_alive, assert_dead, user_call, with_probe};
+use crate::probe::{assert_alive, assert_dead, hear, user_call, with_probe};
 
 async fn revoke(app: &TestApp, input: Value) {
     let reply = app.admin().post("/v1/cities/tokens/revoke", input).await;
@@ -144,8 +144,7 @@ both_engines! {
         assert_eq!(alive(&there).await, [true, true, true]);
         revoke(&app, json!({"city_id": "a", "user_id": "u"})).await;
         revoke(&app, json!({"user_token": tokens[1]})).await;
-        let revision = app.runtime().db().revision().await.unwrap();
-        other.runtime().state().publish(revision).await.unwrap();
+        hear(&other).await;
         assert_eq!(alive(&there).await, [false, false, true]);
         // Tokens of both nodes keep to the bound that one of them has set.
         assert_alive(user_call(&app.user(&other.token("a", "u").await)).await);

@@ -9,7 +9,7 @@ use downcity_testkit::{Client, TestApp, TestAppBuilder, both_engines};
 use downcity_types::TokenAlgorithm;
 use serde_json::{Value, json};
 
-use crate::probe::{assert_alive, assert_dead, user_call, with_probe};
+use crate::probe::{assert_alive, assert_dead, hear, user_call, with_probe};
 
 const CITY: &str = "city_downcity";
 const WEEK: Duration = Duration::from_hours(7 * 24);
@@ -71,11 +71,6 @@ async fn alive(clients: &[&Client]) -> Vec<bool> {
 async fn second_node(app: &TestApp) -> TestApp {
     let builder = TestApp::builder(app.runtime().db().engine());
     with_probe(builder).on_database_of(app).start().await
-}
-
-async fn hear(node: &TestApp) {
-    let revision = node.runtime().db().revision().await.unwrap();
-    node.runtime().state().publish(revision).await.unwrap();
 }
 
 async fn stored(app: &TestApp) -> i64 {

@@ -62,3 +62,36 @@ pub fn verify_offline(token: &str, keys: &VerifyingKeys, now: i64) -> Result<Cla
     open.claims.check(now)?;
     Ok(open.claims.to_claims()?)
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The key of RFC 8037, appendix A.
+    const JWKS: &str = r#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"k","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+
+    #[test]
+    fn keys_are_not_printed() {
+        let keys = VerifyingKeys::hmac(b"sign_secret");
+        assert!(!format!("{keys:?}").contains("sign_secret"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_refused_without_panic(
+            text: String,
+            ub in "ub_[A-Za-z0-9_-]{0,90}\\.[A-Za-z0-9_-]{40,46}",
+            jwt in "[A-Za-z0-9_-]{1,90}\\.[A-Za-z0-9_-]{1,90}\\.[A-Za-z0-9_-]{84,88}",
+            document: String,
+        ) {
+            for keys in [VerifyingKeys::hmac(b"key"), VerifyingKeys::jwks(JWKS).unwrap()] {
+                for token in [&text, &ub, &jwt] {
+                    prop_assert!(verify_offline(token, &keys, 0).is_err());
+                }
+            }
+            prop_assert!(VerifyingKeys::jwks(&document).is_err());
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! The format against fixed tokens, generated ones, and forgeries.
 
-use downcity_types::{AUDIENCE, ClaimsError};
+use downcity_types::{AUDIENCE, ClaimsError, VerifyingKeys, verify_offline};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
@@ -293,7 +293,54 @@ fn object() -> impl Strategy<Value = Map<String, Value>> {
         .prop_map(|pairs| pairs.into_iter().collect())
 }
 
+/// Bytes that are always the same.
+struct Fixed(u8);
+
+impl crate::Random for Fixed {
+    fn fill(&self, buffer: &mut [u8]) {
+        buffer.fill(self.0);
+    }
+}
+
+/// A ring with a key of each algorithm.
+fn both_rings(hmac: &str, seed: u8) -> KeyRing {
+    let key = Ed25519Secret::generate(&Fixed(seed));
+    let key_id = key.public().key_id().to_owned();
+    let secret = StoredSecret::Ed25519(Box::new(key));
+    let keys = vec![StoredKey { key_id, secret, retired: None }];
+    KeyRing::new(Some(&Secret::new(hmac)), StoredKeys { keys, ..StoredKeys::default() })
+}
+
 proptest! {
+    /// Of either algorithm, by the ring and offline; and not by other keys.
+    #[test]
+    fn what_a_ring_issues_it_verifies(
+        city_id in ".{1,40}", user_id in ".{1,40}", metadata in object(), jti: Option<String>,
+        hmac in "[ -~]{16,40}", seed: u8, bit in 0..8_usize, at in 0.0..1.0_f64,
+    ) {
+        let claims = Claims {
+            aud: AUDIENCE.into(), city_id, user_id, metadata, iat: ISSUED, exp: None, jti,
+        };
+        let ring = both_rings(&hmac, seed);
+        let jwks = serde_json::to_string(&ring.jwks(ISSUED)).unwrap();
+        let offline = [VerifyingKeys::hmac(hmac.as_bytes()), VerifyingKeys::jwks(&jwks).unwrap()];
+        let stranger = both_rings("sign_of_a_stranger", seed.wrapping_add(1));
+        for (algorithm, keys) in [TokenAlgorithm::Hmac, TokenAlgorithm::Ed25519].into_iter().zip(&offline) {
+            let token = ring.write(algorithm, &claims).unwrap().unwrap();
+            let mut buffer = TokenBuffer::new();
+            let read = verify(&ring, token.as_bytes(), ISSUED, &mut buffer).unwrap();
+            prop_assert_eq!(read.claims.to_claims().unwrap(), claims.clone());
+            prop_assert_eq!(verify_offline(&token, keys, ISSUED).unwrap(), claims.clone());
+            let mut buffer = TokenBuffer::new();
+            prop_assert!(verify(&stranger, token.as_bytes(), ISSUED, &mut buffer).is_err());
+
+            let mut changed = token.into_bytes();
+            let place = (changed.len() as f64 * at) as usize;
+            changed[place] ^= 1 << bit;
+            prop_assert!(verify(&ring, &changed, ISSUED, &mut buffer).is_err());
+        }
+    }
+
     #[test]
     fn what_is_issued_verifies(
         city_id in ".{1,40}", user_id in ".{1,40}", metadata in object(),
