@@ -4,7 +4,7 @@ use downcity_core::{Action, InputKind};
 use downcity_db::Engine;
 use downcity_testkit::block_on;
 use http::Method;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::table::{About, Row, TABLE, Who};
 use crate::world::{Bench, World};
@@ -22,6 +22,8 @@ pub(crate) enum Caller {
     UserOfAnotherCity,
     /// A service key that lists the action.
     KeyInScope,
+    /// A service key that lists `*`, which leaves `env` out.
+    KeyOfEverything,
     /// A service key that lists the action and the city of the call.
     KeyOfTheCity,
     /// A service key that lists the action and another city.
@@ -33,16 +35,17 @@ pub(crate) enum Caller {
 }
 
 use Caller::{
-    Admin, Forger, Guest, KeyInScope, KeyOfAnotherAction, KeyOfAnotherCity, KeyOfTheCity, User,
-    UserOfAnotherCity,
+    Admin, Forger, Guest, KeyInScope, KeyOfAnotherAction, KeyOfAnotherCity, KeyOfEverything,
+    KeyOfTheCity, User, UserOfAnotherCity,
 };
 
-const CALLERS: [Caller; 9] = [
+const CALLERS: [Caller; 10] = [
     Guest,
     Forger,
     User,
     UserOfAnotherCity,
     KeyInScope,
+    KeyOfEverything,
     KeyOfTheCity,
     KeyOfAnotherCity,
     KeyOfAnotherAction,
@@ -66,7 +69,8 @@ fn expected(row: &Row, caller: Caller) -> (u16, &'static str) {
         User | UserOfAnotherCity => FORBIDDEN,
         Admin => GOOD,
         _ if row.who == Who::AdminKeyOnly => FORBIDDEN,
-        KeyInScope => GOOD,
+        KeyOfEverything if row.is_of_env() => FORBIDDEN,
+        KeyInScope | KeyOfEverything => GOOD,
         KeyOfTheCity if row.about == About::OneCity => GOOD,
         KeyOfAnotherCity if row.about == About::OneCity => MISMATCH,
         KeyOfTheCity | KeyOfAnotherCity | KeyOfAnotherAction => FORBIDDEN,
@@ -132,6 +136,41 @@ async fn try_cell(bench: &Bench, action: &Action, row: &Row, caller: Caller, wor
     let answer = bench.call(world.credential(caller), method, action.path(), &input).await;
     let got = (answer.status, answer.code());
     assert_eq!(got, expected(row, caller), "{} for {caller:?}: {}", row.route, answer.body);
+}
+
+/// The backend of one product that only issues tokens for its city, with a key for just that.
+#[test]
+fn a_key_that_issues_tokens_for_one_city_does_nothing_else() {
+    block_on(async {
+        let bench = Bench::start(Engine::Sqlite).await;
+        let registry = bench.federation.runtime().registry().clone();
+        let world = bench.world("cities/tokens/apply").await;
+        let other = bench.world("cities/tokens/apply").await;
+        let key = world.credential(KeyOfTheCity);
+        let before = bench.state().await;
+        for action in registry.actions() {
+            let route = route(action);
+            let row = TABLE.iter().find(|row| row.route == route).unwrap();
+            let method = action.method().unwrap();
+            let mut input = (row.input)(&world);
+            let is_issue = route == "POST /v1/cities/tokens/apply";
+            let expected = if is_issue || row.who == Who::Everybody { GOOD } else { FORBIDDEN };
+            let answer = bench.call(key, method, action.path(), &input).await;
+            assert_eq!((answer.status, answer.code()), expected, "{route}: {}", answer.body);
+            if is_issue {
+                let token = answer.body["user_token"].as_str().unwrap();
+                let none = json!({});
+                let models = bench.call(Some(token), &Method::GET, "/v1/ai/models", &none).await;
+                assert_eq!(models.status, 200);
+                input["city_id"] = Value::from(other.home.as_str());
+                let answer = bench.call(key, method, action.path(), &input).await;
+                assert_eq!((answer.status, answer.code()), MISMATCH);
+                input.as_object_mut().unwrap().remove("city_id");
+                assert_eq!(bench.call(key, method, action.path(), &input).await.status, 400);
+            }
+        }
+        assert_eq!(bench.state().await, before);
+    });
 }
 
 fn whole_matrix(engine: Engine) {

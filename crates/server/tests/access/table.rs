@@ -36,6 +36,12 @@ pub(crate) struct Row {
     pub(crate) input: fn(&World) -> Value,
 }
 
+impl Row {
+    pub(crate) fn is_of_env(&self) -> bool {
+        self.route.contains(" /v1/env/")
+    }
+}
+
 const fn row(route: &'static str, who: Who, about: About, input: fn(&World) -> Value) -> Row {
     Row { route, who, about, input }
 }
@@ -122,6 +128,7 @@ pub(crate) const TABLE: &[Row] = &[
         Anything,
         |world| json!({"raw": format!("{}=third", world.env_key)}),
     ),
+    row("POST /v1/env/test", Trusted, Anything, env_key),
     row("POST /v1/env/refresh", Trusted, Anything, nothing),
     row("GET /v1/keys/list", AdminKeyOnly, Anything, nothing),
     row(

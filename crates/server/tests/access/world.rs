@@ -1,7 +1,10 @@
 //! A Federation, and everything that a row may need in it.
 
-use downcity_core::env::{ADMIN_KEY as ADMIN_KEY_NAME, MasterKey};
-use downcity_core::{Body, Secret};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use downcity_core::env::{ADMIN_KEY as ADMIN_KEY_NAME, Candidate, EnvProbe, MasterKey, Probed};
+use downcity_core::{Body, Secret, Service, ServiceDef};
 use downcity_db::testing::TestDatabase;
 use downcity_db::{DbOptions, Engine, Tx, sql};
 use downcity_server::{Config, Federation};
@@ -13,6 +16,34 @@ use serde_json::{Value, json};
 use crate::matrix::Caller;
 
 const ADMIN_KEY: &str = "admin_test_key_0123456789";
+
+/// A product's service that has no actions, but knows how to try the env keys of the rows.
+struct Trying;
+
+impl Service for Trying {
+    fn id(&self) -> &'static str {
+        "trying"
+    }
+
+    fn name(&self) -> &'static str {
+        "Trying"
+    }
+
+    fn define(self: Arc<Self>, service: &mut ServiceDef) {
+        service.env_probe(self.clone());
+    }
+}
+
+#[async_trait]
+impl EnvProbe for Trying {
+    fn knows(&self, key: &str) -> bool {
+        key.starts_with("SAMPLE_")
+    }
+
+    async fn probe(&self, _: &Candidate) -> Probed {
+        Probed::Accepted
+    }
+}
 
 /// A whole Federation, as `fed` starts it, without a socket.
 pub(crate) struct Bench {
@@ -50,6 +81,7 @@ impl Bench {
                 MasterKey::parse("a passphrase for tests, of more than 32 characters").unwrap(),
             )
             .seed(ADMIN_KEY_NAME, Secret::new(ADMIN_KEY))
+            .service(Trying)
             .build()
             .await
             .unwrap();
@@ -125,13 +157,14 @@ impl Bench {
         let elsewhere = if action == "cities/pause" { "cities/activate" } else { "cities/pause" };
         // No key can list an action of `keys`: what covers most is refused there.
         let covered = if action.starts_with("keys/") { "*" } else { action };
-        let (user, stranger, key, city_key, other_city_key, other_key, spare_key, ()) = join!(
+        let (user, stranger, key, city_key, other_city_key, other_key, open_key, spare_key, ()) = join!(
             self.token(&home),
             self.token(&other),
             self.key(covered, vec![]),
             self.key(covered, vec![&home, &vacant]),
             self.key(covered, vec![&other]),
             self.key(elsewhere, vec![]),
+            self.key("*", vec![]),
             self.key("*", vec![]),
             self.env(&env_key, "first"),
         );
@@ -145,6 +178,7 @@ impl Bench {
             city_key: city_key.1,
             other_city_key: other_city_key.1,
             other_key: other_key.1,
+            open_key: open_key.1,
             key_id: spare_key.0,
             env_key,
             home,
@@ -200,6 +234,7 @@ pub(crate) struct World {
     pub(crate) user: String,
     stranger: String,
     key: String,
+    open_key: String,
     city_key: String,
     other_city_key: String,
     other_key: String,
@@ -213,6 +248,7 @@ impl World {
             Caller::User => Some(&self.user),
             Caller::UserOfAnotherCity => Some(&self.stranger),
             Caller::KeyInScope => Some(&self.key),
+            Caller::KeyOfEverything => Some(&self.open_key),
             Caller::KeyOfTheCity => Some(&self.city_key),
             Caller::KeyOfAnotherCity => Some(&self.other_city_key),
             Caller::KeyOfAnotherAction => Some(&self.other_key),
