@@ -33,6 +33,13 @@ export function onEveryEngineWithoutProvider(name, tests) {
   });
 }
 
+/** The same with a configuration of its own, without a provider. */
+export function onEveryEngineWith(name, config, tests) {
+  describeWith(name, tests, async (fixture) => {
+    fixture.config = config;
+  });
+}
+
 function describeWith(name, tests, prepare) {
   for (const engine of ENGINES) {
     describe(`${name}, on ${engine}`, { timeout: 5 * TEST_MS }, () => {

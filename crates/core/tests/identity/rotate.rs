@@ -306,4 +306,41 @@ both_engines! {
         app.runtime().state().refresh().await.unwrap();
         assert_eq!(alive(&[&first, &second]).await, [false, true]);
     }
+
+    async fn every_change_of_keys_leaves_its_rows(app: TestApp = with_ed25519) {
+        rotate(&app, json!({})).await;
+        rotate(&app, json!({"algorithm": "hmac"})).await;
+        let after = signing_key(&app).await;
+        app.admin().post("/v1/keys/retired/drop", json!({})).await.expect(200);
+        app.admin().post("/v1/keys/retired/drop", json!({})).await.expect(200);
+        let rows = |tx: &mut Tx<'_>| {
+            let rows = tx.query(
+                sql!("SELECT action, target_kind, before_json, after_json FROM audit ORDER BY seq"),
+                &[],
+            )?;
+            rows.iter()
+                .map(|row| {
+                    let side = |name| row.get::<Option<String>>(name);
+                    let sides = (side("before_json")?.is_some(), side("after_json")?.is_some());
+                    let text = format!("{:?} {:?}", side("before_json")?, side("after_json")?);
+                    let (action, kind) = (row.get::<String>("action")?, row.get::<String>("target_kind")?);
+                    Ok((format!("{action} {kind}"), sides, text))
+                })
+                .collect::<Result<Vec<_>, downcity_db::DbError>>()
+        };
+        let rows = app.runtime().db().read::<_, downcity_db::DbError, _>(rows).await.unwrap();
+        assert!(rows.iter().all(|(_, _, text)| !text.contains(&after) && !text.contains("sealed:")));
+        let of = |line: &str| {
+            let found = rows.iter().filter(|(named, ..)| named == line).map(|(_, sides, _)| *sides);
+            let mut sides: Vec<(bool, bool)> = found.collect();
+            sides.sort_unstable();
+            sides
+        };
+        let (came, changed, went) = ((false, true), (true, true), (true, false));
+        assert_eq!(of("system/start signing_key"), [came]);
+        // Twice a new key, twice the key before: an HMAC key and an Ed25519 key.
+        assert_eq!(of("keys/rotate signing_key"), [came, came, changed, changed]);
+        assert_eq!(of("keys/rotate env"), [changed]);
+        assert_eq!(of("keys/retired/drop signing_key"), [went, went]);
+    }
 }

@@ -1,9 +1,11 @@
 //! Layers, provenance, and what is said about mistakes.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use downcity_server::config::{ConfigError, ConfigSources, LoadedConfig, Source, template};
 use downcity_server::{FailureKind, StartError};
+use downcity_types::TokenAlgorithm;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -59,6 +61,17 @@ fn without_anything_the_defaults_are_in_effect() {
     assert_eq!(loaded.config.server.cors.origins, ["*"]);
     assert_eq!(loaded.source("server.listen"), Source::Default);
     assert_eq!(loaded.warnings, [""; 0]);
+}
+
+#[test]
+fn tokens_are_signed_as_configured() {
+    let tokens = |text: &str| File::new(text).load(&[]).config.tokens;
+    let default = tokens("");
+    assert_eq!(default.algorithm, TokenAlgorithm::Hmac);
+    assert_eq!(default.rotation_grace.get(), Duration::from_hours(7 * 24));
+    let other = tokens("[tokens]\nalgorithm = \"ed25519\"\nrotation_grace = 0\n");
+    assert_eq!(other.algorithm, TokenAlgorithm::Ed25519);
+    assert_eq!(other.rotation_grace.get(), Duration::ZERO);
 }
 
 #[test]
@@ -188,6 +201,10 @@ fn values_that_cannot_work_are_refused() {
         ("[server.cors]\norigins = [\"https://app.example.com/\"]", "server.cors.origins"),
         ("[tokens]\ndefault_ttl = \"2d\"\nmax_ttl = \"1d\"", "tokens.default_ttl"),
         ("[tokens]\ndefault_ttl = 0", "tokens.default_ttl"),
+        ("[tokens]\nalgorithm = \"none\"", "tokens.algorithm"),
+        ("[tokens]\nalgorithm = \"HMAC\"", "tokens.algorithm"),
+        ("[tokens]\nrotation_grace = -1", "tokens.rotation_grace"),
+        ("[tokens]\nrotation_grace = \"a week\"", "tokens.rotation_grace"),
         ("[database]\nurl = \"mysql://root:geheim@db/x\"", "database.url"),
         ("[metrics]\nlisten = \"9464\"", "metrics.listen"),
         ("[server]\ntrusted_proxies = [\"10.0.0.1/8\"]", "server.trusted_proxies"),
