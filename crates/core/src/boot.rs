@@ -41,6 +41,8 @@ struct Seed {
 struct Seeded {
     first_start: FirstStart,
     changed: bool,
+    /// Whether rows were sealed that had been written by hand.
+    sealed: bool,
     /// Keys that the process environment defines in another way than the database.
     ignored: Vec<String>,
 }
@@ -71,6 +73,10 @@ impl Boot<'_> {
                 trail.run(tx, |tx, trail| seed(tx, trail, &writer, &seeds, signer.as_ref()))
             })
             .await?;
+        if seeded.sealed {
+            env::erase_clear_text(self.db).await;
+            env::seal_copies(self.db, self.vault, NonceSeed::draw(self.random), now).await;
+        }
         for key in seeded.ignored {
             tracing::warn!(
                 key,
@@ -118,7 +124,8 @@ fn seed(
     // Most starts find everything in place.
     trail.unchanged();
     let sealed = env::seal_clear_rows(tx, writer)?;
-    let mut seeded = Seeded { changed: sealed.len() > 0, ..Seeded::default() };
+    let mut seeded =
+        Seeded { changed: sealed.len() > 0, sealed: sealed.len() > 0, ..Seeded::default() };
     if seeded.changed {
         sealed.record(trail);
     }

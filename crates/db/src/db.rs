@@ -30,6 +30,7 @@ struct Shared {
     backend: Backend,
     notifier: Arc<Notifier>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
+    options: DbOptions,
 }
 
 enum Backend {
@@ -68,7 +69,12 @@ impl Db {
         let sets = migrate::all_sets(migrations)?;
         let notifier = Arc::new(Notifier::new());
         let backend = start_patiently(&options, sets, &notifier).await?;
-        let shared = Arc::new(Shared { backend, notifier, tasks: Mutex::default() });
+        let shared = Arc::new(Shared {
+            backend,
+            notifier,
+            tasks: Mutex::default(),
+            options: options.clone(),
+        });
         let db = Self { shared };
         db.shared.notifier.publish(db.revision().await?);
         db.start_tasks(&options);
@@ -161,6 +167,37 @@ impl Db {
                 answered(answer, DbErrorKind::Unavailable).await
             }
         }
+    }
+
+    /// Overwrites what rows of these tables held before they were replaced.
+    ///
+    /// SQLite: a file of up to 64 MiB is written anew, and the write-ahead log is emptied; `tables`
+    /// do not matter. PostgreSQL: the tables are written into new files; its own log and its
+    /// backups are the business of whoever runs it. Neither overwrites what a disk keeps of files
+    /// that were shortened or removed.
+    ///
+    /// # Errors
+    /// When the engine refuses, or when others hold on to old rows for too long. Calling it again
+    /// does no harm.
+    pub async fn erase_replaced(&self, tables: &'static [&'static str]) -> Result<(), DbError> {
+        let options = self.shared.options.clone();
+        blocking(move || crate::erase::run(&options, tables)).await
+    }
+
+    /// Runs `closure` on each copy that was taken of a SQLite file before a migration, in a
+    /// transaction of its own; `true` keeps what it did and overwrites what that replaced. Copies
+    /// have the schema of their time. Gives the number of copies that were changed; there are none
+    /// of a PostgreSQL database.
+    ///
+    /// # Errors
+    /// What the closure gave, or the error of the engine; the copy at hand is as it was then.
+    pub async fn rewrite_copies<E, F>(&self, closure: F) -> Result<usize, E>
+    where
+        F: FnMut(&mut Tx<'_>) -> Result<bool, E> + Send + 'static,
+        E: From<DbError> + Send + 'static,
+    {
+        let options = self.shared.options.clone();
+        blocking(move || crate::erase::rewrite_copies(&options, closure)).await
     }
 
     /// The newest revision this node has heard of: by its own commits, by a notice of the
@@ -290,6 +327,17 @@ where
         readers.scan(closure)
     });
     scan.await.unwrap_or_else(|_ended| {
+        Err(DbError::new(DbErrorKind::Closed, "the runtime is shutting down").into())
+    })
+}
+
+/// Runs work on a thread that may block.
+async fn blocking<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<DbError> + Send + 'static,
+{
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|_ended| {
         Err(DbError::new(DbErrorKind::Closed, "the runtime is shutting down").into())
     })
 }

@@ -36,6 +36,7 @@
 
 mod backup;
 mod db;
+mod erase;
 mod error;
 mod job;
 mod migrate;

@@ -11,7 +11,8 @@ Examples:
   fed serve --listen 0.0.0.0:8080             listen on all addresses
   fed serve --database postgres://app@db/fed  keep the data in PostgreSQL
   fed config check                            show what is configured, and where
-  fed key show-admin                          print the admin key";
+  fed key show-admin                          print the admin key
+  fed vault rekey                             change the master key while servers run";
 
 /// A Federation: one self-hosted backend that many AI products share.
 #[derive(Debug, Parser)]
@@ -37,6 +38,9 @@ pub(crate) enum Command {
     /// Show keys of the Federation.
     #[command(subcommand)]
     Key(KeyCommand),
+    /// Keep the keys of the env vault.
+    #[command(subcommand)]
+    Vault(VaultCommand),
     /// Write a copy of the database. Works while servers run on it; SQLite only.
     #[command(
         after_help = "The copy holds env values sealed: keep the master key too, and elsewhere.\n\nExample:\n  fed backup /backups/downcity-monday.sqlite"
@@ -94,6 +98,39 @@ pub(crate) enum ConfigCommand {
     },
     /// Print the table of all keys as Markdown.
     Reference,
+}
+
+const REKEY: &str = "\
+The data key that seals the values stays, and is sealed under the new master key. Servers that run go on;
+whatever starts later needs the new key, and the old one is refused.
+
+The new key is, in this order: the content of --new-key-file; DOWNCITY_FEDERATION_NEW_MASTER_KEY; a new
+random key, where the present one stands in the file master.key beside a SQLite database. That file is
+then replaced, and the old key is kept beside it for backups that it opens. Otherwise give the new key to
+every node before its next start.
+
+This keeps out who has the old key and gets at the database from now on. It does not help against who has
+the old key and a copy of the database from before: change the values themselves then.
+
+Examples:
+  fed vault rekey
+  openssl rand -base64 32 > new.key && fed vault rekey --new-key-file new.key
+  fed vault rekey --new-key-file - < /run/secrets/new-key";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum VaultCommand {
+    /// Seal the database under a new master key. Works while servers run on it.
+    #[command(after_help = REKEY)]
+    Rekey {
+        /// Read the new master key from this file; - reads standard input.
+        #[arg(long, value_name = "PATH")]
+        new_key_file: Option<PathBuf>,
+        #[command(flatten)]
+        layers: Layers,
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
 }
 
 #[derive(Debug, Subcommand)]

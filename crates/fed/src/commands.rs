@@ -10,8 +10,9 @@ use downcity_server::config::{self, ConfigSources, Effective};
 use downcity_server::{FailureKind, Federation};
 use serde_json::{Value, json};
 
-use crate::args::{Args, Command, ConfigCommand, KeyCommand, Layers};
+use crate::args::{Args, Command, ConfigCommand, KeyCommand, Layers, VaultCommand};
 use crate::failure::Failure;
+use crate::vault;
 
 /// Threads for work that blocks: files and DNS lookups. Databases have threads of their own.
 const BLOCKING_THREADS: usize = 16;
@@ -23,6 +24,9 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Config(ConfigCommand::Init { path }) => init(&path),
         Command::Config(ConfigCommand::Reference) => print(&config::reference()),
         Command::Key(KeyCommand::ShowAdmin { layers }) => show_admin(layers),
+        Command::Vault(VaultCommand::Rekey { new_key_file, layers, json }) => {
+            vault::rekey(layers, new_key_file.as_deref(), json)
+        }
         Command::Backup { path, layers, json } => backup(layers, &path, json),
         Command::Openapi => openapi(),
         Command::Errors => print(&downcity_types::error_table_markdown()),
@@ -34,7 +38,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
     }
 }
 
-fn sources(layers: Layers) -> ConfigSources {
+pub(crate) fn sources(layers: Layers) -> ConfigSources {
     let mut sources = ConfigSources::process();
     if let Some(path) = layers.config {
         sources = sources.file(path);
@@ -140,7 +144,7 @@ fn openapi() -> Result<(), Failure> {
 }
 
 /// Runs the one asynchronous task of a command.
-fn block_on<F: Future>(work: F) -> Result<F::Output, Failure> {
+pub(crate) fn block_on<F: Future>(work: F) -> Result<F::Output, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .max_blocking_threads(BLOCKING_THREADS)
@@ -152,11 +156,11 @@ fn block_on<F: Future>(work: F) -> Result<F::Output, Failure> {
     Ok(output)
 }
 
-fn print(text: &str) -> Result<(), Failure> {
+pub(crate) fn print(text: &str) -> Result<(), Failure> {
     Ok(std::io::stdout().write_all(text.as_bytes())?)
 }
 
-fn print_json(value: &Value) -> Result<(), Failure> {
+pub(crate) fn print_json(value: &Value) -> Result<(), Failure> {
     let text = serde_json::to_string_pretty(value).map_err(std::io::Error::from)?;
     print(&format!("{text}\n"))
 }

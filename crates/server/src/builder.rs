@@ -191,7 +191,7 @@ impl FederationBuilder {
         Ok(url)
     }
 
-    fn load(&mut self) -> Result<(LoadedConfig, Option<ConfigSources>), StartError> {
+    pub(crate) fn load(&mut self) -> Result<(LoadedConfig, Option<ConfigSources>), StartError> {
         match &self.configuration {
             Configuration::Layers(sources) => Ok((sources.load()?, Some(sources.clone()))),
             Configuration::Given(config) => Ok(((**config).clone().into(), None)),
@@ -252,6 +252,24 @@ impl FederationBuilder {
         }
     }
 
+    /// Where the master key comes from.
+    pub(crate) fn master_key_source(
+        &self,
+        sources: Option<&ConfigSources>,
+        database: &DbUrl,
+    ) -> Result<MasterKeySource, StartError> {
+        if let Some(key) = &self.master_key {
+            return Ok(MasterKeySource::Given(key.clone()));
+        }
+        let variable = |name: &str| sources.and_then(|sources| sources.variable(name));
+        MasterKeySource::resolve(
+            variable("DOWNCITY_FEDERATION_MASTER_KEY"),
+            variable("DOWNCITY_FEDERATION_MASTER_KEY_FILE").map(Path::new),
+            database,
+        )
+        .map_err(|error| StartError::new(FailureKind::NotAllowed, error.message()))
+    }
+
     fn kernel_options(
         &self,
         config: &Config,
@@ -259,15 +277,7 @@ impl FederationBuilder {
     ) -> Result<KernelOptions, StartError> {
         let database = self.database_options(config)?;
         let variable = |name: &str| sources.and_then(|sources| sources.variable(name));
-        let master_key = match &self.master_key {
-            Some(key) => MasterKeySource::Given(key.clone()),
-            None => MasterKeySource::resolve(
-                variable("DOWNCITY_FEDERATION_MASTER_KEY"),
-                variable("DOWNCITY_FEDERATION_MASTER_KEY_FILE").map(Path::new),
-                &database.url,
-            )
-            .map_err(|error| StartError::new(FailureKind::NotAllowed, error.message()))?,
-        };
+        let master_key = self.master_key_source(sources, &database.url)?;
         let mut options = KernelOptions::new(database, master_key);
         options.settings = settings(config);
         options.seeds = self.seeds.clone();

@@ -52,11 +52,13 @@ mod federation;
 mod http;
 mod metrics;
 pub mod prelude;
+mod rekey;
 mod reload;
 mod run;
 mod telemetry;
 
 pub use builder::FederationBuilder;
 pub use config::Config;
+pub use downcity_core::env::{MasterKey, Rekeyed};
 pub use error::{FailureKind, StartError};
 pub use federation::Federation;

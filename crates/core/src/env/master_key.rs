@@ -1,7 +1,7 @@
 //! The master key: where it comes from, and the keys derived from it.
 
 use std::fmt;
-use std::io::{ErrorKind, Write as _};
+use std::io::{ErrorKind, Read, Write as _};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -51,6 +51,11 @@ impl MasterKey {
         (Self(bytes), text)
     }
 
+    /// The text of the key for a file.
+    pub(crate) fn text(&self) -> Zeroizing<String> {
+        Zeroizing::new(URL_SAFE_NO_PAD.encode(&self.0[..]))
+    }
+
     /// Reads the key that stands in a file.
     ///
     /// # Errors
@@ -62,6 +67,18 @@ impl MasterKey {
         warn_if_open_to_others(path);
         Self::parse(&text)
             .map_err(|error| refuse(format!("{}: {}", path.display(), error.message())))
+    }
+
+    /// Reads a key to the end of a stream, such as standard input.
+    ///
+    /// # Errors
+    /// When the stream cannot be read or holds no key.
+    pub fn read_stream(stream: &mut impl Read) -> Result<Self> {
+        let mut text = Zeroizing::new(String::new());
+        stream
+            .read_to_string(&mut text)
+            .map_err(|error| refuse(format!("The master key cannot be read: {error}.")))?;
+        Self::parse(&text)
     }
 
     /// A key for one purpose: knowing it tells nothing about the master key or other purposes.
@@ -133,6 +150,31 @@ impl MasterKeySource {
         }
     }
 
+    /// The key of a database with this fingerprint. A change of the key file that was broken off
+    /// after the database took the new key is completed.
+    pub(crate) fn that_opens(&self, fingerprint: &str) -> Result<MasterKey> {
+        let Self::File(path) = self else { return self.existing() };
+        let next = next_file(path);
+        let read = |path: &Path| {
+            let key = path.exists().then(|| MasterKey::read_file(path));
+            key.and_then(Result::ok)
+        };
+        let opens = |key: &MasterKey| key.fingerprint() == fingerprint;
+        let old = read(path);
+        if !old.as_ref().is_some_and(opens)
+            && let Some(key) = read(&next).filter(opens)
+        {
+            match take_next(path, &next, old.as_ref()) {
+                Ok(_) => {
+                    tracing::info!(file = %path.display(), "the change of the master key file was completed")
+                }
+                Err(error) => tracing::warn!(%error, "the new master key stays where it is"),
+            }
+            return Ok(key);
+        }
+        self.existing()
+    }
+
     /// The key, made now where its file does not exist yet.
     pub(crate) fn existing_or_new(&self, random: &dyn Random) -> Result<MasterKey> {
         match self {
@@ -196,14 +238,11 @@ fn from_base64(text: &str) -> Option<Zeroizing<[u8; 32]>> {
 }
 
 /// Makes the file, whole or not at all, readable by its owner alone; an existing file stays as it is.
-fn create_file(path: &Path, text: &str) -> std::io::Result<()> {
-    let folder = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
+pub(super) fn create_file(path: &Path, text: &str) -> std::io::Result<()> {
+    let folder = folder_of(path);
     std::fs::create_dir_all(folder)?;
     // Written under another name first, so that nobody ever reads half a key.
-    let draft = path.with_file_name(format!("{FILE_NAME}.{}.new", std::process::id()));
+    let draft = beside(path, &format!("{}.new", std::process::id()));
     let made = write_new(&draft, text).and_then(|()| match std::fs::hard_link(&draft, path) {
         // Some file systems know no links. A rename could replace what another node has just made.
         Err(error) if error.kind() != ErrorKind::AlreadyExists => write_new(path, text),
@@ -217,6 +256,59 @@ fn create_file(path: &Path, text: &str) -> std::io::Result<()> {
     #[cfg(unix)]
     std::fs::File::open(folder)?.sync_all()?;
     Ok(())
+}
+
+/// Where the next key of a key file stands while the database changes to it.
+pub(super) fn next_file(path: &Path) -> PathBuf {
+    beside(path, "next")
+}
+
+/// Puts the next key in the place of the one in the file, which is kept under a name with its
+/// fingerprint; gives that name.
+///
+/// # Errors
+/// When the folder cannot be written; the message says what to do.
+pub(super) fn take_next(
+    path: &Path,
+    next: &Path,
+    old: Option<&MasterKey>,
+) -> Result<Option<PathBuf>> {
+    let kept = old.map(|old| (beside(path, &old.fingerprint()[..8]), old.text()));
+    let taken = || -> std::io::Result<()> {
+        if let Some((kept, text)) = &kept {
+            create_file(kept, text)?;
+        }
+        match std::fs::rename(next, path) {
+            // Somebody else, such as a node that starts, has completed the change.
+            Err(error) if error.kind() == ErrorKind::NotFound && path.exists() => {}
+            renamed => renamed?,
+        }
+        #[cfg(unix)]
+        std::fs::File::open(folder_of(path))?.sync_all()?;
+        Ok(())
+    };
+    taken().map_err(|error| {
+        refuse(format!(
+            "The database has the new master key, which stands in {}, but that file cannot take the place of {}: {error}. Rename it by hand.",
+            next.display(),
+            path.display()
+        ))
+    })?;
+    Ok(kept.map(|(kept, _)| kept))
+}
+
+fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+fn folder_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
 }
 
 fn write_new(path: &Path, text: &str) -> std::io::Result<()> {

@@ -5,20 +5,24 @@
 //! row that somebody writes by hand in the clear is accepted and sealed at the next refresh.
 
 pub mod dotenv;
+mod erase;
 mod history;
 mod input;
 mod master_key;
 mod probe;
 mod reads;
+mod rekey;
 mod service;
 mod store;
 mod values;
 mod vault;
 
+pub(crate) use erase::{erase_clear_text, seal_copies};
 pub(crate) use input::system_key_problem;
 pub use master_key::{MasterKey, MasterKeySource};
 pub use probe::{Candidate, EnvProbe, Probed};
 pub(crate) use reads::{follow, uses};
+pub use rekey::{Rekeyed, rekey};
 pub use service::EnvService;
 pub(crate) use store::{Writer, load, lock, put, seal_clear_rows};
 pub use values::EnvValues;

@@ -12,7 +12,7 @@ use super::input::{self, At, Scalar};
 use super::probe::Probes;
 use super::store::{self, Put, Writer};
 use super::values::Entry;
-use super::{NonceSeed, dotenv, is_system_key};
+use super::{NonceSeed, dotenv, erase_clear_text, is_system_key};
 use crate::audit::Trail;
 use crate::{ADMIN, Cx, Error, NoInput, Result, Secret, Service, ServiceDef, views};
 
@@ -266,10 +266,11 @@ impl EnvService {
             Ok(sealed.len())
         })
         .await?;
+        let runtime = cx.runtime();
         if sealed > 0 {
             tracing::info!(rows = sealed, "env values written by hand were sealed");
+            erase_clear_text(runtime.db()).await;
         }
-        let runtime = cx.runtime();
         runtime.state().refresh().await?;
         Ok(Refreshed { success: true, count: runtime.snapshot().env().entries.len() })
     }

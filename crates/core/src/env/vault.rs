@@ -122,7 +122,7 @@ impl Vault {
         now: Timestamp,
     ) -> Result<Self> {
         if let Some(row) = db.scan(find_or_empty).await? {
-            return Self::unlock(&row, &source.existing()?);
+            return Self::unlock(&row, &source.that_opens(&row.fingerprint)?);
         }
         let master = source.existing_or_new(random)?;
         let mut data_key = Zeroizing::new([0u8; KEY_BYTES]);
@@ -153,13 +153,47 @@ impl Vault {
         if row.fingerprint != master.fingerprint() {
             return Err(wrong_key(master, &row.fingerprint));
         }
-        let damaged = || {
-            refuse("The data key in the table vault is damaged: restore that table from a backup.")
-        };
-        let Place { table, key, .. } = DATA_KEY_PLACE;
-        let text = open(&key_cipher(master), table, key, &row.data_key).map_err(|_| damaged())?;
+        let text = Self::data_key(row, master)?;
         let bytes = URL_SAFE_NO_PAD.decode(text.expose()).map_err(|_| damaged())?;
         Self::with_data_key(&Zeroizing::new(bytes)).ok_or_else(damaged)
+    }
+
+    /// The text of the data key, opened.
+    fn data_key(row: &VaultRow, master: &MasterKey) -> Result<Secret> {
+        let Place { table, key, .. } = DATA_KEY_PLACE;
+        open(&key_cipher(master), table, key, &row.data_key).map_err(|_| damaged())
+    }
+
+    /// Seals the data key under another master key.
+    ///
+    /// # Errors
+    /// 409 when the database has another master key than `old`.
+    pub(crate) fn seal_anew(
+        tx: &mut Tx<'_>,
+        old: &MasterKey,
+        new: &MasterKey,
+        seed: &NonceSeed,
+    ) -> Result<()> {
+        let row = find(tx)?.ok_or_else(|| Error::internal("the vault's row is gone"))?;
+        let raced = || {
+            Error::new(
+                downcity_types::ErrorCode::Conflict,
+                "Another change of the master key was quicker; nothing was done.",
+            )
+        };
+        if row.fingerprint != old.fingerprint() {
+            return Err(raced());
+        }
+        let text = Self::data_key(&row, old)?;
+        let sealed = seal(&key_cipher(new), seed, DATA_KEY_PLACE, text.expose().as_bytes())?;
+        let changed = tx.execute(
+            sql!(
+                "UPDATE vault SET fingerprint = $1, data_key = $2
+                 WHERE id = 1 AND fingerprint = $3"
+            ),
+            &[&new.fingerprint(), &sealed, &row.fingerprint],
+        )?;
+        if changed == 1 { Ok(()) } else { Err(raced()) }
     }
 
     /// The vault of a data key; `None` when that has not the length of one.
@@ -210,6 +244,10 @@ impl fmt::Debug for Vault {
 }
 
 const DATA_KEY_PLACE: Place<'static> = Place { table: "vault", key: "data_key", version: 1 };
+
+fn damaged() -> Error {
+    refuse("The data key in the table vault is damaged: restore that table from a backup.")
+}
 
 /// Whether a stored text is sealed; anything else was written by hand in the clear.
 pub(crate) fn is_sealed(text: &str) -> bool {

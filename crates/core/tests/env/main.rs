@@ -13,8 +13,12 @@ mod catalog;
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod erased;
+#[cfg(test)]
 mod history;
 #[cfg(test)]
 mod master_key;
 #[cfg(test)]
 mod probe;
+#[cfg(test)]
+mod rekey;
