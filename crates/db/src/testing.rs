@@ -92,6 +92,53 @@ impl TestDatabase {
     }
 }
 
+impl TestDatabase {
+    /// Everything that is stored: the bytes of every file beside the database, or the text of every
+    /// row of every table. To search for what must not be there.
+    ///
+    /// # Errors
+    /// The engine's message.
+    pub fn dump(&self) -> Result<Vec<u8>, String> {
+        match &self.place {
+            Place::Folder(folder) => {
+                let mut found = Vec::new();
+                for entry in std::fs::read_dir(folder.path()).map_err(|error| error.to_string())? {
+                    let path = entry.map_err(|error| error.to_string())?.path();
+                    if path.is_file() {
+                        found.extend(std::fs::read(path).map_err(|error| error.to_string())?);
+                    }
+                }
+                Ok(found)
+            }
+            Place::Server { .. } => dump_server(&self.url),
+        }
+    }
+}
+
+const TABLES: &str = "SELECT CAST(table_name AS TEXT) FROM information_schema.tables
+    WHERE table_schema = 'public' AND table_type = 'BASE TABLE'";
+
+fn dump_server(url: &DbUrl) -> Result<Vec<u8>, String> {
+    let Target::Postgres(target) = url.target().clone() else { return Ok(Vec::new()) };
+    let work = move || -> Result<Vec<u8>, DbError> {
+        let mut session = Session::connect(&target, &connector(&target)?, PATIENCE)?;
+        let found = session.run(PATIENCE, async |client| {
+            let mut found = Vec::new();
+            for table in client.query(TABLES, &[]).await? {
+                let table: String = table.get(0);
+                let rows = format!("SELECT CAST(stored AS TEXT) FROM \"{table}\" AS stored");
+                for row in client.query(&rows, &[]).await? {
+                    found.extend_from_slice(row.get::<_, String>(0).as_bytes());
+                    found.push(b'\n');
+                }
+            }
+            Ok(found)
+        });
+        found.map_err(Ended::into_db_error)
+    };
+    on_a_thread(work)
+}
+
 impl Drop for TestDatabase {
     fn drop(&mut self) {
         if let Place::Server { admin, name } = &self.place
@@ -118,6 +165,12 @@ fn administer(url: &DbUrl, commands: Vec<String>) -> Result<(), String> {
         }
         Ok(())
     };
+    on_a_thread(work)
+}
+
+fn on_a_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, DbError> + Send + 'static,
+) -> Result<T, String> {
     std::thread::Builder::new()
         .name("test-database".to_owned())
         .spawn(work)

@@ -248,6 +248,51 @@ fn failures_say_what_to_do_and_have_their_exit_codes() {
 }
 
 #[test]
+fn the_master_key_changes_while_the_server_runs() {
+    let folder = TempDir::new().unwrap();
+    let mut command = fed(folder.path());
+    command.args(["serve", "--listen", "127.0.0.1:0"]);
+    let server = Server::start(command);
+    let file = folder.path().join(".base/master.key");
+    let old = std::fs::read_to_string(&file).unwrap();
+    let admin = run(folder.path(), &["key", "show-admin"]).stdout;
+    let changed = run(folder.path(), &["vault", "rekey", "--json"]);
+    let report: Value = serde_json::from_slice(&changed.stdout).unwrap();
+    let new = std::fs::read_to_string(&file).unwrap();
+    assert_ne!(new, old);
+    let kept = folder.path().join(report["kept"].as_str().unwrap());
+    assert_eq!(std::fs::read_to_string(kept).unwrap(), old);
+    for output in [&changed.stdout, &changed.stderr] {
+        assert!(!text(output).contains(old.trim()) && !text(output).contains(new.trim()));
+    }
+    // The server goes on, and a later start has the new key.
+    let bearer = format!("authorization: Bearer {}\r\n", text(&admin).trim());
+    assert!(server.get("/v1/cities/list", &bearer).contains("city_downcity"));
+    server.stop();
+    assert_eq!(run(folder.path(), &["key", "show-admin"]).stdout, admin);
+
+    let given = |variables: &[(&str, &str)], arguments: &[&str]| {
+        let variables = variables.iter().copied();
+        fed(folder.path()).args(arguments).envs(variables).output().unwrap()
+    };
+    let refused = given(&[("DOWNCITY_FEDERATION_MASTER_KEY", &old)], &["key", "show-admin"]);
+    assert_eq!(refused.status.code(), Some(4), "{refused:?}");
+    let missing = given(&[("DOWNCITY_FEDERATION_MASTER_KEY", &new)], &["vault", "rekey"]);
+    assert_eq!(missing.status.code(), Some(1), "{missing:?}");
+    assert!(text(&missing.stderr).contains("DOWNCITY_FEDERATION_NEW_MASTER_KEY"), "{missing:?}");
+    let third = "c".repeat(64);
+    let both = [
+        ("DOWNCITY_FEDERATION_MASTER_KEY", &*new),
+        ("DOWNCITY_FEDERATION_NEW_MASTER_KEY", &*third),
+    ];
+    let changed = given(&both, &["vault", "rekey"]);
+    assert!(changed.status.success(), "{changed:?}");
+    assert!(text(&changed.stderr).contains("on every node before its next start"), "{changed:?}");
+    let opened = given(&[("DOWNCITY_FEDERATION_MASTER_KEY", &third)], &["key", "show-admin"]);
+    assert_eq!(opened.stdout, admin);
+}
+
+#[test]
 fn the_configuration_is_checked_and_begun() {
     let folder = TempDir::new().unwrap();
     let init = run(folder.path(), &["config", "init"]);

@@ -120,13 +120,6 @@ impl EnvService {
     pub(super) async fn test(self: Arc<Self>, cx: Cx, input: TestInput) -> Result<Tested> {
         let key = input::key(&input.key)?;
         let runtime = cx.runtime().clone();
-        if runtime.registry().env_probe(&key).is_none() {
-            return Err(Error::new(
-                ErrorCode::Unprocessable,
-                format!("key: no service knows how to test {key}."),
-            )
-            .with_field("key", "cannot be tested"));
-        }
         let value = runtime.snapshot().env().get(&key);
         let Some(value) = value else {
             return Err(Error::new(ErrorCode::NotFound, format!("key: {key} has no value."))
@@ -137,7 +130,10 @@ impl EnvService {
             Some(Probed::Accepted) => (TestResult::Accepted, None),
             Some(Probed::Refused) => (TestResult::Refused, None),
             Some(Probed::Unknown(why)) => (TestResult::Unknown, Some(why)),
-            None => (TestResult::Unknown, None),
+            None => {
+                let why = "No service knows how to test this key.";
+                (TestResult::Unknown, Some(why.to_owned()))
+            }
         };
         Ok(Tested { key: candidate.key, result, message })
     }
