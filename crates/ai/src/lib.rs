@@ -22,6 +22,8 @@ mod config;
 mod convert;
 mod exchange;
 mod failure;
+#[cfg(test)]
+mod fuzz;
 mod limits;
 mod mask;
 mod metering;

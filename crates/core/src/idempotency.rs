@@ -5,6 +5,7 @@
 
 use downcity_db::{Tx, sql};
 use downcity_types::{ErrorCode, Timestamp};
+use http::HeaderValue;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sha2::{Digest as _, Sha256};
@@ -43,13 +44,7 @@ impl IdempotentRequest {
     /// 400 for a key that is empty, too long or not visible ASCII.
     pub fn of(call: &Call) -> Result<Option<Self>> {
         let Some(header) = call.parts().headers.get("idempotency-key") else { return Ok(None) };
-        let key = header.to_str().unwrap_or_default().trim();
-        if key.is_empty() || key.len() > MAX_KEY {
-            return Err(Error::invalid(
-                "Idempotency-Key",
-                format!("must be 1 to {MAX_KEY} visible ASCII characters"),
-            ));
-        }
+        let key = key_of(header)?;
         let identity = match call.identity() {
             Identity::Guest(_) => "guest".to_owned(),
             Identity::Admin => "admin".to_owned(),
@@ -63,6 +58,18 @@ impl IdempotentRequest {
             now: call.started_at(),
         }))
     }
+}
+
+/// The key that a header holds, without the space around it.
+pub(crate) fn key_of(header: &HeaderValue) -> Result<&str> {
+    let key = header.to_str().unwrap_or_default().trim();
+    if key.is_empty() || key.len() > MAX_KEY {
+        return Err(Error::invalid(
+            "Idempotency-Key",
+            format!("must be 1 to {MAX_KEY} visible ASCII characters"),
+        ));
+    }
+    Ok(key)
 }
 
 /// Takes the key, or finds the answer that it got. Of several transactions at once one gets `New`;

@@ -26,6 +26,8 @@ mod dispatch;
 pub mod env;
 mod error;
 mod finish;
+#[cfg(test)]
+mod fuzz;
 mod hex;
 mod hook;
 pub mod idempotency;

@@ -49,6 +49,8 @@ mod builder;
 pub mod config;
 mod error;
 mod federation;
+#[cfg(test)]
+mod fuzz;
 mod http;
 mod metrics;
 pub mod prelude;

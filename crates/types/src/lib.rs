@@ -16,6 +16,8 @@
 //! storage, and anything that needs an async runtime. [`verify_offline`] takes keys as parameters.
 
 mod error;
+#[cfg(test)]
+mod fuzz;
 mod ids;
 mod money;
 mod page;

@@ -9,4 +9,4 @@ pub(crate) mod tap;
 pub(crate) mod ui;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -25,7 +25,7 @@ fn encoder(tools: &[&str]) -> Encoder {
     Encoder::new(of, tools.iter().map(ToString::to_string), Mask::default())
 }
 
-fn delta(delta: Value) -> String {
+pub(crate) fn delta(delta: Value) -> String {
     json!({"choices": [{"index": 0, "delta": delta, "finish_reason": null}]}).to_string()
 }
 
@@ -34,7 +34,7 @@ fn finish(reason: &str) -> String {
 }
 
 /// What a message encodes to, as text.
-fn encoded(tools: &[&str], events: &[String]) -> String {
+pub(crate) fn encoded(tools: &[&str], events: &[String]) -> String {
     let mut encoder = encoder(tools);
     events.iter().for_each(|event| encoder.event(event));
     encoder.end();
@@ -214,7 +214,7 @@ fn an_empty_stream_is_an_empty_message() {
 }
 
 /// A stream as providers write it, with usage in many forms.
-fn upstream(eol: &str) -> String {
+pub(crate) fn upstream(eol: &str) -> String {
     let events = [
         delta(json!({"role": "assistant", "content": ""})),
         delta(json!({"content": "Grüße \"usage\": {x} 👩‍🚀\n\n"})),
@@ -238,7 +238,7 @@ fn cut(text: &str, places: &[usize]) -> Vec<Bytes> {
         .collect()
 }
 
-fn read_all(pieces: Vec<Bytes>) -> Vec<Result<String, Failure>> {
+pub(crate) fn read_all(pieces: Vec<Bytes>) -> Vec<Result<String, Failure>> {
     let pieces = pieces.into_iter().map(Ok::<_, std::io::Error>);
     let mut events = Events::new(Body::from_stream(futures_util::stream::iter(pieces)));
     let mut cx = Context::from_waker(Waker::noop());
@@ -249,15 +249,20 @@ fn read_all(pieces: Vec<Bytes>) -> Vec<Result<String, Failure>> {
     all
 }
 
-fn tapped(pieces: Vec<Bytes>, hide: bool) -> (String, Option<Value>) {
+/// What passes the tap, and the usage that it saw.
+pub(crate) fn tap(pieces: Vec<Bytes>, hide: bool) -> (Vec<u8>, Option<Value>) {
     let mut tap = StreamTap::new(hide, Mask::default());
     let mut out = VecDeque::new();
     for piece in pieces {
         tap.push(piece, &mut out);
     }
     tap.end(&mut out);
-    let bytes: Vec<u8> = out.into_iter().flatten().collect();
-    (String::from_utf8(bytes).unwrap(), tap.usage().cloned())
+    (out.into_iter().flatten().collect(), tap.usage().cloned())
+}
+
+fn tapped(pieces: Vec<Bytes>, hide: bool) -> (String, Option<Value>) {
+    let (bytes, usage) = tap(pieces, hide);
+    (String::from_utf8(bytes).unwrap(), usage)
 }
 
 fn ui(pieces: Vec<Bytes>) -> String {

@@ -34,7 +34,7 @@ pub(crate) fn identify(snapshot: &Snapshot, now: i64, headers: &HeaderMap) -> Id
 
 /// The credential of `Authorization: Bearer …`: the scheme in any case, with any number of spaces
 /// around the credential. Other schemes count as no credential.
-fn bearer(headers: &HeaderMap) -> Result<&[u8], GuestReason> {
+pub(crate) fn bearer(headers: &HeaderMap) -> Result<&[u8], GuestReason> {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Err(GuestReason::NoCredential) };
     if values.next().is_some() {

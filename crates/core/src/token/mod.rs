@@ -10,6 +10,8 @@ mod signing_keys;
 mod store;
 
 pub(crate) use downcity_types::is_signature;
+#[cfg(test)]
+pub(crate) use identify::bearer;
 pub(crate) use identify::identify;
 pub(crate) use inspect::inspect;
 pub use issue::{IssueRequest, issue};

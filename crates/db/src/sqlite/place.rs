@@ -28,9 +28,12 @@ pub(super) enum Missing {
 impl Place {
     /// The place of a database whose connection is open.
     pub(super) fn of(path: &Path) -> Self {
-        let mut log = path.as_os_str().to_owned();
-        log.push("-wal");
-        Self { file: path.to_owned(), log: log.into(), known_file: identity(path), known_log: None }
+        Self {
+            file: path.to_owned(),
+            log: beside(path, "-wal"),
+            known_file: identity(path),
+            known_log: None,
+        }
     }
 
     /// Whether both files are still there, and the same.

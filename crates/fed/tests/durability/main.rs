@@ -7,10 +7,12 @@
 //! a seed that is printed; `DOWNCITY_TEST_SEED` sets it.
 //!
 //! `disk`: what callers are told while the disk is full or fails, and that the server recovers
-//! without a restart.
+//! without a restart. `connection`: the same for a connection to PostgreSQL that breaks at any byte.
 
 #[cfg(test)]
 mod check;
+#[cfg(test)]
+mod connection;
 #[cfg(test)]
 mod disk;
 #[cfg(test)]
@@ -23,6 +25,8 @@ mod load;
 mod model;
 #[cfg(test)]
 mod node;
+#[cfg(test)]
+mod proxy;
 #[cfg(test)]
 mod random;
 #[cfg(test)]

@@ -19,6 +19,8 @@ pub(crate) struct Place {
     folder: TempDir,
     /// `None` for SQLite: the default file in the folder, with the master key beside it.
     postgres: Option<TestDatabase>,
+    /// The database as nodes reach it, where that is another way than ours.
+    detour: Option<String>,
     /// `None` for PostgreSQL, whose disk is not ours.
     pub(crate) disk: Option<Disk>,
 }
@@ -29,7 +31,7 @@ impl Place {
             .then(|| TestDatabase::new(engine).unwrap_or_else(|why| panic!("{why}")));
         let folder = TempDir::new().unwrap();
         let disk = postgres.is_none().then(|| Disk::new(folder.path()));
-        Self { folder, postgres, disk }
+        Self { folder, postgres, detour: None, disk }
     }
 
     /// Starts a node and does not wait for it.
@@ -44,15 +46,36 @@ impl Place {
             .env("DOWNCITY_FEDERATION__LIMITS__EXEMPT", r#"["127.0.0.1"]"#)
             .stdout(Stdio::piped())
             .stderr(log);
-        if let Some(database) = &self.postgres {
+        if let Some(url) = self.detour.clone().or_else(|| self.database_url()) {
             command
-                .env("DOWNCITY_FEDERATION_DATABASE_URL", database.connection_string())
+                .env("DOWNCITY_FEDERATION_DATABASE_URL", url)
                 .env("DOWNCITY_FEDERATION_MASTER_KEY", "a passphrase of more than 32 characters");
         }
         if let Some(disk) = &self.disk {
             disk.prepare(&mut command);
         }
         Node { child: command.spawn().unwrap(), started: Instant::now() }
+    }
+
+    /// The URL of the PostgreSQL database.
+    pub(crate) fn database_url(&self) -> Option<String> {
+        self.postgres.as_ref().map(TestDatabase::connection_string)
+    }
+
+    /// Nodes started from now on reach the database by this URL.
+    pub(crate) fn through(&mut self, url: String) {
+        self.detour = Some(url);
+    }
+
+    /// Waits until a query finds something; `query` ends where it compares with `text`.
+    pub(crate) fn wait_for(&self, query: &str, text: &str) {
+        let database = self.postgres.as_ref().expect("PostgreSQL");
+        let wait = format!(
+            "DO $$ BEGIN WHILE NOT EXISTS ({query} = '{text}') LOOP
+                 PERFORM pg_sleep(0.005);
+             END LOOP; END $$"
+        );
+        database.execute(&wait).unwrap();
     }
 
     /// The folder of the database, the master key and the log.

@@ -2,6 +2,11 @@
 
 use std::hash::{BuildHasher as _, RandomState};
 
+/// Whether the long variants run.
+pub(crate) fn is_long_run() -> bool {
+    std::env::var_os("DOWNCITY_LONG_TESTS").is_some_and(|value| value == "1")
+}
+
 /// The numbers of one run, or of one client in it.
 #[derive(Clone)]
 pub(crate) struct Random(u64);

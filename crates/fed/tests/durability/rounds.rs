@@ -12,7 +12,7 @@ use crate::check;
 use crate::faults::Fault;
 use crate::load::{Target, Writer};
 use crate::node::{Node, Place};
-use crate::random::Random;
+use crate::random::{Random, is_long_run};
 
 /// Rounds on one database; the long run has many databases.
 const ROUNDS: usize = 50;
@@ -35,10 +35,9 @@ fn postgres() {
 
 fn run(engine: Engine) {
     let seed = Random::seed();
-    let is_long = std::env::var_os("DOWNCITY_LONG_TESTS").is_some_and(|value| value == "1");
     println!("{engine:?}: DOWNCITY_TEST_SEED={seed}");
     let mut random = Random::new(seed);
-    let series = if is_long { LONG_RUN / ROUNDS } else { 1 };
+    let series = if is_long_run() { LONG_RUN / ROUNDS } else { 1 };
     for number in 0..series {
         let place = Place::new(engine);
         let mut done = Series::new(&place, random.fork());
