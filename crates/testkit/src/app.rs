@@ -77,6 +77,33 @@ impl TestAppBuilder {
         self
     }
 
+    /// Starts on this database, which several nodes may share, each with a clock and a randomness
+    /// of its own.
+    #[must_use]
+    pub fn on(mut self, database: &Arc<TestDatabase>) -> Self {
+        self.database = Some((database.clone(), database.url()));
+        self
+    }
+
+    /// Reaches the database at another address, such as that of a [`Proxy`].
+    ///
+    /// [`Proxy`]: downcity_db::testing::Proxy
+    ///
+    /// # Panics
+    /// When no database was named before.
+    #[must_use]
+    pub fn through(mut self, url: DbUrl) -> Self {
+        self.database.as_mut().expect("a database was named").1 = url;
+        self
+    }
+
+    /// Makes random bytes from this seed.
+    #[must_use]
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.random = Arc::new(TestRandom::new(seed));
+        self
+    }
+
     /// Starts on a database that holds this SQL already, as an earlier version may have left it.
     ///
     /// # Panics
@@ -221,6 +248,11 @@ impl TestApp {
     /// Answers a request made by hand.
     pub async fn handle(&self, request: http::Request<Body>) -> http::Response<Body> {
         self.kernel.handle(request).await
+    }
+
+    /// The database, for tests that disturb it.
+    pub fn database(&self) -> &Arc<TestDatabase> {
+        &self.database
     }
 
     /// Where the database is, for tests that open it themselves.

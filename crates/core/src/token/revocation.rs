@@ -197,17 +197,18 @@ pub(crate) fn revocation_of(runtime: &Runtime, user_token: &str) -> Result<Optio
     }
 }
 
-/// Forgets revocations of tokens that have ended by themselves, on this node and in the database.
+/// Forgets revocations of tokens that ended by themselves a week ago or earlier, on this node and in
+/// the database.
 ///
 /// # Errors
 /// Those of the database.
 pub async fn prune_revocations(runtime: &Runtime) -> Result<()> {
-    let now = runtime.clock().now_seconds();
+    let end = runtime.clock().now_seconds().saturating_sub(store::KEPT_AFTER_END);
     // What the node does not hold, the database does not hold either: an idle node writes nothing.
-    if !runtime.snapshot().revocations().prune(now) {
+    if !runtime.snapshot().revocations().prune(end) {
         return Ok(());
     }
-    runtime.db().write(move |tx| store::delete_expired(tx, now)).await
+    runtime.db().write(move |tx| store::delete_expired(tx, end)).await
 }
 
 fn find<K, Q>(map: &HashMap<K, i64>, key: &Q) -> Option<i64>

@@ -6,6 +6,13 @@ use downcity_types::Timestamp;
 use super::Revocation;
 use crate::{Error, Result};
 
+/// By how many seconds the clocks of two nodes may differ without a revocation missing a token.
+const CLOCKS_DIFFER: i64 = 10;
+
+/// How long a revocation is kept after the end of its token, in seconds: a clock that jumped ahead
+/// and back again must not have forgotten it.
+pub(super) const KEPT_AFTER_END: i64 = 7 * 24 * 3600;
+
 /// A revocation as the log holds it.
 #[derive(Debug)]
 pub(crate) struct LogEntry {
@@ -17,8 +24,9 @@ pub(crate) struct LogEntry {
 /// Revokes inside a transaction of [`Runtime::change`](crate::Runtime::change): what is revoked is
 /// refused on this node when the change returns, on others within a second.
 ///
-/// Nothing that has been issued until `now` survives, and nothing that will be issued is hit, even
-/// within the same second: issuing dates tokens to the bound at the earliest.
+/// Nothing that has been issued until `now` survives, also by a node whose clock is up to
+/// [`CLOCKS_DIFFER`] ahead of this one's, and nothing that will be issued is hit, even within the
+/// same second: issuing dates tokens to the bound at the earliest.
 ///
 /// # Errors
 /// Those of the database.
@@ -66,9 +74,10 @@ pub fn revoke(tx: &mut Tx<'_>, revocation: &Revocation, now: Timestamp) -> Resul
     Ok(())
 }
 
-/// The second after every `iat` given out so far: now, or the bound that issuing has kept to.
+/// The second after every `iat` given out so far: now by the fastest clock, or the bound that
+/// issuing has kept to.
 fn after(now: Timestamp, bound: i64) -> i64 {
-    now.seconds().max(bound).saturating_add(1)
+    now.seconds().saturating_add(CLOCKS_DIFFER).max(bound).saturating_add(1)
 }
 
 /// What was revoked after this revision.
@@ -102,8 +111,8 @@ fn log_entry(row: &Row) -> Result<LogEntry> {
     Ok(LogEntry { revocation, not_before: row.get("not_before")? })
 }
 
-/// Deletes revocations of tokens that have ended by themselves at `now`, in seconds since 1970.
-pub(super) fn delete_expired(tx: &mut Tx<'_>, now: i64) -> Result<()> {
-    tx.execute(sql!("DELETE FROM revocations WHERE expires_at <= $1"), &[&now])?;
+/// Deletes revocations of tokens that had ended by themselves at `end`, in seconds since 1970.
+pub(super) fn delete_expired(tx: &mut Tx<'_>, end: i64) -> Result<()> {
+    tx.execute(sql!("DELETE FROM revocations WHERE expires_at <= $1"), &[&end])?;
     Ok(())
 }

@@ -50,6 +50,9 @@ impl Client {
     }
 
     fn exchange(&mut self, path: &str, send: Send<'_>) -> std::io::Result<Reply> {
+        if self.stream.as_ref().is_some_and(|stream| ended_idle(stream.get_ref())) {
+            self.stream = None;
+        }
         let stream = match &mut self.stream {
             Some(stream) => stream,
             empty => {
@@ -60,8 +63,23 @@ impl Client {
             }
         };
         stream.get_mut().write_all(request(path, send).as_bytes())?;
-        read_reply(stream)
+        let (reply, is_last) = read_reply(stream)?;
+        if is_last {
+            self.stream = None;
+        }
+        Ok(reply)
     }
+}
+
+/// Whether the other side has ended a connection on which nothing was under way.
+fn ended_idle(stream: &TcpStream) -> bool {
+    let peek = || {
+        stream.set_nonblocking(true)?;
+        let peeked = stream.peek(&mut [0]);
+        stream.set_nonblocking(false)?;
+        peeked
+    };
+    !matches!(peek(), Err(error) if error.kind() == ErrorKind::WouldBlock)
 }
 
 fn request(path: &str, send: Send<'_>) -> String {
@@ -76,7 +94,8 @@ fn request(path: &str, send: Send<'_>) -> String {
     )
 }
 
-fn read_reply(stream: &mut BufReader<TcpStream>) -> std::io::Result<Reply> {
+/// An answer, and whether it is the last one of its connection.
+fn read_reply(stream: &mut BufReader<TcpStream>) -> std::io::Result<(Reply, bool)> {
     let ended = || std::io::Error::from(ErrorKind::UnexpectedEof);
     let mut line = || {
         let mut line = String::new();
@@ -90,11 +109,13 @@ fn read_reply(stream: &mut BufReader<TcpStream>) -> std::io::Result<Reply> {
     let status =
         first.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(ended)?;
     let mut length = None;
+    let mut is_last = false;
     loop {
         let header = line()?;
         if header.is_empty() {
             break;
         }
+        is_last |= header == "connection: close";
         if let Some(value) = header.strip_prefix("content-length:") {
             length = value.trim().parse().ok();
         }
@@ -102,5 +123,5 @@ fn read_reply(stream: &mut BufReader<TcpStream>) -> std::io::Result<Reply> {
     let mut body = vec![0; length.expect("answers state their length")];
     stream.read_exact(&mut body)?;
     let body = serde_json::from_slice(&body).expect("answers are JSON");
-    Ok(Reply { status, body })
+    Ok((Reply { status, body }, is_last))
 }
