@@ -6,6 +6,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::copy::beside;
 use crate::error::{DbError, DbErrorKind};
 
 /// The database file and its log, as they were when they were opened.
