@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use downcity_core::SystemRandom;
 use downcity_core::env::MasterKey;
 use downcity_db::{DbError, sql};
-use downcity_testkit::{Engine, TestApp};
+use downcity_testkit::{Engine, TestApp, both_engines};
 
 use crate::common::{applied, refresh, stored, write_by_hand};
 
@@ -22,6 +22,22 @@ fn holding(database: &Path, text: &str) -> Vec<String> {
     let entries = std::fs::read_dir(database.parent().unwrap()).unwrap();
     let files = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_file());
     files.filter(|path| finder(path)).map(|path| path.display().to_string()).collect()
+}
+
+both_engines! {
+    async fn erasing_does_no_harm_and_can_be_repeated(app: TestApp) {
+        write_by_hand(&app, "K", PLANTED).await;
+        refresh(&app).await;
+        let db = app.runtime().db();
+        for _ in 0..2 {
+            db.erase_replaced(&["env"]).await.unwrap();
+        }
+        assert!(stored(&app, "K").await.unwrap().starts_with("sealed:v1:"));
+        refresh(&app).await;
+        assert_eq!(applied(&app, "K").as_deref(), Some(PLANTED));
+        let copies = db.rewrite_copies(|_| Ok::<_, DbError>(true));
+        assert_eq!(copies.await.unwrap(), 0, "nothing was migrated");
+    }
 }
 
 const PLANTED: &str = "planted-in-the-clear";
