@@ -6,14 +6,16 @@
 //
 // README.md runs in the root of the repository, because its commands build from there; the others
 // run in an empty directory with `fed` on the PATH. Databases lie in a directory of their own.
+// A document that speaks of $DATABASE_URL gets an empty PostgreSQL database there.
 
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { mkdtemp, readFile, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const binaries = join(process.env.CARGO_TARGET_DIR ?? join(root, "target"), "release");
@@ -107,6 +109,15 @@ async function startServer(text, cwd, env) {
   };
 }
 
+/** Makes an empty database on the server that ./test has started; gives its URL. */
+async function emptyDatabase() {
+  const server = process.env.DOWNCITY_TEST_POSTGRES;
+  assert.ok(server, "set DOWNCITY_TEST_POSTGRES or run ./test docs");
+  const name = `docs_${process.pid}`;
+  await promisify(execFile)("psql", [server, "-Xqc", `CREATE DATABASE ${name}`]);
+  return server.replace(/[^/]*$/, name);
+}
+
 async function execute(path) {
   const markdown = await readFile(join(root, path), "utf8");
   const all = blocks(markdown);
@@ -116,6 +127,9 @@ async function execute(path) {
   const env = { ...process.env, PATH: `${binaries}:${process.env.PATH}` };
   for (const name of Object.keys(env)) if (/^(DOWNCITY_|HOST$|PORT$)/.test(name)) delete env[name];
   if (isReadme) env.DOWNCITY_FEDERATION_DATABASE_URL = `sqlite:${scratch}/.base/downcity.sqlite`;
+  if (all.some((block) => block.language === "sh" && block.text.includes("$DATABASE_URL"))) {
+    env.DATABASE_URL = await emptyDatabase();
+  }
   const cwd = isReadme ? root : scratch;
   const session = new Session(cwd, env);
   const servers = [];
