@@ -5,7 +5,8 @@
 //!   document (catalog, OpenAPI, instruction text) are pure functions of the registry.
 //! * [`Kernel::handle`]: the one dispatch from an HTTP request to an HTTP response.
 //! * [`Runtime`]: what a running node owns — database, clock, randomness, snapshot, tasks.
-//! * The built-in services `env`, `cities` and `keys`, written on the same public API as any other service.
+//! * The built-in services `env`, `cities`, `keys` and `audit`, written on the same public API as any
+//!   other service.
 //!
 //! # Invariants
 //! * Identify, authorise and dispatch touch no database: they read one immutable [`Snapshot`].

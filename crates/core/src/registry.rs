@@ -21,6 +21,7 @@ const RESERVED: &[&str] = &[
     "ai",
     "asr",
     "audio",
+    "audit",
     "balance",
     "base",
     "chat",
@@ -337,6 +338,7 @@ impl Registry {
             .builtin(Arc::new(crate::env::EnvService::default()))
             .builtin(Arc::new(crate::cities::CitiesService))
             .builtin(Arc::new(crate::keys::KeysService))
+            .builtin(Arc::new(crate::audit::AuditService))
             .builtin(Arc::new(crate::system::SystemService::default()))
     }
 

@@ -11,7 +11,7 @@ use crate::error::{DbError, DbErrorKind};
 use crate::job::pack;
 use crate::migrate::{self, MigrationSet};
 use crate::options::DbOptions;
-use crate::postgres::{Lane, Postgres};
+use crate::postgres::{Features, Lane, Postgres};
 use crate::revision::{self, Notifier};
 use crate::sqlite::{Readers, Sqlite};
 use crate::tx::Tx;
@@ -79,6 +79,30 @@ impl Db {
         db.shared.notifier.publish(db.revision().await?);
         db.start_tasks(&options);
         Ok(db)
+    }
+
+    /// Opens a database as it stands, to read it: nothing is created or migrated, no change is
+    /// followed, and writes are refused as `Closed`. For commands that look into a database, which
+    /// another binary may be serving from.
+    ///
+    /// # Errors
+    /// `Config` for options that cannot be used. Whether it can be reached, and has the tables that
+    /// are asked for, shows at the first read.
+    pub fn open_to_read(options: &DbOptions) -> Result<Self, DbError> {
+        let notifier = Arc::new(Notifier::new());
+        let backend = match options.url.target() {
+            Target::Sqlite(path) => Backend::Sqlite(Sqlite::to_read(path, options)),
+            Target::Postgres(target) => {
+                // Only those who write owe others a notice.
+                let features = Features { notify: false };
+                let postgres = Postgres::start(target, options, features, Arc::clone(&notifier))?;
+                postgres.refuse_writes();
+                Backend::Postgres(Box::new(postgres))
+            }
+        };
+        let shared =
+            Shared { backend, notifier, options: options.clone(), tasks: Mutex::default() };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// Runs `closure` in a transaction: committed and durable when this gives `Ok`, rolled back

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand};
 use clap_complete::Shell;
 
+use crate::audit::AuditCommand;
+
 const EXAMPLES: &str = "\
 Examples:
   fed serve                                   run on ./.base/downcity.sqlite
@@ -12,6 +14,7 @@ Examples:
   fed serve --database postgres://app@db/fed  keep the data in PostgreSQL
   fed config check                            show what is configured, and where
   fed key show-admin                          print the admin key
+  fed audit verify                            prove that the audit trail is whole
   fed vault rekey                             change the master key while servers run";
 
 /// A Federation: one self-hosted backend that many AI products share.
@@ -54,6 +57,9 @@ pub(crate) enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Check the audit trail.
+    #[command(subcommand)]
+    Audit(AuditCommand),
     /// Print the OpenAPI document of every route. Needs no database.
     Openapi,
     /// Print the table of error codes as Markdown.

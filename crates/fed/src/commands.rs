@@ -11,6 +11,7 @@ use downcity_server::{FailureKind, Federation};
 use serde_json::{Value, json};
 
 use crate::args::{Args, Command, ConfigCommand, KeyCommand, Layers, VaultCommand};
+use crate::audit;
 use crate::failure::Failure;
 use crate::vault;
 
@@ -28,6 +29,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
             vault::rekey(layers, new_key_file.as_deref(), json)
         }
         Command::Backup { path, layers, json } => backup(layers, &path, json),
+        Command::Audit(command) => audit::run(command),
         Command::Openapi => openapi(),
         Command::Errors => print(&downcity_types::error_table_markdown()),
         Command::Completions { shell } => {

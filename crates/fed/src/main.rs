@@ -4,6 +4,7 @@
 //! 2 usage, 3 not found, 4 not allowed, 5 conflict, 6 unreachable.
 
 mod args;
+mod audit;
 mod commands;
 mod failure;
 mod vault;

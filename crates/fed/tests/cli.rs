@@ -357,3 +357,48 @@ fn databases_of_earlier_generations_are_not_overlooked() {
     let (_, log) = Server::start(command).stop();
     assert!(log.contains("data.sqlite is a database of an earlier generation"), "{log}");
 }
+
+#[test]
+fn the_audit_trail_is_checked_beside_a_running_server() {
+    let folder = TempDir::new().unwrap();
+    let early = run(folder.path(), &["audit", "verify"]);
+    assert_eq!(early.status.code(), Some(3), "{early:?}");
+    assert!(!folder.path().join(".base").exists());
+
+    let mut command = fed(folder.path());
+    command.args(["serve", "--listen", "127.0.0.1:0"]);
+    let server = Server::start(command);
+    // The check needs no master key.
+    std::fs::remove_file(folder.path().join(".base/master.key")).unwrap();
+    let whole = run(folder.path(), &["audit", "verify"]);
+    assert!(whole.status.success(), "{whole:?}");
+    assert!(text(&whole.stdout).starts_with("The audit trail is whole: 4 rows, "), "{whole:?}");
+    let found = run(folder.path(), &["audit", "verify", "--json"]);
+    let found: Value = serde_json::from_slice(&found.stdout).unwrap();
+    assert_eq!(
+        (&found["ok"], &found["rows"], &found["broken"]),
+        (&true.into(), &4.into(), &Value::Null)
+    );
+
+    let hash = found["hash"].as_str().unwrap();
+    let expect =
+        |noted: &str| run(folder.path(), &["audit", "verify", "--json", "--expect", noted]);
+    assert!(expect(&format!("4:{hash}")).status.success());
+    let other = expect(&format!("3:{hash}"));
+    assert_eq!(other.status.code(), Some(1), "{other:?}");
+    assert!(text(&other.stderr).contains("row 3 "), "{other:?}");
+    let found: Value = serde_json::from_slice(&other.stdout).unwrap();
+    assert_eq!((&found["ok"], &found["rows"]), (&false.into(), &2.into()));
+    let broken = (&found["broken"]["seq"], &found["broken"]["problem"]);
+    assert_eq!(broken, (&3.into(), &"rewritten".into()));
+    for wrong in ["4", "0:", &format!("x:{hash}"), "4:abc"] {
+        assert_eq!(expect(wrong).status.code(), Some(2), "{wrong}");
+    }
+    assert!(server.stop().0.success());
+
+    // A database of something else is not touched.
+    std::fs::write(folder.path().join("other.sqlite"), "").unwrap();
+    let other = run(folder.path(), &["audit", "verify", "--database", "sqlite:other.sqlite"]);
+    assert_eq!(other.status.code(), Some(1), "{other:?}");
+    assert!(text(&other.stderr).contains("no audit trail"), "{other:?}");
+}

@@ -347,6 +347,6 @@ fn listener(socket: TcpListener, federation: &Federation) -> std::io::Result<Lis
 }
 
 /// Every TLS connection of the process uses one provider. A program that installed its own keeps it.
-fn install_crypto_provider() {
+pub(crate) fn install_crypto_provider() {
     let _ = rustls::crypto::ring::default_provider().install_default();
 }

@@ -43,6 +43,7 @@
 //! * Secrets are not configuration: only the master key and the first values of system keys are
 //!   taken from the environment.
 
+mod audit;
 mod backup;
 mod banner;
 mod builder;
@@ -59,6 +60,7 @@ mod reload;
 mod run;
 mod telemetry;
 
+pub use audit::{Anchor, Broken, Problem, Verification};
 pub use builder::FederationBuilder;
 pub use config::Config;
 pub use downcity_core::env::{MasterKey, Rekeyed};

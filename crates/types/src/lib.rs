@@ -15,6 +15,7 @@
 //! Deliberately absent: key rings and revocations (what ends a token early is state of a server),
 //! storage, and anything that needs an async runtime. [`verify_offline`] takes keys as parameters.
 
+mod audit;
 mod error;
 #[cfg(test)]
 mod fuzz;
@@ -28,6 +29,7 @@ mod token;
 mod ttl;
 mod ui;
 
+pub use audit::AuditRecord;
 pub use error::{
     ErrorBody, ErrorCode, FieldError, OpenAiError, OpenAiErrorObject, UnknownErrorCode,
     error_table_markdown,

@@ -11,6 +11,13 @@ struct NewNote {
     text: String,
 }
 
+#[derive(Deserialize, JsonSchema)]
+struct NoteIn {
+    /// The city of the note.
+    city_id: String,
+    note_id: String,
+}
+
 #[derive(Clone, Serialize, JsonSchema)]
 struct Note {
     note_id: String,
@@ -32,6 +39,7 @@ impl Service for Notes {
         s.instruction("Users keep short notes; nobody sees those of another.");
         s.post("add", USER, &self, Self::add).summary("Keep a note.").hook(Moderation);
         s.get("list", USER, &self, Self::list).summary("List the caller's notes, newest first.");
+        s.post("remove", ADMIN, &self, Self::remove).summary("Remove a note of any user.");
     }
 }
 
@@ -42,13 +50,23 @@ impl Notes {
         }
         let note = Note { note_id: cx.runtime().ids().sortable("note_"), text: input.text };
         let (user, row) = (cx.user()?.clone(), note.clone());
-        cx.runtime().db().write(move |tx| insert(tx, &user, &row)).await?;
+        cx.write(move |tx, _| insert(tx, &user, &row)).await?;
         Ok(note)
     }
 
     async fn list(self: Arc<Self>, cx: Cx, _: NoInput) -> Result<Items<Note>> {
         let user = cx.user()?.clone();
         Ok(cx.runtime().db().scan(move |tx| newest(tx, &user)).await?.into())
+    }
+
+    async fn remove(self: Arc<Self>, cx: Cx, input: NoteIn) -> Result<Note> {
+        cx.write(move |tx, trail| {
+            let note = delete(tx, &input)?
+                .ok_or_else(|| Error::new(ErrorCode::NotFound, "The city has no such note."))?;
+            trail.record(Target::new("note", &note.note_id).in_city(&input.city_id), &note, ());
+            Ok(note)
+        })
+        .await
     }
 }
 
@@ -82,8 +100,15 @@ fn newest(tx: &mut Tx<'_>, user: &UserIdentity) -> Result<Vec<Note>> {
         "SELECT note_id, text FROM notes WHERE city_id = $1 AND user_id = $2
          ORDER BY note_id DESC LIMIT 100"
     );
-    let rows = tx.query(newest, &[city_id, &user_id])?;
-    rows.iter()
-        .map(|row| Ok(Note { note_id: row.get("note_id")?, text: row.get("text")? }))
-        .collect()
+    tx.query(newest, &[city_id, &user_id])?.iter().map(note).collect()
+}
+
+fn delete(tx: &mut Tx<'_>, input: &NoteIn) -> Result<Option<Note>> {
+    let delete =
+        sql!("DELETE FROM notes WHERE city_id = $1 AND note_id = $2 RETURNING note_id, text");
+    tx.query_opt(delete, &[&input.city_id, &input.note_id])?.as_ref().map(note).transpose()
+}
+
+fn note(row: &Row) -> Result<Note> {
+    Ok(Note { note_id: row.get("note_id")?, text: row.get("text")? })
 }

@@ -53,7 +53,7 @@ impl Reminders {
         let job = NewJob::new::<SendReminder>(cx.runtime(), &user_id)?
             .after(Duration::from_secs(60 * u64::from(input.minutes)));
         let job_id = job.job_id().to_owned();
-        cx.runtime().db().write(move |tx| jobs::enqueue(tx, &job)).await?;
+        cx.write(move |tx, _| jobs::enqueue(tx, &job)).await?;
         Ok(Reminder { job_id })
     }
 }

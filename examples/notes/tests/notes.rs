@@ -48,6 +48,22 @@ both_engines! {
         app.admin().post("/v1/notes/add", note).await.expect_error(403, "forbidden");
     }
 
+    async fn the_trusted_side_removes_notes_and_leaves_a_trail(app: TestApp = notes) {
+        app.create_city("shop").await;
+        let input = json!({"key": "NOTES_BANNED_WORDS", "value": "spam"});
+        app.admin().post("/v1/env/upsert", input).await.expect(200);
+        let ann = app.user(&app.token("shop", "ann").await);
+        let note = ann.post("/v1/notes/add", json!({"text": "milk"})).await.expect(200);
+        let input = json!({"city_id": "shop", "note_id": note["note_id"]});
+        app.admin().post("/v1/notes/remove", input.clone()).await.expect(200);
+        assert_eq!(ann.get("/v1/notes/list").await.expect(200), json!({"items": []}));
+        let rows = app.admin().get("/v1/audit/list?action=notes/*").await.expect(200);
+        let row = &rows["items"][0];
+        assert_eq!((&row["action"], &row["before"]), (&json!("notes/remove"), &note));
+        assert_eq!(rows["items"].as_array().unwrap().len(), 1);
+        app.admin().post("/v1/notes/remove", input).await.expect_error(404, "not_found");
+    }
+
     async fn documents_show_the_service(app: TestApp = notes) {
         let services = app.guest().get("/v1/services").await.expect(200);
         let own = services["items"].as_array().unwrap().last().unwrap();

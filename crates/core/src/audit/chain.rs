@@ -1,7 +1,7 @@
 //! What a row's hash is made of.
 //!
 //! The hash is SHA-256 in lower-case hexadecimal over the text `downcity-audit-v1` and the fields of
-//! the row in the order of [`Row::fields`], each ending in a line feed. A field is its length in
+//! the row in the order of [`Link::fields`], each ending in a line feed. A field is its length in
 //! bytes in decimal, a colon and its text; a number is its decimal text; NULL is a lone `-`. The
 //! lengths keep text from moving over a border between two fields unseen.
 
@@ -10,14 +10,13 @@ use sha2::{Digest as _, Sha256};
 use crate::hex::hex;
 
 /// What the first row holds in place of a hash before it.
-#[cfg(test)]
 pub(super) const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 
 const FORM: &str = "downcity-audit-v1\n";
 
-/// One row of the table `audit`.
+/// One row of the table `audit`, without its own hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Row {
+pub(super) struct Link {
     pub(super) seq: i64,
     pub(super) created_at: i64,
     pub(super) actor: String,
@@ -34,7 +33,7 @@ pub(super) struct Row {
     pub(super) prev_hash: String,
 }
 
-impl Row {
+impl Link {
     /// The hash of this row, the one before included.
     pub(super) fn hash(&self) -> String {
         let mut hasher = Sha256::new_with_prefix(FORM);
@@ -77,8 +76,8 @@ impl Row {
 mod tests {
     use super::*;
 
-    fn row() -> Row {
-        Row {
+    fn row() -> Link {
+        Link {
             seq: 1,
             created_at: 1_767_323_045_678,
             actor: "service".to_owned(),

@@ -10,10 +10,14 @@
 //! each locks the head of the chain before it reads it.
 
 mod chain;
+mod service;
 mod store;
 mod trail;
+mod verify;
 
+pub use service::AuditService;
 pub use trail::{Target, Trail};
+pub use verify::{Anchor, Broken, Problem, Verification, verify};
 
 /// The action of what a start of a node changes.
 pub(crate) const START: &str = "system/start";

@@ -6,7 +6,7 @@ use downcity_db::Tx;
 use downcity_types::{Microcredits, Timestamp};
 use serde::Serialize;
 
-use super::chain::Row;
+use super::chain::Link;
 use super::store::{self, Head};
 use crate::env::Vault;
 use crate::keys::Allowance;
@@ -175,10 +175,10 @@ impl Trail {
         self.allowance.check()?;
         let mut head = store::lock_head(tx)?;
         for change in self.changes {
-            let row = origin.row(&head, change);
-            let hash = row.hash();
-            store::insert(tx, &row, &hash)?;
-            head = Head { seq: row.seq, hash };
+            let link = origin.link(&head, change);
+            let hash = link.hash();
+            store::insert(tx, &link, &hash)?;
+            head = Head { seq: link.seq, hash };
         }
         store::move_head(tx, &head)
     }
@@ -191,9 +191,9 @@ impl std::fmt::Debug for Trail {
 }
 
 impl Origin {
-    fn row(&self, head: &Head, change: Change) -> Row {
+    fn link(&self, head: &Head, change: Change) -> Link {
         let (key_id, key_name) = self.key.clone().unzip();
-        Row {
+        Link {
             seq: head.seq + 1,
             created_at: self.at.millis(),
             actor: self.actor.to_owned(),

@@ -135,6 +135,11 @@ impl Postgres {
             .then(|| listen::follow(self.target.clone(), self.connector.clone(), notifier))
     }
 
+    /// Refuses further writes, and ends the connections for them.
+    pub(crate) fn refuse_writes(&self) {
+        self.writes.close();
+    }
+
     /// Refuses further work. What is queued is still carried out.
     pub(crate) fn close(&self) {
         for queue in [&self.writes, &self.reads, &self.scans] {

@@ -41,6 +41,14 @@ impl Sqlite {
         Ok(Self { queue, writer: Mutex::new(Some(writer)), readers })
     }
 
+    /// Opens a database as it stands, with no writer.
+    pub(crate) fn to_read(path: &Path, options: &DbOptions) -> Self {
+        let queue = Arc::new(Queue::new(0, options.queue_wait));
+        queue.close();
+        let readers = Arc::new(Readers::new(path, options));
+        Self { queue, writer: Mutex::default(), readers }
+    }
+
     pub(crate) fn submit(&self, job: Box<dyn Job>) -> Result<(), DbError> {
         self.queue.push(job)
     }

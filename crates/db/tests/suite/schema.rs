@@ -18,6 +18,8 @@ on_both!(
     a_failing_step_leaves_nothing_behind,
     handles_that_start_together_migrate_once,
     mistakes_in_the_declaration_are_named,
+    parts_for_both_come_before_those_of_one_engine,
+    a_look_creates_and_migrates_nothing,
 );
 
 fn next_schema() -> MigrationSet {
@@ -218,4 +220,41 @@ async fn a_file_that_is_no_database_is_refused() {
     assert_eq!(refused.kind(), DbErrorKind::Engine, "{refused}");
     let refused = open(DbUrl::sqlite(folder.path()), schema()).await.unwrap_err();
     assert_eq!(refused.kind(), DbErrorKind::Unavailable, "{refused}");
+}
+
+async fn parts_for_both_come_before_those_of_one_engine(engine: Engine) {
+    let set = migrations!(
+        "shop",
+        [(
+            1,
+            "init",
+            {
+                both: "../migrations/0001_init.sql",
+                sqlite: "../migrations/0002_note.sql",
+                postgres: "../migrations/0002_note.sql",
+            }
+        )]
+    );
+    let database = TestDatabase::new(engine).unwrap();
+    let db = open(database.url(), set).await.unwrap();
+    database.execute("INSERT INTO wallets (id, balance, note) VALUES ('a', 1, 'x')").unwrap();
+    assert_eq!(stored(&db, "a").await, Some(1));
+}
+
+async fn a_look_creates_and_migrates_nothing(engine: Engine) {
+    let database = TestDatabase::new(engine).unwrap();
+    let options = DbOptions::new(database.url());
+    let empty = Db::open_to_read(&options).unwrap();
+    empty.revision().await.unwrap_err();
+    if let Some(path) = options.url.sqlite_path() {
+        assert!(!path.exists());
+    }
+    let server = open(database.url(), schema()).await.unwrap();
+    server.write(|tx| insert(tx, "a", 1)).await.unwrap();
+    let look = Db::open_to_read(&options).unwrap();
+    assert_eq!(stored(&look, "a").await, Some(1));
+    let refused = look.write(|tx| insert(tx, "b", 1)).await.unwrap_err();
+    assert_eq!(refused.kind(), DbErrorKind::Closed);
+    look.close().await;
+    assert_eq!(stored(&server, "a").await, Some(1));
 }
