@@ -121,7 +121,6 @@ pub(crate) const TABLE: &[Row] = &[
         Anything,
         |world| json!({"key": world.env_key, "version": 1}),
     ),
-    row("POST /v1/env/test", Trusted, Anything, env_key),
     row("POST /v1/env/remove", Trusted, Anything, env_key),
     row(
         "POST /v1/env/import",
