@@ -130,6 +130,7 @@ pub(crate) const TABLE: &[Row] = &[
     ),
     row("POST /v1/env/test", Trusted, Anything, env_key),
     row("POST /v1/env/refresh", Trusted, Anything, nothing),
+    row("GET /v1/audit/list", Trusted, OneCity, city),
     row("GET /v1/keys/list", AdminKeyOnly, Anything, nothing),
     row(
         "POST /v1/keys/create",
