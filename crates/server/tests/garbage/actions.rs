@@ -1,0 +1,79 @@
+//! Garbage for each action, from each kind of caller.
+
+use downcity_ai::{Ai, AiConfig};
+use downcity_core::{Action, Body, ErrorShape};
+use downcity_testkit::{Client, TestAppBuilder, both_engines};
+use http::Method;
+use proptest::strategy::{Strategy as _, ValueTree as _};
+use proptest::test_runner::{Config, TestRunner};
+use serde_json::json;
+
+use crate::input::{Garbage, input};
+
+/// Inputs per action and caller.
+fn cases() -> usize {
+    let is_long = std::env::var_os("DOWNCITY_LONG_TESTS").is_some_and(|value| value == "1");
+    if is_long { 2_000 } else { 40 }
+}
+
+pub(crate) fn everything(builder: TestAppBuilder) -> TestAppBuilder {
+    builder.builtin(Ai::new(AiConfig::default()).expect("the defaults are valid"))
+}
+
+both_engines! {
+    async fn garbage_gets_a_clear_answer(app: TestApp = everything) {
+        let actions: Vec<_> = app.runtime().registry().actions().cloned().collect();
+        let mut runner = TestRunner::new_with_rng(
+            Config::default(),
+            proptest::test_runner::TestRng::deterministic_rng(
+                proptest::test_runner::RngAlgorithm::ChaCha,
+            ),
+        );
+        for action in &actions {
+            // Garbage may have paused or removed the city: each action meets a user who is let in.
+            let city = json!({"city_id": "city_g", "name": "G"});
+            app.admin().post("/v1/cities/create", city.clone()).await;
+            app.admin().post("/v1/cities/activate", city).await.expect(200);
+            let token = app.token("city_g", "user_g").await;
+            for client in [app.guest(), app.user(&token), app.admin()] {
+                let inputs = input(action);
+                for _ in 0..cases() {
+                    let input = inputs.new_tree(&mut runner).expect("a strategy").current();
+                    send(&client, action, input).await;
+                }
+            }
+        }
+        app.admin().get("/v1/cities/list").await.expect(200);
+    }
+}
+
+async fn send(client: &Client, action: &Action, input: Garbage) {
+    let method = action.method().cloned().unwrap_or(Method::PUT);
+    let mut path = action.path().replace(['{', '}', '*'], "");
+    let body = match &input {
+        Garbage::Json(value) => Body::from(value.to_string()),
+        Garbage::Bytes(bytes) => Body::from(bytes::Bytes::from(bytes.clone())),
+        Garbage::Query(query) => {
+            path = format!("{path}?{query}");
+            Body::Empty
+        }
+    };
+    let reply = client.send(method, &path, body).await;
+    let told = || format!("{action:?} {input:?} -> {} {}", reply.status, reply.text());
+    assert!(reply.status.as_u16() < 500, "{}", told());
+    assert!(reply.header("x-request-id").is_some(), "{}", told());
+    if reply.status.is_success() {
+        return;
+    }
+    let body = reply.json();
+    match action.error_shape() {
+        ErrorShape::Standard => {
+            assert!(body["error"].is_string() && body["code"].is_string(), "{}", told());
+        }
+        ErrorShape::OpenAi => {
+            for key in ["message", "type", "param", "code"] {
+                assert!(body["error"].get(key).is_some(), "{key}: {}", told());
+            }
+        }
+    }
+}
