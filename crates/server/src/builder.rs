@@ -333,6 +333,7 @@ fn listener(socket: TcpListener, federation: &Federation) -> std::io::Result<Lis
     let settings = ListenerSettings {
         max_connections: server.max_connections,
         header_timeout: server.header_timeout.get(),
+        write_timeout: server.write_timeout.get(),
         // Above our own limits, so that a request that is somewhat too large gets a whole answer.
         head_limit: (header + uri).saturating_mul(2).max(64 * 1024),
     };

@@ -71,6 +71,7 @@ impl Figures {
         let settings = ListenerSettings {
             max_connections: 16,
             header_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(30),
             head_limit: 16 * 1024,
         };
         Listener::start(socket, settings, OwnAddress { figures: self.clone(), runtime })
@@ -87,6 +88,10 @@ fn describe() {
         "Hooks that failed after a finished call."
     );
     metrics::describe_gauge!("downcity_connections", "Open connections.");
+    metrics::describe_counter!(
+        "downcity_connections_closed_total",
+        "Connections that have ended, by reason."
+    );
     metrics::describe_gauge!("downcity_tasks", "Tasks under way, the node's own loops included.");
     metrics::describe_gauge!("process_start_time_seconds", "Start, in seconds since 1970.");
 }

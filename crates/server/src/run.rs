@@ -31,6 +31,7 @@ pub(crate) async fn serve(
             "{path} is a database of an earlier generation; this start makes a new, empty one and leaves it alone"
         );
     }
+    raise_file_limit();
     let mut signals = Signals::listen()?;
     let listen = loaded.config.server.listen.clone();
     let drain = loaded.config.server.drain.get();
@@ -67,6 +68,21 @@ pub(crate) async fn serve(
     }
     Ok(())
 }
+
+/// Takes as many file descriptors as the system lets the process have: each connection is one, and
+/// the usual first limit of 1,024 is below `server.max_connections`.
+#[cfg(unix)]
+fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let limit = getrlimit(Resource::Nofile);
+    let most = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    if limit.current != limit.maximum && setrlimit(Resource::Nofile, most).is_err() {
+        tracing::debug!("the limit of open files stays as it is");
+    }
+}
+
+#[cfg(not(unix))]
+fn raise_file_limit() {}
 
 /// Resolves when a stop is asked for again; `stop` gives the time of each further signal.
 async fn insisted(first: Instant, mut stop: impl AsyncFnMut() -> Instant) {

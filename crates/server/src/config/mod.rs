@@ -69,11 +69,15 @@ pub struct ServerConfig {
     pub public_url: Option<String>,
     /// Whether `GET /v1/services` shows guests which env keys services read.
     pub public_env_keys: bool,
-    /// How many connections are served at the same time; further ones wait.
+    /// How many connections are served at the same time. Further ones take the place of the
+    /// connection that has been idle longest; where none is idle they wait.
     pub max_connections: usize,
     /// How long a connection may take to send the head of its next request. Idle connections are
     /// closed after the same time.
     pub header_timeout: Span,
+    /// How long a client may take to accept the next bytes of an answer. A connection or stream
+    /// whose client does not read for as long is closed.
+    pub write_timeout: Span,
     /// The largest sum of header names and values of a request.
     pub max_header_size: ByteSize,
     /// The longest path with query.
@@ -120,6 +124,7 @@ impl Default for ServerConfig {
             public_env_keys: true,
             max_connections: 10_000,
             header_timeout: Span::seconds(30),
+            write_timeout: Span::seconds(30),
             max_header_size: ByteSize::kibibytes(64),
             max_uri_size: ByteSize::kibibytes(16),
             body_limit: ByteSize::kibibytes(10 * 1024),

@@ -4,10 +4,10 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll};
 
-use downcity_core::{Body, Error, Kernel, Reply};
+use downcity_core::{Body, ClientAddress, Error, Kernel, Reply};
 use downcity_types::ErrorCode;
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, ORIGIN, TRANSFER_ENCODING};
 use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
@@ -15,7 +15,11 @@ use tower::{Layer as _, Service};
 use tower_http::cors::CorsLayer;
 
 use super::client_address::Proxies;
-use super::connection::Answer;
+use super::connection::{Answer, Refused};
+
+/// Stands for a method that could not be read; no client sends it.
+static UNREADABLE: LazyLock<Method> =
+    LazyLock::new(|| Method::from_bytes(b"UNREADABLE").unwrap_or_default());
 
 /// Answers the requests of the Federation's address.
 pub(crate) struct Frontend {
@@ -41,6 +45,20 @@ impl Answer for Frontend {
             return Box::pin(self.answer_browser(request)).await;
         }
         self.kernel.handle(request).await
+    }
+
+    fn unreadable(&self, peer: IpAddr, refused: Refused) {
+        let error = match refused {
+            Refused::Malformed => Error::new(ErrorCode::InvalidInput, "This is not HTTP."),
+            Refused::TooLarge => {
+                Error::new(ErrorCode::HeadersTooLarge, "The head of the request is too large.")
+            }
+        };
+        let mut request = Request::new(());
+        *request.method_mut() = UNREADABLE.clone();
+        request.extensions_mut().insert(ClientAddress::new(peer));
+        // The bare answer has left already: this one is counted and logged, no more.
+        drop(self.kernel.reply(&request, Err(error)));
     }
 }
 

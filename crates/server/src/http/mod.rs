@@ -1,10 +1,12 @@
 //! The transport: sockets, connections, and the way from a connection to the kernel.
 
+mod activity;
 mod answer;
 mod client_address;
 mod connection;
 mod cors;
 mod listener;
+mod outgoing;
 mod unread;
 
 pub(crate) use answer::Frontend;

@@ -3,7 +3,7 @@
 use downcity_server::config::{ByteSize, Span};
 use downcity_testkit::block_on;
 
-use crate::support::{ADMIN_KEY, Connection, Running};
+use crate::support::{ADMIN_KEY, Running};
 
 #[test]
 fn long_addresses_and_large_heads_are_refused_by_name() {
@@ -121,21 +121,5 @@ fn what_is_not_http_gets_a_400() {
             let answer = connection.answer().await;
             assert!((400..500).contains(&answer.status), "{nonsense:?}: {}", answer.status);
         }
-    });
-}
-
-#[test]
-fn connections_beyond_the_limit_wait_for_their_turn() {
-    block_on(async {
-        let running = Running::start(|config| config.server.max_connections = 1).await;
-        let mut first = running.connect().await;
-        assert_eq!(first.get("/livez", "").await.status, 200);
-
-        // The system takes the connection; the server serves it once the first has gone.
-        let mut second = Connection::open(running.federation.local_addr().unwrap()).await;
-        second.send("GET /livez HTTP/1.1\r\nhost: fed\r\n\r\n").await;
-        assert_eq!(first.get("/livez", "").await.status, 200);
-        drop(first);
-        assert_eq!(second.answer().await.status, 200);
     });
 }

@@ -9,6 +9,8 @@ mod connections;
 #[cfg(test)]
 mod federation;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod observe;

@@ -113,6 +113,12 @@ impl Connection {
         let _ = self.stream.write_all(bytes.as_ref()).await;
     }
 
+    /// Sends bytes; says whether the server still took them.
+    pub(crate) async fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        let sent = self.stream.write_all(bytes.as_ref());
+        tokio::time::timeout(PATIENCE, sent).await.is_ok_and(|sent| sent.is_ok())
+    }
+
     pub(crate) async fn get(&mut self, path: &str, headers: &str) -> Answer {
         self.send(format!("GET {path} HTTP/1.1\r\nhost: fed\r\n{headers}\r\n")).await;
         self.answer().await
