@@ -10,7 +10,7 @@
 
 import assert from "node:assert/strict";
 import { execFile, spawn } from "node:child_process";
-import { mkdtemp, readFile, readdir, rm } from "node:fs/promises";
+import { access, mkdtemp, readFile, readdir, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { test } from "node:test";
@@ -174,4 +174,11 @@ test("every link between documents leads somewhere", async () => {
       await readFile(join(root, dirname(path), target)).catch(() => assert.fail(`${path}: no file ${target}`));
     }
   }
+});
+
+test("every file of the repository that security.md names exists", async () => {
+  const markdown = await readFile(join(root, "docs/security.md"), "utf8");
+  const named = [...markdown.matchAll(/`((?:crates|tests)\/[^`]+)`/g)].map(([, path]) => path);
+  assert.ok(named.length > 10, "the table of tests names them");
+  for (const path of named) await access(join(root, path)).catch(() => assert.fail(`there is no ${path}`));
 });
