@@ -41,3 +41,4 @@ pub use config::{
 pub use convert::request::{Stop, TextInput};
 pub use routes::{ChatRequest, ListedModel, ModelList, OpenAiModel};
 pub use service::Ai;
+pub use upstream::https_connector;

@@ -18,7 +18,7 @@ pub struct Finished<'a> {
     pub request_id: &'a str,
     /// The method of the request; `other` when it is none of the usual.
     pub method: &'static str,
-    /// The pattern of the action's path, such as `/v1/ai/models/{id}`; `None` when no action was
+    /// The pattern of the action's path, such as `/v1/notes/{id}`; `None` when no action was
     /// found.
     pub route: Option<&'a str>,
     /// The status of the answer; 499 when the client left before it began.

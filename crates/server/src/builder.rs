@@ -18,6 +18,7 @@ use crate::error::{FailureKind, StartError};
 use crate::federation::Federation;
 use crate::http::{Frontend, Listener, ListenerSettings, Proxies, cors_layer};
 use crate::metrics::{Figures, MetricsService};
+use crate::telemetry;
 
 /// System keys whose first value may come from the environment.
 const SEEDED: &[&str] = &[ADMIN_KEY, SIGNING_KEY, AUTH_SECRET];
@@ -143,6 +144,7 @@ impl FederationBuilder {
         // Only a reader: the work of the node is left to those that serve.
         config.jobs.workers = 0;
         config.metrics.enabled = false;
+        config.telemetry.otlp_endpoint = None;
         let federation = self.start(config.into(), sources, None).await?;
         let key = federation.runtime().snapshot().env().get(ADMIN_KEY);
         federation.shutdown().await;
@@ -216,7 +218,10 @@ impl FederationBuilder {
             (Some(_), Some(listen)) => Some(bound(listen).await?),
             _ => None,
         };
-        let options = self.kernel_options(&config, sources.as_ref())?;
+        let mut options = self.kernel_options(&config, sources.as_ref())?;
+        let spans =
+            telemetry::span_export(&config.telemetry).map_err(|why| failed(why.to_owned()))?;
+        options.observer = spans.as_ref().map(|spans| spans.observer.clone());
         let ai = ai(config.ai.clone())?;
         let mut services = self.services.builtin(ai.clone());
         if figures.is_some() && own_address.is_none() {
@@ -229,6 +234,9 @@ impl FederationBuilder {
             .map_err(|error| StartError::kernel(&database, &error))?;
         if let Some(figures) = &figures {
             figures.follow(kernel.runtime());
+        }
+        if let Some(spans) = spans {
+            (spans.begin)(kernel.runtime());
         }
         let mut federation = Federation::new(kernel, ai, loaded, sources);
         if let (Some(figures), Some(socket)) = (figures, own_address) {

@@ -87,6 +87,7 @@ fn describe() {
         "downcity_after_hook_failures_total",
         "Hooks that failed after a finished call."
     );
+    metrics::describe_counter!("downcity_spans_dropped_total", "Spans that were not exported.");
     metrics::describe_gauge!("downcity_connections", "Open connections.");
     metrics::describe_counter!(
         "downcity_connections_closed_total",

@@ -12,6 +12,8 @@ pub(super) const PREFIX: &str = "DOWNCITY_FEDERATION__";
 pub(super) const NAMED: &[(&str, &str, &str)] = &[
     ("DOWNCITY_FEDERATION_BASE_URL", "DOWNCITY_CITY_BASE_URL", "server.public_url"),
     ("DOWNCITY_FEDERATION_DATABASE_URL", "DOWNCITY_CITY_DATABASE_URL", "database.url"),
+    ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT", "telemetry.otlp_endpoint"),
+    ("OTEL_SERVICE_NAME", "OTEL_SERVICE_NAME", "telemetry.service_name"),
 ];
 
 /// A value from the environment.

@@ -54,6 +54,8 @@ pub struct Config {
     pub log: LogConfig,
     /// Figures for Prometheus.
     pub metrics: MetricsConfig,
+    /// Spans of requests, for a tracing system.
+    pub telemetry: TelemetryConfig,
     /// Background work.
     pub jobs: JobConfig,
 }
@@ -247,6 +249,24 @@ impl Default for MetricsConfig {
     }
 }
 
+/// Spans of requests, for a tracing system. A request that carries a W3C `traceparent` continues its
+/// trace; nothing is exported unless an endpoint is set.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct TelemetryConfig {
+    /// Where spans are sent by OTLP over HTTP (protobuf): the base URL of a collector, such as
+    /// `http://127.0.0.1:4318`, to which `/v1/traces` is added.
+    pub otlp_endpoint: Option<String>,
+    /// The name of this service in the tracing system.
+    pub service_name: String,
+}
+
+impl Default for TelemetryConfig {
+    fn default() -> Self {
+        Self { otlp_endpoint: None, service_name: "downcity-federation".to_owned() }
+    }
+}
+
 /// Background work.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -290,6 +310,7 @@ impl Config {
             ("limits", self.limits == other.limits),
             ("log", self.log == other.log),
             ("metrics", self.metrics == other.metrics),
+            ("telemetry", self.telemetry == other.telemetry),
             ("jobs", self.jobs == other.jobs),
         ];
         sections.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
@@ -322,6 +343,9 @@ impl Config {
         check("log.level", crate::telemetry::check_level(&self.log.level));
         if let Some(listen) = &self.metrics.listen {
             check("metrics.listen", check_listen(listen));
+        }
+        if let Some(endpoint) = &self.telemetry.otlp_endpoint {
+            check("telemetry.otlp_endpoint", check_public_url(endpoint));
         }
         for problem in self.ai.validate() {
             check(&format!("ai.{}", problem.path), Err(problem.message));

@@ -14,6 +14,9 @@ mod hostile;
 mod limits;
 #[cfg(test)]
 mod observe;
+#[cfg(feature = "otlp")]
+#[cfg(test)]
+mod otlp;
 #[cfg(test)]
 mod reload;
 #[cfg(test)]

@@ -90,7 +90,7 @@ fn the_number_of_series_does_not_grow_with_what_callers_send() {
                 let requests = [
                     ("POST", "/v1/cities/create".to_owned(), city),
                     ("POST", "/v1/cities/tokens/apply".to_owned(), token),
-                    ("GET", format!("/v1/ai/models/{id}"), String::new()),
+                    ("GET", format!("/v1/ai/{id}"), String::new()),
                     ("GET", format!("/v1/{id}/x?{id}={id}"), String::new()),
                     ("GET", format!("/{id}"), String::new()),
                     (&format!("M{id}"), "/livez".to_owned(), String::new()),
