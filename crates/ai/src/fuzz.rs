@@ -69,7 +69,12 @@ fn relay(bytes: &[u8]) {
     let has_end = bytes.windows(6).any(|window| window == b"[DONE]");
     assert!(has_end || shown.0 == bytes, "nothing is missing");
     assert!(tap(pieces(bytes), false) == shown, "the pieces do not matter");
-    assert!(tap(pieces(bytes), true) == tap(whole, true), "nor do they when usage is hidden");
+    // With usage hidden an empty line may stay or go, which readers of events do not see.
+    let hidden = |pieces| {
+        let (bytes, usage) = tap(pieces, true);
+        (events(vec![Bytes::from(bytes)]), usage)
+    };
+    assert_eq!(hidden(pieces(bytes)), hidden(whole), "nor do they when usage is hidden");
 }
 
 /// An answer that is not streamed.
