@@ -27,9 +27,9 @@ export function onEveryEngine(name, tests) {
 }
 
 /** The same with a Federation that has no provider configured, hence no upstream. */
-export function onEveryEngineWithoutProvider(name, tests) {
+export function onEveryEngineWithoutProvider(name, tests, { config = "" } = {}) {
   describeWith(name, tests, async (fixture) => {
-    fixture.config = "";
+    fixture.config = config;
   });
 }
 

@@ -66,7 +66,11 @@ async fn an_answer_is_relayed_byte_by_byte_with_few_headers() {
     assert_eq!(reply.text(), body);
     let mut names: Vec<&str> = reply.headers.keys().map(|name| name.as_str()).collect();
     names.sort_unstable();
-    assert_eq!(names, ["content-type", "x-request-id", "x-upstream-request-id"]);
+    let limits = ["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
+    let expected =
+        [&["content-type"], &limits[..], &["x-request-id", "x-upstream-request-id"]].concat();
+    assert_eq!(names, expected);
+    assert_ne!(reply.header("x-ratelimit-limit"), Some("1"), "it is the Federation's own");
     assert_eq!(reply.header("x-upstream-request-id"), Some("up-1"));
     assert_ne!(reply.header("x-request-id"), Some("up-1"));
 }

@@ -18,6 +18,8 @@ mod observe;
 #[cfg(test)]
 mod otlp;
 #[cfg(test)]
+mod rate_limits;
+#[cfg(test)]
 mod reload;
 #[cfg(test)]
 mod support;
