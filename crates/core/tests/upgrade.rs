@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 use downcity_testkit::{TestAppBuilder, both_engines};
+use downcity_types::Timestamp;
 use serde_json::json;
 
 // Credentials that the earlier version gave out; they open nothing but this file's database.
@@ -11,12 +12,16 @@ const BOB: &str = "ub_eyJhdWQiOiJkb3duY2l0eTp1c2VyIiwiY2l0eV9pZCI6Im5vdGVzIiwidX
 const EVE: &str = "ub_eyJhdWQiOiJkb3duY2l0eTp1c2VyIiwiY2l0eV9pZCI6InBhdXNlZCIsInVzZXJfaWQiOiJldmUiLCJtZXRhZGF0YSI6e30sImlhdCI6MTc5NTIzMjc0MSwianRpIjoidG9rX0RBM2cwVHAwT1RyUmtmUHQifQ.u4uviErmieDxFOF_fbJc9mGd85GeER_OnjyDRt47C6o";
 const ISSUER: &str = "fk_KqNpcEXypHGCXxu9ZG3B58DTHdeuYYcQFmCcrA";
 
+/// A day after the database was left, in milliseconds since 1970.
+const TODAY: i64 = 1_795_319_141_000;
+
 fn earlier(builder: TestAppBuilder) -> TestAppBuilder {
     builder.on_database_with(include_str!("fixtures/core-4.sql"))
 }
 
 both_engines! {
     async fn an_upgraded_database_keeps_everything(app: TestApp = earlier) {
+        app.clock().set(Timestamp::from_millis(TODAY));
         let cities = app.admin().get("/v1/cities/list").await.expect(200);
         let states: Vec<_> = cities["items"].as_array().unwrap().iter()
             .map(|city| (city["city_id"].as_str().unwrap(), city["status"].as_str().unwrap()))
@@ -49,6 +54,7 @@ both_engines! {
     }
 
     async fn an_upgraded_database_stays_as_it_is_on_later_starts(app: TestApp = earlier) {
+        app.clock().set(Timestamp::from_millis(TODAY));
         let again = downcity_testkit::TestApp::builder(app.runtime().db().engine())
             .on_database_of(&app)
             .start()

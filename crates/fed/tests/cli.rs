@@ -238,6 +238,7 @@ fn failures_say_what_to_do_and_have_their_exit_codes() {
     let unreachable = fed(folder.path())
         .args(["serve", "--listen", "127.0.0.1:0", "--database", "postgres://app@127.0.0.1:1/x"])
         .env("DOWNCITY_FEDERATION_MASTER_KEY", key)
+        .env("DOWNCITY_FEDERATION__DATABASE__START_TIMEOUT", "1s")
         .output()
         .unwrap();
     assert_eq!(unreachable.status.code(), Some(6), "{unreachable:?}");

@@ -95,7 +95,8 @@ async fn disturbed(disturb: impl Fn(&Proxy)) {
     node.admin().post("/v1/cities/create", input).await.expect(200);
     let took = began.elapsed();
     assert!(took < PROMISED + SLACK, "{took:?}");
-    assert_eq!(node.runtime().unreachable_since(), None);
+    // A connection that was silent since before may be given up only now.
+    soon("reachable", async || node.runtime().unreachable_since().is_none()).await;
     node.stop().await;
     stable.stop().await;
 }
