@@ -36,8 +36,10 @@ pub fn issue(runtime: &Runtime, request: IssueRequest) -> Result<IssuedToken> {
     let ttl = effective_ttl(request.ttl, runtime.settings())?;
     // Not below the bound of a revocation, which would kill the new token with the old ones.
     let bound = snapshot.revocations().not_before(&request.city_id, &request.user_id);
-    let iat = runtime.clock().now_seconds().max(bound);
-    let exp = ttl.map(|ttl| ttl.expires_at(iat));
+    let now = runtime.clock().now_seconds();
+    let iat = now.max(bound);
+    // Counted from now: a date that a revocation has moved on makes no token live longer.
+    let exp = ttl.map(|ttl| ttl.expires_at(now));
     let claims = Claims {
         aud: Cow::Borrowed(AUDIENCE),
         city_id: request.city_id,

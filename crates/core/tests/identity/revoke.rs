@@ -190,6 +190,26 @@ both_engines! {
         assert_dead(user_call(&app.user(&short)).await, "token_expired");
     }
 
+    async fn what_is_issued_right_after_works_and_lives_no_longer(app: TestApp = with_probe) {
+        app.create_city("a").await;
+        let old = app.user(&app.token("a", "u").await);
+        // A revocation dates the next tokens some seconds ahead, several together a bit more.
+        for _ in 0..3 {
+            revoke(&app, json!({"city_id": "a", "user_id": "u"})).await;
+        }
+        assert_dead(user_call(&old).await, "token_revoked");
+        let input = |ttl: u32| json!({"city_id": "a", "user_id": "u", "ttl": ttl});
+        let issue = |ttl| app.token_with(input(ttl));
+        let (short, long) = (app.user(&issue(1).await), app.user(&issue(60).await));
+        assert_eq!(alive(&[short.clone(), long.clone()]).await, [true, true]);
+        app.clock().advance(Duration::from_secs(1));
+        assert_dead(user_call(&short).await, "token_expired");
+        app.clock().advance(Duration::from_secs(58));
+        assert_alive(user_call(&long).await);
+        app.clock().advance(Duration::from_secs(1));
+        assert_dead(user_call(&long).await, "token_expired");
+    }
+
     async fn services_revoke_within_their_own_change(app: TestApp = with_probe) {
         let clients = three_users(&app).await.map(|token| app.user(&token));
         let now = app.runtime().clock().now();
