@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use downcity_db::Engine;
 use downcity_db::testing::TestDatabase;
+use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::faults::Disk;
@@ -37,24 +38,41 @@ impl Place {
     /// Starts a node and does not wait for it.
     pub(crate) fn spawn(&self) -> Node {
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
-        let mut command = Command::new(env!("CARGO_BIN_EXE_fed"));
+        let mut command = self.fed(&["serve", "--listen", "127.0.0.1:0"]);
         command
-            .env_clear()
-            .current_dir(self.folder.path())
-            .args(["serve", "--listen", "127.0.0.1:0"])
             .env("DOWNCITY_FEDERATION_ADMIN_SECRET_KEY", ADMIN_KEY)
             .env("DOWNCITY_FEDERATION__LIMITS__EXEMPT", r#"["127.0.0.1"]"#)
             .stdout(Stdio::piped())
             .stderr(log);
+        if let Some(disk) = &self.disk {
+            disk.prepare(&mut command);
+        }
+        Node { child: command.spawn().unwrap(), started: Instant::now() }
+    }
+
+    /// Checks the audit trail, which has to begin with what the check before has seen. Gives its
+    /// last row and the hash of that.
+    pub(crate) fn verify_audit(&self, seen: Option<&str>) -> String {
+        let mut command = self.fed(&["audit", "verify", "--json"]);
+        if let Some(seen) = seen {
+            command.args(["--expect", seen]);
+        }
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "after {seen:?}: {output:?}");
+        let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+        format!("{}:{}", report["rows"], report["hash"].as_str().expect("a hash"))
+    }
+
+    /// The binary, on this database and with nothing of the developer's environment.
+    fn fed(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_fed"));
+        command.env_clear().current_dir(self.folder.path()).args(arguments);
         if let Some(url) = self.detour.clone().or_else(|| self.database_url()) {
             command
                 .env("DOWNCITY_FEDERATION_DATABASE_URL", url)
                 .env("DOWNCITY_FEDERATION_MASTER_KEY", "a passphrase of more than 32 characters");
         }
-        if let Some(disk) = &self.disk {
-            disk.prepare(&mut command);
-        }
-        Node { child: command.spawn().unwrap(), started: Instant::now() }
+        command
     }
 
     /// The URL of the PostgreSQL database.

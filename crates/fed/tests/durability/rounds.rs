@@ -16,6 +16,7 @@ use crate::random::{Random, is_long_run};
 
 /// Rounds on one database; the long run has many databases.
 const ROUNDS: usize = 50;
+const ROUNDS_PER_AUDIT: usize = 5;
 const LONG_RUN: usize = 1_000;
 const WRITERS: usize = 6;
 /// A start may take this long, whatever it finds.
@@ -69,12 +70,14 @@ struct Series<'a> {
     writers: Vec<Writer>,
     starts: Vec<Duration>,
     answers: u64,
+    /// The last row of the audit trail that was checked.
+    audited: Option<String>,
 }
 
 impl<'a> Series<'a> {
     fn new(place: &'a Place, mut random: Random) -> Self {
         let writers = (0..WRITERS).map(|number| Writer::new(number, random.fork())).collect();
-        Self { place, random, writers, starts: Vec::new(), answers: 0 }
+        Self { place, random, writers, starts: Vec::new(), answers: 0, audited: None }
     }
 
     /// Starts a node and finds what the round before has left, then writes until the node is killed.
@@ -87,6 +90,9 @@ impl<'a> Series<'a> {
         }
         let (node, address) = self.start();
         check::everything(&address, &mut self.writers);
+        if number % ROUNDS_PER_AUDIT == 0 {
+            self.audit();
+        }
         let cut = self.random.one_in(6).then(|| self.random.below(MOST_ANSWERS / 2));
         let dying = Arc::new(AtomicBool::new(false));
         let (answers, counted) = channel();
@@ -116,6 +122,12 @@ impl<'a> Series<'a> {
     fn end(&mut self) {
         let (_node, address) = self.start();
         check::everything(&address, &mut self.writers);
+        self.audit();
+    }
+
+    /// The audit trail is whole, and goes on from where it was.
+    fn audit(&mut self) {
+        self.audited = Some(self.place.verify_audit(self.audited.as_deref()));
     }
 
     fn start(&mut self) -> (Node, String) {
