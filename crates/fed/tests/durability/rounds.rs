@@ -90,7 +90,7 @@ impl<'a> Series<'a> {
         }
         let (node, address) = self.start();
         check::everything(&address, &mut self.writers);
-        if number % ROUNDS_PER_AUDIT == 0 {
+        if number.is_multiple_of(ROUNDS_PER_AUDIT) {
             self.audit();
         }
         let cut = self.random.one_in(6).then(|| self.random.below(MOST_ANSWERS / 2));
