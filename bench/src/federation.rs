@@ -98,7 +98,10 @@ pub(crate) fn chat_request(stream: bool) -> serde_json::Value {
 fn configuration(upstream: u16) -> String {
     format!(
         r#"[limits]
-exempt = ["127.0.0.1"]
+address = 1000000000
+user = 1000000000
+city = 1000000000
+credential = 1000000000
 
 [[ai.provider]]
 id = "bench"

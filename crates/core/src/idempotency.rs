@@ -41,9 +41,13 @@ impl IdempotentRequest {
     /// The request of this call, when it has the header `Idempotency-Key`.
     ///
     /// # Errors
-    /// 400 for a key that is empty, too long or not visible ASCII.
+    /// 400 for a key that is empty, too long or not visible ASCII, and for several of them.
     pub fn of(call: &Call) -> Result<Option<Self>> {
-        let Some(header) = call.parts().headers.get("idempotency-key") else { return Ok(None) };
+        let mut headers = call.parts().headers.get_all("idempotency-key").iter();
+        let Some(header) = headers.next() else { return Ok(None) };
+        if headers.next().is_some() {
+            return Err(Error::invalid("Idempotency-Key", "must be sent once"));
+        }
         let key = key_of(header)?;
         let identity = match call.identity() {
             Identity::Guest(_) => "guest".to_owned(),
@@ -63,7 +67,8 @@ impl IdempotentRequest {
 /// The key that a header holds, without the space around it.
 pub(crate) fn key_of(header: &HeaderValue) -> Result<&str> {
     let key = header.to_str().unwrap_or_default().trim();
-    if key.is_empty() || key.len() > MAX_KEY {
+    let is_visible = key.bytes().all(|byte| byte.is_ascii_graphic());
+    if key.is_empty() || key.len() > MAX_KEY || !is_visible {
         return Err(Error::invalid(
             "Idempotency-Key",
             format!("must be 1 to {MAX_KEY} visible ASCII characters"),
