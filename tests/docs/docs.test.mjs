@@ -166,14 +166,27 @@ for (const path of documents) {
   });
 }
 
+/** What a heading is called in a link: as the renderers of Markdown do it. */
+function anchors(markdown) {
+  const text = markdown.replace(/^```[\s\S]*?^```$/gm, "");
+  return [...text.matchAll(/^#+ (.+)$/gm)].map(([, heading]) =>
+    heading.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, "").replaceAll(" ", "-"),
+  );
+}
+
 test("every link between documents leads somewhere", async () => {
+  let followed = 0;
   for (const path of documents) {
     const markdown = await readFile(join(root, path), "utf8");
-    for (const [, target] of markdown.matchAll(/\]\(([^)#]+)(?:#[^)]*)?\)/g)) {
+    for (const [, target, anchor] of markdown.matchAll(/\]\(([^)#]*)(?:#([^)]*))?\)/g)) {
       if (/^[a-z]+:/.test(target)) continue;
-      await readFile(join(root, dirname(path), target)).catch(() => assert.fail(`${path}: no file ${target}`));
+      const to = target === "" ? path : join(dirname(path), target);
+      const there = await readFile(join(root, to), "utf8").catch(() => assert.fail(`${path}: no file ${target}`));
+      if (anchor) assert.ok(anchors(there).includes(anchor), `${path}: ${to} has no #${anchor}`);
+      followed += 1;
     }
   }
+  assert.ok(followed > 20, "documents link to each other");
 });
 
 test("every file of the repository that security.md names exists", async () => {
