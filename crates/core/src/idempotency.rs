@@ -41,7 +41,7 @@ impl IdempotentRequest {
     /// The request of this call, when it has the header `Idempotency-Key`.
     ///
     /// # Errors
-    /// 400 for a key that is empty, too long or not visible ASCII, and for several of them.
+    /// 400 for a key that is empty, too long or not printable ASCII, and for several of them.
     pub fn of(call: &Call) -> Result<Option<Self>> {
         let mut headers = call.parts().headers.get_all("idempotency-key").iter();
         let Some(header) = headers.next() else { return Ok(None) };
@@ -67,11 +67,11 @@ impl IdempotentRequest {
 /// The key that a header holds, without the space around it.
 pub(crate) fn key_of(header: &HeaderValue) -> Result<&str> {
     let key = header.to_str().unwrap_or_default().trim();
-    let is_visible = key.bytes().all(|byte| byte.is_ascii_graphic());
-    if key.is_empty() || key.len() > MAX_KEY || !is_visible {
+    let is_printable = key.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    if key.is_empty() || key.len() > MAX_KEY || !is_printable {
         return Err(Error::invalid(
             "Idempotency-Key",
-            format!("must be 1 to {MAX_KEY} visible ASCII characters"),
+            format!("must be 1 to {MAX_KEY} printable ASCII characters"),
         ));
     }
     Ok(key)

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use downcity_db::{Db, Tx};
-use downcity_types::{Timestamp, TokenAlgorithm, Ttl};
+use downcity_types::{ErrorCode, Timestamp, TokenAlgorithm, Ttl};
 use http::HeaderMap;
 use tokio_util::sync::CancellationToken;
 
@@ -183,7 +183,7 @@ impl Runtime {
         });
         async move {
             let (value, revision) = written.await?;
-            self.state.publish(revision).await?;
+            self.state.publish(revision).await.map_err(stored_but_not_shown)?;
             Ok(value)
         }
     }
@@ -210,6 +210,17 @@ impl Runtime {
             }
         }
     }
+}
+
+/// A change that is committed, but that this node could not load: it must not read as one that may
+/// simply be made again.
+fn stored_but_not_shown(error: Error) -> Error {
+    Error::new(
+        ErrorCode::CommitUnknown,
+        "The change is stored, but this node cannot show it yet; it will by itself.",
+    )
+    .with_fix("Repeat the request only with the same Idempotency-Key, or look first.")
+    .with_source(error)
 }
 
 /// Request ids: a random start per process and a counter, so that none is drawn per request.

@@ -92,7 +92,7 @@ error_codes! {
     UpstreamInvalid "upstream_invalid" 502 "The AI provider sent an answer that cannot be read.";
     UpstreamAuth "upstream_auth" 502 "The AI provider refused the server's own key; an administrator must replace it.";
     Unavailable "unavailable" 503 "The server cannot take the request now; try again.";
-    CommitUnknown "commit_unknown" 503 "The connection to the database broke during a commit; repeat with the same idempotency key.";
+    CommitUnknown "commit_unknown" 503 "The database broke off around a commit: the change may be stored; repeat with the same idempotency key, or look first.";
     ShuttingDown "shutting_down" 503 "The server is stopping and takes no new work; try again.";
     UpstreamTimeout "upstream_timeout" 504 "The AI provider did not answer in time.";
     StorageFull "storage_full" 507 "The disk of the database is full; nothing was changed. Its operator has to free space.";

@@ -25,7 +25,7 @@ pub(crate) struct LogEntry {
 /// refused on this node when the change returns, on others within a second.
 ///
 /// Nothing that has been issued until `now` survives, also by a node whose clock is up to
-/// [`CLOCKS_DIFFER`] ahead of this one's, and nothing that will be issued is hit, even within the
+/// `CLOCKS_DIFFER` ahead of this one's, and nothing that will be issued is hit, even within the
 /// same second: issuing dates tokens to the bound at the earliest.
 ///
 /// # Errors
