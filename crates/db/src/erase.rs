@@ -68,6 +68,9 @@ fn postgres(target: &PostgresTarget, wait: Duration, tables: &[&str]) -> Result<
     // Readers of the table are waited for, and nobody is kept waiting behind that for long.
     let mut command = |text: &str| session.command(REWRITE, text).map_err(Ended::into_db_error);
     command(&format!("SET lock_timeout = {}", wait.as_millis()))?;
+    // The server gives up before we do: whoever left must not keep the table locked.
+    let limit = REWRITE.saturating_sub(Duration::from_secs(1));
+    command(&format!("SET statement_timeout = {}", limit.as_millis()))?;
     for table in tables {
         // Into a new file: a plain VACUUM frees the room of rows without overwriting it.
         command(&format!("VACUUM (FULL) {table}"))?;

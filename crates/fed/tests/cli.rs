@@ -7,6 +7,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
+use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -67,14 +68,13 @@ impl Server {
         answer
     }
 
-    fn signal(&self, name: &str) {
-        let done = Command::new("kill").args([name, &self.child.id().to_string()]).status();
-        assert!(done.unwrap().success());
+    fn signal(&self, signal: Signal) {
+        rustix::process::kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
 
     /// Stops it as a service manager does; gives its exit status and its log.
     fn stop(mut self) -> (ExitStatus, String) {
-        self.signal("-TERM");
+        self.signal(Signal::TERM);
         let mut log = String::new();
         self.child.stderr.take().unwrap().read_to_string(&mut log).unwrap();
         (self.child.wait().unwrap(), log)
@@ -199,7 +199,7 @@ fn a_hangup_reads_the_file_again_and_logs_what_is_wrong_with_it() {
     command.args(["serve", "--listen", "127.0.0.1:0"]);
     let mut server = Server::start(command);
     std::fs::write(&file, "[serverr]\n").unwrap();
-    server.signal("-HUP");
+    server.signal(Signal::HUP);
     let mut lines = BufReader::new(server.child.stderr.take().unwrap()).lines();
     let told = lines.find(|line| line.as_ref().unwrap().contains("federation.toml:1"));
     let told = told.unwrap().unwrap();

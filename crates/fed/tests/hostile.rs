@@ -81,7 +81,7 @@ impl Server {
     fn assert_serves(&self) {
         let began = Instant::now();
         assert!(ask(&mut self.connect()).starts_with("HTTP/1.1 200 "));
-        assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
     }
 }
 

@@ -86,7 +86,7 @@ async fn connections_that_fall_silent_are_given_up_and_replaced() {
         let (_, took) = refused(db.write(|tx| insert(tx, "c", 1))).await;
         quick += usize::from(took < CONNECT / 2);
     }
-    assert!(quick >= 10, "{quick} of 20 were refused at once, in {:?}", began.elapsed());
+    assert!(quick >= 5, "{quick} of 20 were refused at once, in {:?}", began.elapsed());
     proxy.mend();
     let took = until_it_works(&db, "d").await;
     println!("writes again after {took:?}");
@@ -177,7 +177,7 @@ async fn it_is_known_since_when_the_database_is_away() {
         }
     };
     let since = timeout(Duration::from_secs(10), since).await.unwrap();
-    assert!(since + Duration::from_millis(100) >= cut, "not before it was away");
+    assert!(since + Duration::from_secs(1) >= cut, "not before it was away");
     proxy.mend();
     let back = async {
         while db.unreachable_since().is_some() {

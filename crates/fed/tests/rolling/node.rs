@@ -42,8 +42,8 @@ impl Node {
 
     /// Asks it to stop, as a service manager does.
     pub(crate) fn terminate(&self) {
-        let id = self.child.id().to_string();
-        assert!(Command::new("kill").args(["-TERM", &id]).status().unwrap().success());
+        let id = rustix::process::Pid::from_child(&self.child);
+        rustix::process::kill_process(id, rustix::process::Signal::TERM).unwrap();
     }
 
     /// Waits for its end, which must be a good one.

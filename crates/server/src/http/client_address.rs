@@ -58,14 +58,32 @@ impl Proxies {
     fn read(&self, entry: &str) -> Option<IpAddr> {
         match self.header {
             ProxyHeader::XForwardedFor => address(entry.trim()),
-            ProxyHeader::Forwarded => entry.split(';').find_map(|pair| {
-                let (name, node) = pair.trim().split_once('=')?;
-                let node =
-                    node.strip_prefix('"').and_then(|node| node.strip_suffix('"')).unwrap_or(node);
-                name.eq_ignore_ascii_case("for").then(|| address(node))?
-            }),
+            ProxyHeader::Forwarded => forwarded_for(entry),
         }
     }
+}
+
+/// The address of an element of `Forwarded` (RFC 7239 §4).
+///
+/// A parameter may be a quoted text that a client chose, such as its `Host`, with commas and
+/// semicolons in it. Only addresses need quotes here: an element with other quoted text, with an
+/// open quote, or with several addresses is not read at all.
+fn forwarded_for(element: &str) -> Option<IpAddr> {
+    let mut found = None;
+    for pair in element.split(';') {
+        let (name, value) = pair.trim().split_once('=')?;
+        let bare = match value.strip_prefix('"') {
+            Some(quoted) => quoted.strip_suffix('"')?,
+            None => value,
+        };
+        if bare.contains(['"', '\\', '=']) {
+            return None;
+        }
+        if name.eq_ignore_ascii_case("for") && found.replace(address(bare)?).is_some() {
+            return None;
+        }
+    }
+    found
 }
 
 /// An address with or without a port: `192.0.2.1`, `192.0.2.1:80`, `2001:db8::1`, `[2001:db8::1]`,
@@ -147,6 +165,17 @@ mod tests {
             assert_eq!(client(&proxies, PROXY, &[("x-forwarded-for", list)]), PROXY, "{list:?}");
             assert_eq!(client(&forwarded, PROXY, &[("forwarded", list)]), PROXY, "{list:?}");
         }
+        // Text of a client, as a proxy may copy it from Host.
+        for list in [
+            "for=192.0.2.1;host=\"x,for=6.6.6.6;y\"",
+            "for=192.0.2.1;host=\"x, for=6.6.6.6\"",
+            "host=\"x;for=6.6.6.6;y\";for=192.0.2.1",
+            "for=192.0.2.1;host=\"x;for=6.6.6.6\"",
+            "for=192.0.2.1;for=6.6.6.6",
+            "for=192.0.2.1;host=x\"y",
+        ] {
+            assert_eq!(client(&forwarded, PROXY, &[("forwarded", list)]), PROXY, "{list:?}");
+        }
         for list in ["for=unknown", "for=_hidden", "by=192.0.2.1", "for=\"192.0.2.1", "for"] {
             assert_eq!(client(&forwarded, PROXY, &[("forwarded", list)]), PROXY, "{list:?}");
         }
@@ -160,6 +189,7 @@ mod tests {
             ("For=\"[2001:db8::1]:4711\";proto=https", "2001:db8::1"),
             ("for=1.1.1.1, proto=https; for=192.0.2.1, for=10.0.0.2;by=10.0.0.1", "192.0.2.1"),
             ("for=\"x, for=192.0.2.1", "192.0.2.1"),
+            ("for=192.0.2.1;host=\"a.example:80\"", "192.0.2.1"),
         ] {
             assert_eq!(client(&proxies, PROXY, &[("forwarded", list)]), expected, "{list}");
         }
