@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
 use rusqlite::OptionalExtension as _;
@@ -26,7 +26,7 @@ pub(crate) fn run(path: &Path, options: &DbOptions, sets: &[MigrationSet]) -> Re
     let mut connection = open_plain(path, options.connect_timeout)?;
     let mut found = versions(&connection, sets)?;
     refuse_newer(&found)?;
-    writer_pragmas(&connection)?;
+    prepare(&connection, options.connect_timeout)?;
     // The lock makes processes that start together migrate one after the other; it ends with the
     // file handle. Its file stays, empty.
     let mut _lock = None;
@@ -49,6 +49,20 @@ pub(crate) fn run(path: &Path, options: &DbOptions, sets: &[MigrationSet]) -> Re
         }
     }
     Ok(())
+}
+
+/// Sets what a writer needs. Of several that turn a new file to write-ahead logging at the same
+/// moment, SQLite refuses all but one at once, whatever their patience: they try again.
+fn prepare(connection: &Connection, patience: Duration) -> Result<(), DbError> {
+    let began = Instant::now();
+    loop {
+        match writer_pragmas(connection) {
+            Err(error) if error.kind() == DbErrorKind::Busy && began.elapsed() < patience => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            done => return done,
+        }
+    }
 }
 
 fn pending(found: &[Found]) -> Option<&MigrationSet> {
