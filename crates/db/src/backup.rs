@@ -1,5 +1,6 @@
 //! Copies of a database for keeps.
 
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -12,8 +13,8 @@ use crate::url::{DbUrl, Target};
 ///
 /// # Errors
 /// `Config` for a PostgreSQL database, whose own tools make its copies; `Unavailable` when the
-/// database cannot be read, or when `target` exists or cannot be written; `DiskFull`. No file is
-/// left at `target` then.
+/// database cannot be read, or when `target` exists or cannot be written; `DiskFull`. Nothing
+/// is at `target` then that was not there before, except where its folder could not be synced.
 pub fn backup(url: &DbUrl, target: &Path, patience: Duration) -> Result<u64, DbError> {
     let Target::Sqlite(path) = url.target() else {
         return Err(DbError::new(
@@ -23,19 +24,29 @@ pub fn backup(url: &DbUrl, target: &Path, patience: Duration) -> Result<u64, DbE
     };
     let failed = |error| not_written(target, &error);
     if target.try_exists().map_err(failed)? {
-        return Err(failed(std::io::ErrorKind::AlreadyExists.into()));
+        return Err(failed(io::ErrorKind::AlreadyExists.into()));
     }
-    let draft = beside(target, ".part");
+    // Named after the process: two that copy to one target do not write into one draft.
+    let draft = beside(target, &format!(".{}.part", std::process::id()));
     let written = open_plain(path, patience)
         .and_then(|connection| write_copy(&connection, &draft))
-        .and_then(|()| check(&draft, patience));
-    if let Err(error) = written {
-        // What was written so far is of no use; that it could not be removed changes nothing.
-        let _ = std::fs::remove_file(&draft);
-        return Err(error);
-    }
-    std::fs::rename(&draft, target).and_then(|()| sync_folder(target)).map_err(failed)?;
+        .and_then(|()| check(&draft, patience))
+        .and_then(|()| place(&draft, target).map_err(failed));
+    // Its content has its name by now, or is of no use; that it stays would change nothing.
+    let _ = std::fs::remove_file(&draft);
+    written?;
     Ok(target.metadata().map_err(failed)?.len())
+}
+
+/// Gives the draft its name, unless something has that name by now.
+fn place(draft: &Path, target: &Path) -> io::Result<()> {
+    match std::fs::hard_link(draft, target) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
+        // Not every file system has second names for a file.
+        Err(_) => std::fs::rename(draft, target)?,
+        Ok(()) => {}
+    }
+    sync_folder(target)
 }
 
 fn check(copy: &Path, patience: Duration) -> Result<(), DbError> {

@@ -1,5 +1,7 @@
 //! Overwriting what replaced rows leave behind in the files of a database.
 
+use std::fs::File;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -8,7 +10,7 @@ use rusqlite::Connection;
 use crate::error::{DbError, DbErrorKind};
 use crate::options::DbOptions;
 use crate::postgres::{Ended, Session, connector};
-use crate::sqlite::{open_plain, translate};
+use crate::sqlite::{beside, not_written, open_plain, sync_folder, translate, write_copy};
 use crate::tx::Tx;
 use crate::url::{PostgresTarget, Target};
 
@@ -89,21 +91,54 @@ where
     let Target::Sqlite(path) = options.url.target() else { return Ok(0) };
     let mut changed = 0;
     for copy in copies(path, options)? {
-        let connection = open_plain(&copy, options.connect_timeout)?;
-        let run = |text: &str| connection.execute_batch(text).map_err(|error| translate(&error));
-        // The pages that are about to change stay in memory, not in a file beside the copy.
-        run("PRAGMA secure_delete = ON; PRAGMA journal_mode = MEMORY; BEGIN IMMEDIATE")?;
-        let mut tx = Tx::sqlite(&connection, Instant::now() + options.scan_limit, true);
-        let keep = closure(&mut tx)?;
-        if keep && tx.verdict().is_ok() {
-            run("COMMIT")?;
-            rewrite(&connection)?;
+        // Changed under another name: a kill in the middle leaves the copy as it was.
+        let draft = beside(&copy, ".part");
+        let kept = change_into(&copy, &draft, options, &mut closure);
+        if matches!(kept, Ok(true)) {
+            replace(&draft, &copy).map_err(|error| not_written(&copy, &error))?;
             changed += 1;
         } else {
-            run("ROLLBACK")?;
+            // Nobody asks for it again; that it stays would change nothing.
+            let _ = std::fs::remove_file(&draft);
+            kept?;
         }
     }
     Ok(changed)
+}
+
+/// Writes the changed copy into `draft`; says whether the change is wanted.
+fn change_into<E: From<DbError>>(
+    copy: &Path,
+    draft: &Path,
+    options: &DbOptions,
+    mut closure: impl FnMut(&mut Tx<'_>) -> Result<bool, E>,
+) -> Result<bool, E> {
+    write_copy(&open_plain(copy, options.connect_timeout)?, draft)?;
+    let connection = open_plain(draft, options.connect_timeout)?;
+    let run = |text: &str| connection.execute_batch(text).map_err(|error| translate(&error));
+    // The pages that are about to change stay in memory, not in a file beside the draft.
+    run("PRAGMA secure_delete = ON; PRAGMA journal_mode = MEMORY; BEGIN IMMEDIATE")?;
+    let mut tx = Tx::sqlite(&connection, Instant::now() + options.scan_limit, true);
+    let keep = closure(&mut tx)? && tx.verdict().is_ok();
+    run(if keep { "COMMIT" } else { "ROLLBACK" })?;
+    if keep {
+        rewrite(&connection)?;
+    }
+    Ok(keep)
+}
+
+/// Puts the draft, once it is on the disk, in the place of the copy, whose bytes are then overwritten:
+/// without its name the file is gone, but what it held would still lie on the disk.
+fn replace(draft: &Path, copy: &Path) -> io::Result<()> {
+    let mut open = File::options();
+    open.write(true);
+    open.open(draft)?.sync_all()?;
+    let mut old = open.open(copy)?;
+    let length = old.metadata()?.len();
+    std::fs::rename(draft, copy)?;
+    sync_folder(copy)?;
+    io::copy(&mut io::repeat(0).take(length), &mut old)?;
+    old.sync_all()
 }
 
 /// The copies that were taken of a file before it was migrated.
@@ -111,7 +146,7 @@ fn copies(path: &Path, options: &DbOptions) -> Result<Vec<PathBuf>, DbError> {
     let beside = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let folder = options.backup_dir.as_deref().or(beside).unwrap_or(Path::new("."));
     let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Ok(Vec::new()) };
-    let unreadable = |error: std::io::Error| {
+    let unreadable = |error: io::Error| {
         let message = format!("{} cannot be listed: {error}", folder.display());
         DbError::new(DbErrorKind::Unavailable, message)
     };

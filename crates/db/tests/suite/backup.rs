@@ -86,3 +86,21 @@ fn postgres_is_left_to_its_own_tools() {
     let error = backup(&database.url(), &folder.path().join("copy"), PATIENCE).unwrap_err();
     assert_eq!(error.kind(), DbErrorKind::Config);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_several_copies_to_one_place_one_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = DbUrl::sqlite(folder.path().join("fed.sqlite"));
+    let db = Db::open(DbOptions::new(url.clone()), &[schema()]).await.unwrap();
+    db.write(|tx| insert(tx, "a", 1)).await.unwrap();
+    let target = folder.path().join("copy");
+    backup(&url, &target, PATIENCE).unwrap();
+    let made = std::fs::read(&target).unwrap();
+    db.write(|tx| insert(tx, "b", 2)).await.unwrap();
+    backup(&url, &target, PATIENCE).unwrap_err();
+    assert_eq!(std::fs::read(&target).unwrap(), made, "the first copy stays");
+    let drafts = std::fs::read_dir(folder.path()).unwrap();
+    let drafts =
+        drafts.filter(|file| file.as_ref().unwrap().path().extension() == Some("part".as_ref()));
+    assert_eq!(drafts.count(), 0);
+}
