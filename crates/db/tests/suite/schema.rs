@@ -155,6 +155,9 @@ async fn a_copy_is_taken_before_migrating_and_never_overwritten() {
     assert_eq!(files(folder.path(), ".before-").len(), 1, "nothing pending, no copy");
 
     // Back to the copy, as an operator would, and on again after some work.
+    for suffix in ["-wal", "-shm"] {
+        let _ = fs::remove_file(format!("{}{suffix}", path.display()));
+    }
     fs::copy(&first, &path).unwrap();
     let back = open(DbUrl::sqlite(&path), schema()).await.unwrap();
     back.write(|tx| insert(tx, "b", 2)).await.unwrap();
