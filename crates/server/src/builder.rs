@@ -10,6 +10,7 @@ use downcity_core::{
     Hook, Kernel, KernelOptions, Registry, RegistryBuilder, Secret, Service, Settings,
 };
 use downcity_db::{DbOptions, DbUrl};
+use downcity_services::{Accounts, Balance, Payment, Usage};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
@@ -127,7 +128,9 @@ impl FederationBuilder {
     /// The rule that a service breaks.
     pub fn openapi(self) -> Result<Value, String> {
         let ai = ai(AiConfig::default()).map_err(|error| error.to_string())?;
-        let services = self.services.builtin(ai);
+        let services =
+            official(self.services, &Config::default()).map_err(|error| error.to_string())?;
+        let services = services.builtin(ai);
         let services = services.builtin(Arc::new(MetricsService { figures: None }));
         let registry = services.build().map_err(|error| error.to_string())?;
         Ok(downcity_core::views::openapi(&registry, &Settings::default()))
@@ -223,7 +226,7 @@ impl FederationBuilder {
             telemetry::span_export(&config.telemetry).map_err(|why| failed(why.to_owned()))?;
         options.observer = spans.as_ref().map(|spans| spans.observer.clone());
         let ai = ai(config.ai.clone())?;
-        let mut services = self.services.builtin(ai.clone());
+        let mut services = official(self.services, &config)?.builtin(ai.clone());
         if figures.is_some() && own_address.is_none() {
             let figures = figures.clone();
             services = services.builtin(Arc::new(MetricsService { figures }));
@@ -303,6 +306,15 @@ fn ai(config: AiConfig) -> Result<Arc<Ai>, StartError> {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         failed(lines.join("\n"))
     })
+}
+
+/// Accounts, balance, payment and usage.
+fn official(services: RegistryBuilder, config: &Config) -> Result<RegistryBuilder, StartError> {
+    let usage = Usage::new(config.usage.clone());
+    let balance = Balance::new(config.balance.clone());
+    let accounts = Accounts::new(config.accounts.clone(), config.mail.clone());
+    let payment = Payment::new(config.payment.clone(), balance.clone());
+    Ok(services.builtin(accounts).builtin(balance).builtin(payment).builtin(usage))
 }
 
 fn settings(config: &Config) -> Settings {

@@ -13,12 +13,23 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("downcity-db", &[]),
     ("downcity-core", &["downcity-types", "downcity-db"]),
     ("downcity-ai", &["downcity-types", "downcity-db", "downcity-core"]),
-    ("downcity-server", &["downcity-types", "downcity-db", "downcity-core", "downcity-ai"]),
+    ("downcity-services", &["downcity-types", "downcity-db", "downcity-core"]),
+    (
+        "downcity-server",
+        &["downcity-types", "downcity-db", "downcity-core", "downcity-ai", "downcity-services"],
+    ),
     ("fed", &["downcity-types", "downcity-server"]),
     ("downcity-testkit", &["downcity-types", "downcity-db", "downcity-core"]),
     (
         "bench",
-        &["downcity-types", "downcity-db", "downcity-core", "downcity-ai", "downcity-server"],
+        &[
+            "downcity-types",
+            "downcity-db",
+            "downcity-core",
+            "downcity-ai",
+            "downcity-services",
+            "downcity-server",
+        ],
     ),
     ("notes", &["downcity-server"]),
 ];

@@ -28,6 +28,7 @@ mod time;
 mod token;
 mod ttl;
 mod ui;
+mod units;
 
 pub use audit::AuditRecord;
 pub use error::{
@@ -58,3 +59,4 @@ pub use ui::{
     ProviderMetadata, ReasoningPart, SourceDocumentPart, SourceUrlPart, TextPart, TokenCounts,
     ToolOptions, ToolPart, ToolState, UiChunk, UiMessage, UiPart, UiRole, Usage,
 };
+pub use units::{ByteSize, Grace, Span};

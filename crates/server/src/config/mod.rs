@@ -14,23 +14,23 @@ mod problem;
 mod reference;
 mod report;
 mod schema;
-mod units;
 
 use std::net::SocketAddr;
 
 use downcity_ai::AiConfig;
 use downcity_db::DbUrl;
+use downcity_services::{AccountsConfig, BalanceConfig, MailConfig, PaymentConfig, UsageConfig};
 use downcity_types::{TokenAlgorithm, Ttl};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use block::AddressBlock;
+pub use downcity_types::{ByteSize, Grace, Span};
 pub use layers::{ConfigSources, LoadedConfig};
 pub use limits::LimitsConfig;
 pub use problem::{ConfigError, Problem, Source};
 pub use reference::{reference, template};
 pub use report::Effective;
-pub use units::{ByteSize, Grace, Span};
 
 /// The file that is read when none is named and it exists in the working directory.
 pub const DEFAULT_FILE: &str = "federation.toml";
@@ -50,6 +50,16 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Models, and the providers behind them.
     pub ai: AiConfig,
+    /// People and their sessions.
+    pub accounts: AccountsConfig,
+    /// How mail is sent.
+    pub mail: MailConfig,
+    /// Wallets of users.
+    pub balance: BalanceConfig,
+    /// How users buy credits.
+    pub payment: PaymentConfig,
+    /// Which calls are recorded, and for how long.
+    pub usage: UsageConfig,
     /// What is logged, and how.
     pub log: LogConfig,
     /// Figures for Prometheus.
@@ -308,6 +318,11 @@ impl Config {
             ("database", self.database == other.database),
             ("tokens", self.tokens == other.tokens),
             ("limits", self.limits == other.limits),
+            ("accounts", self.accounts == other.accounts),
+            ("mail", self.mail == other.mail),
+            ("balance", self.balance == other.balance),
+            ("payment", self.payment == other.payment),
+            ("usage", self.usage == other.usage),
             ("log", self.log == other.log),
             ("metrics", self.metrics == other.metrics),
             ("telemetry", self.telemetry == other.telemetry),
@@ -346,6 +361,21 @@ impl Config {
         }
         if let Some(endpoint) = &self.telemetry.otlp_endpoint {
             check("telemetry.otlp_endpoint", check_public_url(endpoint));
+        }
+        for (key, message) in self.accounts.validate() {
+            check(&format!("accounts.{key}"), Err(message));
+        }
+        for (key, message) in self.mail.validate() {
+            check(&format!("mail.{key}"), Err(message));
+        }
+        for (key, message) in self.balance.validate() {
+            check(&format!("balance.{key}"), Err(message));
+        }
+        for (key, message) in self.payment.validate() {
+            check(&format!("payment.{key}"), Err(message));
+        }
+        for (key, message) in self.usage.validate() {
+            check(&format!("usage.{key}"), Err(message));
         }
         for problem in self.ai.validate() {
             check(&format!("ai.{}", problem.path), Err(problem.message));

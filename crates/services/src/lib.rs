@@ -1,0 +1,23 @@
+//! The official services: who people are, what they own, how they pay, and what they used.
+//!
+//! * [`Accounts`]: people, their ways to sign in, their sessions.
+//! * [`Balance`]: wallets, the ledger, holds, top-ups and redeem codes.
+//! * [`Payment`]: checkouts and webhooks of payment providers.
+//! * [`Usage`]: one fact per call, and receipts.
+//!
+//! # Invariants
+//! * Built on the public interface of the core only.
+//! * Every change of a balance is one transaction with its ledger entry.
+//! * No price lives here: callers say what something costs.
+
+pub mod accounts;
+pub mod balance;
+pub mod mail;
+pub mod payment;
+pub mod usage;
+
+pub use accounts::{Accounts, AccountsConfig};
+pub use balance::{Balance, BalanceConfig};
+pub use mail::MailConfig;
+pub use payment::{Payment, PaymentConfig};
+pub use usage::{Usage, UsageConfig};

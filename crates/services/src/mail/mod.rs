@@ -1,0 +1,5 @@
+//! Sending mail.
+
+mod config;
+
+pub use config::MailConfig;
