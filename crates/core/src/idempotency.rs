@@ -1,13 +1,15 @@
 //! Requests that may be repeated: the second one gets the first one's answer.
 //!
-//! The scope of a key is one identity and one action. Only successes are stored, for 30 days; a
-//! request that failed may be tried again with its key.
+//! The key comes in the header `Idempotency-Key` or in the field `idempotency_key` of the body. Its
+//! scope is one identity and one action. Only successes are stored, for 30 days; a request that failed
+//! may be tried again with its key.
 
 use downcity_db::{Tx, sql};
 use downcity_types::{ErrorCode, Timestamp};
 use http::HeaderValue;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use crate::audit::Trail;
@@ -19,7 +21,10 @@ pub const KEPT: std::time::Duration = std::time::Duration::from_secs(30 * 24 * 3
 
 const MAX_KEY: usize = 255;
 
-/// A request that carries an `Idempotency-Key`.
+/// The field of a body that does the same as the header.
+const FIELD: &str = "idempotency_key";
+
+/// A request that carries an idempotency key.
 #[derive(Clone, Debug)]
 pub struct IdempotentRequest {
     scope: String,
@@ -38,17 +43,29 @@ pub enum Claim<T> {
 }
 
 impl IdempotentRequest {
-    /// The request of this call, when it has the header `Idempotency-Key`.
+    /// The request of this call, when it has the header `Idempotency-Key` or the field
+    /// `idempotency_key`. The field is no part of what a repeated request has to be equal in.
     ///
     /// # Errors
-    /// 400 for a key that is empty, too long or not printable ASCII, and for several of them.
+    /// 400 for a key that is empty, too long or not printable ASCII, for several headers, and for a
+    /// header and a field that differ.
     pub fn of(call: &Call) -> Result<Option<Self>> {
-        let mut headers = call.parts().headers.get_all("idempotency-key").iter();
-        let Some(header) = headers.next() else { return Ok(None) };
-        if headers.next().is_some() {
-            return Err(Error::invalid("Idempotency-Key", "must be sent once"));
-        }
-        let key = key_of(header)?;
+        let in_header = header_key(call)?;
+        let (in_field, request_hash) = match call.input().get(FIELD) {
+            None => (None, hash(call.input())),
+            Some(field) => (field_key(field)?, hash(&without_field(call.input()))),
+        };
+        let key = match (in_header, in_field) {
+            (None, None) => return Ok(None),
+            (Some(header), Some(field)) if header != field => {
+                return Err(Error::new(
+                    ErrorCode::ConflictingFields,
+                    "The header Idempotency-Key and the field idempotency_key differ.",
+                )
+                .with_fix("Send one of them."));
+            }
+            (Some(key), _) | (None, Some(key)) => key,
+        };
         let identity = match call.identity() {
             Identity::Guest(_) => "guest".to_owned(),
             Identity::Admin => "admin".to_owned(),
@@ -58,23 +75,58 @@ impl IdempotentRequest {
         Ok(Some(Self {
             scope: format!("{:?} {identity}", call.action()),
             key: key.to_owned(),
-            request_hash: hex(&Sha256::digest(call.input().to_string())),
+            request_hash,
             now: call.started_at(),
         }))
     }
 }
 
+fn header_key(call: &Call) -> Result<Option<&str>> {
+    let mut headers = call.parts().headers.get_all("idempotency-key").iter();
+    let Some(header) = headers.next() else { return Ok(None) };
+    if headers.next().is_some() {
+        return Err(Error::invalid("Idempotency-Key", "must be sent once"));
+    }
+    key_of(header).map(Some)
+}
+
 /// The key that a header holds, without the space around it.
 pub(crate) fn key_of(header: &HeaderValue) -> Result<&str> {
-    let key = header.to_str().unwrap_or_default().trim();
+    checked("Idempotency-Key", header.to_str().unwrap_or_default())
+}
+
+/// The key that the field of a body holds; `null` is none.
+fn field_key(field: &Value) -> Result<Option<&str>> {
+    match field {
+        Value::Null => Ok(None),
+        Value::String(key) => checked(FIELD, key).map(Some),
+        _ => Err(Error::invalid(FIELD, "must be a text")),
+    }
+}
+
+fn checked<'a>(place: &str, key: &'a str) -> Result<&'a str> {
+    let key = key.trim();
     let is_printable = key.bytes().all(|byte| matches!(byte, b' '..=b'~'));
     if key.is_empty() || key.len() > MAX_KEY || !is_printable {
         return Err(Error::invalid(
-            "Idempotency-Key",
+            place,
             format!("must be 1 to {MAX_KEY} printable ASCII characters"),
         ));
     }
     Ok(key)
+}
+
+/// The input without the key, the order of its fields kept.
+fn without_field(input: &Value) -> Value {
+    let mut input = input.clone();
+    if let Some(fields) = input.as_object_mut() {
+        fields.shift_remove(FIELD);
+    }
+    input
+}
+
+fn hash(input: &Value) -> String {
+    hex(&Sha256::digest(input.to_string()))
 }
 
 /// Takes the key, or finds the answer that it got. Of several transactions at once one gets `New`;
@@ -103,7 +155,7 @@ pub fn claim<T: DeserializeOwned>(
     if row.get::<String>("request_hash")? != request.request_hash {
         return Err(Error::new(
             ErrorCode::IdempotencyMismatch,
-            "This Idempotency-Key was used with another input.",
+            "This idempotency key was used with another input.",
         )
         .with_fix("Use a new key for a new request."));
     }

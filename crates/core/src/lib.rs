@@ -29,7 +29,7 @@ mod error;
 mod finish;
 #[cfg(test)]
 mod fuzz;
-mod hex;
+pub mod hex;
 mod hook;
 pub mod idempotency;
 mod identity;

@@ -241,6 +241,36 @@ both_engines! {
         assert_eq!(named.count(), 1);
     }
 
+    async fn the_key_of_a_repeated_request_may_stand_in_the_body(app: TestApp) {
+        let plain = app.admin();
+        let create = async |client: &downcity_testkit::Client, input: Value| {
+            client.post("/v1/cities/create", input).await
+        };
+        let keyed = json!({"idempotency_key": " order 7 ", "name": "Once"});
+        let first = create(&plain, keyed.clone()).await.expect(200);
+        assert_eq!(create(&plain, keyed).await.expect(200), first);
+
+        // The same key in the header is the same request: the field is no part of the input.
+        let header = app.admin().with_header("idempotency-key", "order 7");
+        assert_eq!(create(&header, json!({"name": "Once"})).await.expect(200), first);
+        let both = json!({"name": "Once", "idempotency_key": "order 7"});
+        assert_eq!(create(&header, both).await.expect(200), first);
+        let null = json!({"name": "Once", "idempotency_key": null});
+        assert_eq!(create(&header, null).await.expect(200), first);
+
+        let other = json!({"idempotency_key": "order 7", "name": "Twice"});
+        create(&plain, other).await.expect_error(409, "idempotency_mismatch");
+        let differs = json!({"idempotency_key": "order 8", "name": "Once"});
+        create(&header, differs).await.expect_error(400, "conflicting_fields");
+        for bad in [json!(""), json!(" "), json!(7), json!([]), json!("ü"), json!("x".repeat(256))] {
+            let input = json!({"idempotency_key": bad, "name": "Once"});
+            let error = create(&plain, input).await.expect_error(400, "invalid_input");
+            assert_eq!(error["details"][0]["path"], "idempotency_key", "{bad}");
+        }
+        let (ids, _) = ids(&app, "").await;
+        assert_eq!(ids.iter().filter(|id| first["city_id"] == **id).count(), 1);
+    }
+
     async fn a_text_that_cannot_be_stored_is_refused(app: TestApp) {
         let reply = app.admin().post("/v1/cities/create", json!({"name": "a\u{0}b"})).await;
         reply.expect_error(400, "invalid_input");
