@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 use crate::action::Action;
 use crate::audit::Trail;
 use crate::decode::InputSource;
+use crate::fact::Ending;
 use crate::{Body, Error, Identity, Result, Runtime, UserIdentity};
 
 /// Where a request comes from: an extension of the request that the transport adds.
@@ -126,6 +127,7 @@ pub struct Call {
     pub(crate) started_at: Timestamp,
     pub(crate) locals: Locals,
     pub(crate) metering: Mutex<Metering>,
+    pub(crate) ending: Ending,
 }
 
 impl Call {

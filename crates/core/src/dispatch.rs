@@ -4,7 +4,7 @@
 //! city match → `before` hooks → handler → `after` hooks.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -19,15 +19,12 @@ use percent_encoding::percent_decode_str;
 use crate::action::{Action, ErrorShape, InputKind};
 use crate::call::{AnyInput, Call, ClientAddress, Cx, Locals, lock};
 use crate::decode::{InputSource, PathParams};
+use crate::fact::Ending;
 use crate::finish::{self, End, FinishBody, Unmatched};
 use crate::hook::Outcome;
 use crate::limits::Pass;
 use crate::registry::Found;
 use crate::{Body, Error, GuestReason, Hook, Identity, Reply, Result, Runtime};
-
-/// What nginx made customary for a client that closed its connection; never sent.
-static CLIENT_LEFT: LazyLock<StatusCode> =
-    LazyLock::new(|| StatusCode::from_u16(499).unwrap_or(StatusCode::BAD_REQUEST));
 
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -132,7 +129,7 @@ async fn serve(
     pass: &mut Pass,
 ) -> Result<Reply> {
     let identity = runtime.identify(&parts.headers);
-    let mut call = Call {
+    let call = Call {
         runtime: runtime.clone(),
         request_id: request_id.clone(),
         identity,
@@ -142,19 +139,15 @@ async fn serve(
         started_at: pass.arrived_at(),
         locals: Locals::default(),
         metering: Mutex::default(),
+        ending: Ending::default(),
         parts,
         action,
     };
-    let prepared = AssertUnwindSafe(prepare(&mut call, pass)).catch_unwind().await;
-    let input = match prepared.unwrap_or_else(|panic| Err(panicked(&*panic))) {
-        Ok(input) => input,
-        Err(error) => return Err(fail(&call, error).await),
-    };
-    let limit = call.action.timeout.or(runtime.settings().request_timeout);
-    let detached = call.action.detached;
-    let call = Arc::new(call);
-    let mut left = Left((!detached).then(|| call.clone()));
-    let work = complete(Cx(call.clone()), input);
+    let (cx, input) = Preparing(Some(call)).run(pass).await?;
+    let limit = cx.action.timeout.or(runtime.settings().request_timeout);
+    let detached = cx.action.detached;
+    let mut left = Left((!detached).then(|| cx.clone()));
+    let work = complete(cx.clone(), input);
     let work = async {
         if detached {
             runtime
@@ -176,7 +169,7 @@ async fn serve(
                     format!("The answer took longer than {} s.", limit.as_secs_f32()),
                 );
                 // Detached work goes on and ends its call itself.
-                Err(if detached { error } else { fail(&call, error).await })
+                Err(if detached { error } else { fail(&cx, error).await })
             }
         },
     };
@@ -185,12 +178,47 @@ async fn serve(
 }
 
 /// Counts a call whose client left before the answer began; the handler is dropped then.
-struct Left(Option<Arc<Call>>);
+struct Left(Option<Cx>);
 
 impl Drop for Left {
     fn drop(&mut self) {
+        if let Some(cx) = self.0.take() {
+            finish::record(&cx, End::left());
+        }
+    }
+}
+
+/// The same while the call is prepared, such as while its body arrives.
+struct Preparing(Option<Call>);
+
+impl Drop for Preparing {
+    fn drop(&mut self) {
         if let Some(call) = self.0.take() {
-            finish::record(&call, End::status(*CLIENT_LEFT));
+            finish::record(&Cx(Arc::new(call)), End::left());
+        }
+    }
+}
+
+impl Preparing {
+    /// The call with its input, or with what is wrong with it.
+    async fn run(mut self, pass: &mut Pass) -> Result<(Cx, AnyInput)> {
+        let Some(call) = self.0.as_mut() else {
+            return Err(Error::internal("a call is prepared once"));
+        };
+        let prepared = AssertUnwindSafe(prepare(call, pass)).catch_unwind().await;
+        let prepared = prepared.unwrap_or_else(|panic| Err(panicked(&*panic)));
+        let Some(call) = self.0.take() else {
+            return Err(Error::internal("a call is prepared once"));
+        };
+        let cx = Cx(Arc::new(call));
+        match prepared {
+            Ok(input) => Ok((cx, input)),
+            Err(error) => {
+                let mut left = Left(Some(cx.clone()));
+                let error = fail(&cx, error).await;
+                left.0 = None;
+                Err(error)
+            }
         }
     }
 }
@@ -327,26 +355,25 @@ fn match_city(call: &mut Call) -> Result<()> {
 
 /// Handler and `after` hooks.
 async fn complete(cx: Cx, input: AnyInput) -> Result<Reply> {
-    let call = cx.0.clone();
-    let work = AssertUnwindSafe(call.action.handler.run(cx, input)).catch_unwind();
+    let work = AssertUnwindSafe(cx.action.handler.run(cx.clone(), input)).catch_unwind();
     let reply = match work.await.unwrap_or_else(|panic| Err(panicked(&*panic))) {
         Ok(reply) => reply,
-        Err(error) => return Err(fail(&call, error).await),
+        Err(error) => return Err(fail(&cx, error).await),
     };
     if reply.body.is_stream() {
-        return Ok(FinishBody::wrap(call, reply));
+        return Ok(FinishBody::wrap(cx, reply));
     }
-    if call.action.hooks.is_empty() {
-        finish::record(&call, End::of(&reply));
+    if cx.action.hooks.is_empty() {
+        finish::record(&cx, End::of(&reply));
         return Ok(reply);
     }
     let mut outcome = Outcome { reply, complete: true };
-    match run_after(&call, &mut outcome).await {
+    match run_after(&cx, &mut outcome).await {
         Ok(()) => {
-            finish::record(&call, End::of(&outcome.reply));
+            finish::record(&cx, End::of(&outcome.reply));
             Ok(outcome.reply)
         }
-        Err(error) => Err(fail(&call, error).await),
+        Err(error) => Err(fail(&cx, error).await),
     }
 }
 
@@ -368,14 +395,14 @@ pub(crate) async fn run_after(call: &Call, outcome: &mut Outcome) -> Result<()> 
     critical
 }
 
-async fn fail(call: &Call, error: Error) -> Error {
-    for hook in inside_out(&call.action) {
-        if AssertUnwindSafe(hook.on_error(call, &error)).catch_unwind().await.is_err() {
-            tracing::error!(request_id = %call.request_id, action = ?call.action, "error hook panicked");
+async fn fail(cx: &Cx, error: Error) -> Error {
+    for hook in inside_out(&cx.action) {
+        if AssertUnwindSafe(hook.on_error(cx, &error)).catch_unwind().await.is_err() {
+            tracing::error!(request_id = %cx.request_id, action = ?cx.action, "error hook panicked");
         }
     }
-    let error = error.for_caller(call.identity.is_trusted());
-    finish::record(call, End::failed(&error));
+    let error = error.for_caller(cx.identity.is_trusted());
+    finish::record(cx, End::failed(&error));
     error
 }
 

@@ -1,7 +1,7 @@
 //! The end of a call: metrics, and what follows a streamed body.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::LazyLock;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,9 +11,10 @@ use http::request::Parts;
 use http::{Extensions, HeaderMap, Method, StatusCode};
 use http_body::{Frame, SizeHint};
 
+use crate::fact::{self, CLIENT_LEFT, Ended};
 use crate::hook::Outcome;
 use crate::observe::{Finished, method_name};
-use crate::{Body, BoxError, Call, ClientAddress, Error, Reply, Runtime};
+use crate::{Body, BoxError, Call, ClientAddress, Cx, Error, Reply, Runtime};
 
 /// Handles of an action's metrics, looked up once at start.
 pub(crate) struct ActionMetrics {
@@ -58,32 +59,46 @@ impl ActionMetrics {
 
 /// How a call ended, as far as it is counted and logged.
 #[derive(Clone, Copy)]
-pub(crate) struct End {
+pub(crate) struct End<'a> {
     pub(crate) status: StatusCode,
     pub(crate) code: Option<ErrorCode>,
+    /// The sentence of the error.
+    message: Option<&'a str>,
     pub(crate) bytes: Option<u64>,
+    /// Whether the whole answer was handed to the transport.
+    complete: bool,
+    streamed: bool,
 }
 
-impl End {
+impl<'a> End<'a> {
+    /// The end of a call that is answered with this status.
+    pub(crate) fn status(status: StatusCode) -> Self {
+        Self { status, code: None, message: None, bytes: None, complete: true, streamed: false }
+    }
+
     /// The end of a call that is answered with this.
     pub(crate) fn of(reply: &Reply) -> Self {
         let bytes = http_body::Body::size_hint(&reply.body).exact();
-        Self { status: reply.status, code: None, bytes }
+        Self { bytes, ..Self::status(reply.status) }
     }
 
     /// The end of a call that failed.
-    pub(crate) fn failed(error: &Error) -> Self {
-        Self { status: error.status(), code: Some(error.code()), bytes: None }
+    pub(crate) fn failed(error: &'a Error) -> Self {
+        let (code, message) = (Some(error.code()), Some(error.message()));
+        Self { code, message, ..Self::status(error.status()) }
     }
 
-    /// An end of which only the status is known.
-    pub(crate) fn status(status: StatusCode) -> Self {
-        Self { status, code: None, bytes: None }
+    /// The end of a call whose client left before its answer began.
+    pub(crate) fn left() -> Self {
+        static LEFT: LazyLock<StatusCode> =
+            LazyLock::new(|| StatusCode::from_u16(CLIENT_LEFT).unwrap_or(StatusCode::BAD_REQUEST));
+        Self { complete: false, ..Self::status(*LEFT) }
     }
 }
 
-/// Counts and logs a finished call.
-pub(crate) fn record(call: &Call, end: End) {
+/// Counts and logs a finished call, and has its recorders told.
+pub(crate) fn record(cx: &Cx, end: End<'_>) {
+    let call: &Call = cx;
     let elapsed = call.elapsed();
     call.action.metrics.record(end.status, elapsed);
     let finished = Finished {
@@ -102,6 +117,14 @@ pub(crate) fn record(call: &Call, end: End) {
         headers: &call.parts.headers,
     };
     tell(&call.runtime, &finished);
+    fact::ended(cx, || Ended {
+        status: end.status,
+        code: end.code,
+        message: end.message.map(str::to_owned),
+        complete: end.complete,
+        streamed: end.streamed,
+        at: call.runtime.clock().now(),
+    });
 }
 
 /// A request for which no action was found or looked for, or that was refused before it got to one.
@@ -117,7 +140,7 @@ impl<'a> Unmatched<'a> {
     }
 
     /// Counts and logs it.
-    pub(crate) fn record(&self, runtime: &Runtime, request_id: &str, end: End) {
+    pub(crate) fn record(&self, runtime: &Runtime, request_id: &str, end: End<'_>) {
         // It is answered as soon as its head was read.
         let elapsed = Duration::ZERO;
         runtime.registry().unmatched().record(end.status, elapsed);
@@ -151,34 +174,40 @@ fn tell(runtime: &Runtime, finished: &Finished<'_>) {
 pub(crate) struct FinishBody {
     inner: Body,
     /// Taken once, when the body ends.
-    end: Option<(Arc<Call>, StatusCode)>,
+    end: Option<(Cx, StatusCode)>,
     bytes: u64,
 }
 
 impl FinishBody {
     /// Wraps a streamed reply so that metrics and `after` hooks follow its last byte.
-    pub(crate) fn wrap(call: Arc<Call>, mut reply: Reply) -> Reply {
+    pub(crate) fn wrap(cx: Cx, mut reply: Reply) -> Reply {
         let inner = std::mem::take(&mut reply.body);
-        let body = Self { inner, end: Some((call, reply.status)), bytes: 0 };
+        let body = Self { inner, end: Some((cx, reply.status)), bytes: 0 };
         reply.body = Body::Stream(Box::pin(body));
         reply
     }
 
     fn finish(&mut self, complete: bool) {
-        let Some((call, status)) = self.end.take() else { return };
-        let end = End { status, code: None, bytes: Some(self.bytes) };
+        let Some((cx, status)) = self.end.take() else { return };
+        let end = End {
+            code: cx.broken_code(),
+            bytes: Some(self.bytes),
+            complete,
+            streamed: true,
+            ..End::status(status)
+        };
         // Without a runtime the process is about to end, or a program drops the body outside of
         // its own: there is nothing for hooks to run on.
-        if call.action.hooks.is_empty() || tokio::runtime::Handle::try_current().is_err() {
-            record(&call, end);
+        if cx.action.hooks.is_empty() || tokio::runtime::Handle::try_current().is_err() {
+            record(&cx, end);
             return;
         }
-        let tasks = call.runtime.tasks().clone();
+        let tasks = cx.runtime.tasks().clone();
         tasks.spawn(async move {
             let mut outcome = Outcome { reply: Reply::new(status), complete };
             // The answer is delivered: a failing hook can only be logged.
-            let _ = crate::dispatch::run_after(&call, &mut outcome).await;
-            record(&call, end);
+            let _ = crate::dispatch::run_after(&cx, &mut outcome).await;
+            record(&cx, end);
         });
     }
 }
@@ -194,7 +223,13 @@ impl http_body::Body for FinishBody {
         let frame = std::task::ready!(Pin::new(&mut self.inner).poll_frame(cx));
         match &frame {
             None => self.finish(true),
-            Some(Err(_)) => self.finish(false),
+            Some(Err(_)) => {
+                if let Some((cx, _)) = &self.end {
+                    // The source of the stream may have said so itself, and why.
+                    cx.broke_off(ErrorCode::Internal, "The answer broke off.");
+                }
+                self.finish(false);
+            }
             Some(Ok(frame)) => {
                 self.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
             }

@@ -19,6 +19,9 @@ use crate::{
     SystemClock, SystemRandom, Tasks,
 };
 
+/// How long one service may take to stop.
+const SERVICE_STOP: Duration = Duration::from_secs(5);
+
 /// What a node is started with.
 pub struct KernelOptions {
     /// The database.
@@ -155,10 +158,12 @@ impl Kernel {
         &self.first_start
     }
 
-    /// Ends loops, waits for work under way (at most `patience`), and closes the database.
+    /// Ends loops, waits for work under way (at most `patience`), has services stop, and closes
+    /// the database.
     /// Says whether all work ended in time.
     pub async fn shutdown(&self, patience: Duration) -> bool {
         let finished = self.runtime.tasks.shutdown(patience).await;
+        stop_services(&self.runtime).await;
         crate::last_use::exchange_at_end(&self.runtime).await;
         self.runtime.db.close().await;
         finished
@@ -170,4 +175,13 @@ async fn start_services(runtime: &Arc<Runtime>) -> Result<()> {
         entry.service.start(runtime).await?;
     }
     Ok(())
+}
+
+async fn stop_services(runtime: &Arc<Runtime>) {
+    for entry in runtime.registry.services().iter().rev() {
+        let stopping = entry.service.stop(runtime);
+        if tokio::time::timeout(SERVICE_STOP, stopping).await.is_err() {
+            tracing::warn!(service = entry.id(), "the service did not stop in time");
+        }
+    }
 }

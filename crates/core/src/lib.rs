@@ -26,6 +26,7 @@ mod decode;
 mod dispatch;
 pub mod env;
 mod error;
+pub mod fact;
 mod finish;
 #[cfg(test)]
 mod fuzz;

@@ -10,6 +10,7 @@ use http::Method;
 use crate::action::{Action, InputKind};
 use crate::decode::PathParams;
 use crate::env::EnvProbe;
+use crate::fact::Recorder;
 use crate::finish::ActionMetrics;
 use crate::jobs::JobRegistration;
 use crate::service::{EnvScopeSource, InstructionText};
@@ -158,6 +159,7 @@ pub struct Registry {
     router: matchit::Router<Route>,
     migrations: Vec<MigrationSet>,
     jobs: HashMap<&'static str, JobRegistration>,
+    recorders: Vec<Arc<dyn Recorder>>,
     /// Figures of requests that no action answers.
     unmatched: ActionMetrics,
 }
@@ -214,11 +216,13 @@ impl RegistryBuilder {
             router: matchit::Router::new(),
             migrations: Vec::new(),
             jobs: HashMap::new(),
+            recorders: Vec::new(),
             unmatched: ActionMetrics::register("none"),
         };
         let mut routes: Vec<(String, Route)> = Vec::new();
         for (service, mut def, builtin) in self.services {
             registry.migrations.append(&mut def.migrations);
+            registry.recorders.append(&mut def.recorders);
             for job in def.jobs.drain(..) {
                 let kind = job.kind();
                 if registry.jobs.insert(kind, job).is_some() {
@@ -372,6 +376,11 @@ impl Registry {
     /// The kinds of jobs that services declare.
     pub(crate) fn jobs(&self) -> &HashMap<&'static str, JobRegistration> {
         &self.jobs
+    }
+
+    /// Who is told of every call once it has ended, in order of registration.
+    pub(crate) fn recorders(&self) -> &[Arc<dyn Recorder>] {
+        &self.recorders
     }
 
     /// Finds the action for a method and a path without percent-encoding.

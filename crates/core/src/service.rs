@@ -12,6 +12,7 @@ use http::Method;
 
 use crate::action::{Action, ErrorShape, Input, Output, TypedHandler};
 use crate::env::EnvProbe;
+use crate::fact::Recorder;
 use crate::finish::ActionMetrics;
 use crate::jobs::{Job, JobRegistration};
 use crate::{Access, Cx, Hook, Result, Runtime};
@@ -37,6 +38,13 @@ pub trait Service: Send + Sync + 'static {
     async fn start(&self, runtime: &Arc<Runtime>) -> Result<()> {
         let _ = runtime;
         Ok(())
+    }
+
+    /// Runs once when the node stops: no call is under way any more, and the database is still
+    /// open. Services are asked in the reverse order of their start, each for a few seconds at
+    /// most.
+    async fn stop(&self, runtime: &Arc<Runtime>) {
+        let _ = runtime;
     }
 }
 
@@ -64,6 +72,7 @@ pub struct ServiceDef {
     pub(crate) hooks: Vec<Arc<dyn Hook>>,
     pub(crate) global_hooks: Vec<Arc<dyn Hook>>,
     pub(crate) jobs: Vec<JobRegistration>,
+    pub(crate) recorders: Vec<Arc<dyn Recorder>>,
 }
 
 impl ServiceDef {
@@ -81,6 +90,7 @@ impl ServiceDef {
             hooks: Vec::new(),
             global_hooks: Vec::new(),
             jobs: Vec::new(),
+            recorders: Vec::new(),
         }
     }
 
@@ -239,6 +249,12 @@ impl ServiceDef {
     /// Declares a kind of job and what runs it.
     pub fn job<J: Job>(&mut self, job: J) -> &mut Self {
         self.jobs.push(JobRegistration::new(job));
+        self
+    }
+
+    /// Declares who is told of every call of every service once it has ended.
+    pub fn recorder(&mut self, recorder: Arc<dyn Recorder>) -> &mut Self {
+        self.recorders.push(recorder);
         self
     }
 

@@ -94,6 +94,7 @@ impl Relay {
             return self.end();
         }
         self.has_ended = true;
+        self.meter.cx().broke_off(failure.code(), failure.sentence());
         tracing::warn!(request_id = self.meter.cx().request_id(), ?failure, "the answer broke off");
         match &self.tap {
             Tap::Stream(tap) => {

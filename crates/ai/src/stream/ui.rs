@@ -65,6 +65,7 @@ impl UiStream {
 
     fn fail(&mut self, failure: &Failure) {
         if !self.is_complete {
+            self.meter.cx().broke_off(failure.code(), failure.sentence());
             tracing::warn!(
                 request_id = self.meter.cx().request_id(),
                 ?failure,

@@ -7,6 +7,8 @@ mod demo;
 #[cfg(test)]
 mod dispatch;
 #[cfg(test)]
+mod facts;
+#[cfg(test)]
 mod hooks;
 #[cfg(test)]
 mod openapi;
