@@ -38,6 +38,10 @@ pub use downcity_db::Engine;
 pub use source::{TestClock, TestRandom};
 pub use upstream::{Answer, Gate, MockUpstream, Recorded};
 
+/// An RSA key of 2048 bits for tests that sign, as base64 of PKCS #8. It was made for this file and is
+/// used nowhere else.
+pub const RSA_KEY_OF_NOBODY: &str = include_str!("keys/rsa_of_nobody.txt");
+
 #[doc(hidden)]
 pub use tokio;
 
