@@ -229,7 +229,7 @@ impl CitiesService {
         token::check_subject(&runtime.snapshot(), &city_id, &user_id)?;
         let ttl = Ttl::parse_json(&input.ttl).map_err(token::invalid_ttl)?;
         let metadata = input.metadata.unwrap_or_default();
-        token::issue(runtime, IssueRequest { city_id, user_id, metadata, ttl })
+        token::issue(runtime, IssueRequest { city_id, user_id, metadata, ttl, token_id: None })
     }
 
     async fn verify(self: Arc<Self>, cx: Cx, input: VerifyIn) -> Result<TokenStatus> {

@@ -1,9 +1,10 @@
 //! Issuing of tokens. Touches no database.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use downcity_types::{
-    AUDIENCE, CityStatus, Claims, ErrorCode, IssuedToken, MAX_TOKEN_BYTES, Timestamp, Ttl, TtlError,
+    AUDIENCE, City, CityStatus, Claims, ErrorCode, IssuedToken, MAX_TOKEN_BYTES, Timestamp, Ttl, TtlError,
 };
 use serde_json::{Map, Value};
 
@@ -23,6 +24,8 @@ pub struct IssueRequest {
     pub metadata: Map<String, Value>,
     /// How long the token lives; `None` = as the settings say.
     pub ttl: Option<Ttl>,
+    /// The token's id (`jti`), by which it can be revoked alone; `None` = a new one.
+    pub token_id: Option<String>,
 }
 
 /// Issues a token from what the node knows.
@@ -47,7 +50,7 @@ pub fn issue(runtime: &Runtime, request: IssueRequest) -> Result<IssuedToken> {
         metadata: request.metadata,
         iat,
         exp,
-        jti: Some(runtime.ids().secret::<12>("tok_")),
+        jti: Some(request.token_id.unwrap_or_else(|| runtime.ids().secret::<12>("tok_"))),
     };
     let keys = snapshot.credentials().keys();
     let written = keys.write(runtime.settings().token_algorithm, &claims)?;
@@ -65,13 +68,22 @@ pub fn issue(runtime: &Runtime, request: IssueRequest) -> Result<IssuedToken> {
     })
 }
 
-/// Checks city, then user.
-pub(crate) fn check_subject(snapshot: &Snapshot, city_id: &str, user_id: &str) -> Result<()> {
+/// The city for which tokens are to be issued.
+///
+/// # Errors
+/// 404 `city_not_found`, 403 `city_paused`.
+pub fn active_city(snapshot: &Snapshot, city_id: &str) -> Result<Arc<City>> {
     let city = snapshot.city(city_id).ok_or_else(crate::cities::unknown_city)?;
     if city.status == CityStatus::Paused {
         return Err(Error::new(ErrorCode::CityPaused, "The city is paused.")
             .with_fix("Activate it with POST /v1/cities/activate."));
     }
+    Ok(city.clone())
+}
+
+/// Checks city, then user.
+pub(crate) fn check_subject(snapshot: &Snapshot, city_id: &str, user_id: &str) -> Result<()> {
+    active_city(snapshot, city_id)?;
     check_user_id(user_id)
 }
 

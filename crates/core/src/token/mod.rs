@@ -14,7 +14,7 @@ pub(crate) use downcity_types::is_signature;
 pub(crate) use identify::bearer;
 pub(crate) use identify::identify;
 pub(crate) use inspect::inspect;
-pub use issue::{IssueRequest, issue};
+pub use issue::{IssueRequest, active_city, issue};
 pub(crate) use issue::{check_subject, check_token_id, check_user_id, invalid_ttl};
 pub use keyring::{Credentials, KeyRing, digest};
 pub(crate) use revocation::revocation_of;

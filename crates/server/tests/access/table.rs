@@ -2,13 +2,15 @@
 
 use serde_json::{Value, json};
 
-use crate::world::World;
+use crate::world::{PASSWORD, World};
 
 /// Who may call an action.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Who {
     /// Everybody, guests included.
     Everybody,
+    /// Users alone.
+    Users,
     /// Users and the trusted side.
     UsersAndTrusted,
     /// The trusted side: the admin key, and service keys that cover the action.
@@ -34,16 +36,27 @@ pub(crate) struct Row {
     pub(crate) about: About,
     /// An input that is good in this world.
     pub(crate) input: fn(&World) -> Value,
+    /// Status and code of the answer to those who may call.
+    pub(crate) good: (u16, &'static str),
 }
 
 impl Row {
+    /// The answer to those who may call, where no input of this world can have success.
+    const fn answers(self, status: u16, code: &'static str) -> Self {
+        Self { good: (status, code), ..self }
+    }
+
+    pub(crate) fn is_for_users(&self) -> bool {
+        matches!(self.who, Users | UsersAndTrusted)
+    }
+
     pub(crate) fn is_of_env(&self) -> bool {
         self.route.contains(" /v1/env/")
     }
 }
 
 const fn row(route: &'static str, who: Who, about: About, input: fn(&World) -> Value) -> Row {
-    Row { route, who, about, input }
+    Row { route, who, about, input, good: (200, "") }
 }
 
 fn nothing(_: &World) -> Value {
@@ -63,7 +76,7 @@ fn prompt(_: &World) -> Value {
 }
 
 use About::{Anything, OneCity};
-use Who::{AdminKeyOnly, Everybody, Trusted, UsersAndTrusted};
+use Who::{AdminKeyOnly, Everybody, Trusted, Users, UsersAndTrusted};
 
 pub(crate) const TABLE: &[Row] = &[
     row("GET /", Everybody, Anything, nothing),
@@ -151,4 +164,18 @@ pub(crate) const TABLE: &[Row] = &[
         Anything,
         |_| json!({"messages": [{"role": "user", "content": "Hello"}]}),
     ),
+    row(
+        "POST /v1/accounts/register",
+        Everybody,
+        OneCity,
+        |world| json!({"email": world.new_email, "password": PASSWORD, "city_id": world.home}),
+    ),
+    row(
+        "POST /v1/accounts/login",
+        Everybody,
+        OneCity,
+        |world| json!({"email": world.email, "password": PASSWORD, "city_id": world.home}),
+    ),
+    row("GET /v1/accounts/me", Users, Anything, nothing),
+    row("POST /v1/accounts/logout", Users, Anything, nothing),
 ];

@@ -15,6 +15,9 @@ use serde_json::{Value, json};
 
 use crate::matrix::Caller;
 
+/// The password of every account.
+pub(crate) const PASSWORD: &str = "correct horse battery";
+
 const ADMIN_KEY: &str = "admin_test_key_0123456789";
 
 /// A product's service that has no actions, but knows how to try the env keys of the rows.
@@ -126,6 +129,8 @@ impl Bench {
             let rows = tx.query(
                 sql!(
                     "SELECT 'revision' AS name, value AS size FROM db_revision
+                     UNION ALL SELECT 'accounts_users', COUNT(*) FROM accounts_users
+                     UNION ALL SELECT 'accounts_sessions', COUNT(*) FROM accounts_sessions
                      UNION ALL SELECT 'audit', COUNT(*) FROM audit
                      UNION ALL SELECT 'cities', COUNT(*) FROM cities
                      UNION ALL SELECT 'env', COUNT(*) FROM env
@@ -171,8 +176,18 @@ impl Bench {
         // A key covers the id of a city, whether there is one or not.
         let removed = json!({"city_id": vacant});
         join!(self.env(&env_key, "second"), self.admin("/v1/cities/remove", removed));
+        // Hashing a password takes its time: only where accounts are tried.
+        let email = named("ann") + "@example.com";
+        let account = if action.starts_with("accounts/") {
+            Some(self.account(&email, &home).await)
+        } else {
+            None
+        };
+        let user = account.map_or(user, |account| text(&account["user_token"]));
         World {
             user,
+            email,
+            new_email: named("new") + "@example.com",
             stranger,
             key: key.1,
             city_key: city_key.1,
@@ -198,6 +213,11 @@ impl Bench {
     async fn token(&self, city_id: &str) -> String {
         let input = json!({"city_id": city_id, "user_id": "u"});
         text(&self.admin("/v1/cities/tokens/apply", input).await["user_token"])
+    }
+
+    async fn account(&self, email: &str, city_id: &str) -> Value {
+        let input = json!({"email": email, "password": PASSWORD, "city_id": city_id});
+        self.admin("/v1/accounts/register", input).await
     }
 
     /// The id and the text of a new key.
@@ -230,6 +250,10 @@ pub(crate) struct World {
     pub(crate) env_key: String,
     /// The id of a service key.
     pub(crate) key_id: String,
+    /// The e-mail address of `user`, where accounts are tried.
+    pub(crate) email: String,
+    /// The e-mail address of nobody.
+    pub(crate) new_email: String,
     /// The token of a user in `home`.
     pub(crate) user: String,
     stranger: String,

@@ -1,16 +1,76 @@
 //! The section `[accounts]`.
 
+use downcity_types::Ttl;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// People and their sessions.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
-pub struct AccountsConfig {}
+pub struct AccountsConfig {
+    /// How long a session and its token live, at most as long as `tokens.max_ttl` says.
+    pub token_ttl: Ttl,
+    /// Whether people prove that an e-mail address is theirs: `off`, `optional` (they are asked to,
+    /// and may sign in before), or `required` (they sign in only afterwards; needs `mail.mode`).
+    pub email_verification: EmailVerification,
+    /// Whether people may register with an e-mail address and a password.
+    pub registration: bool,
+    /// Whether people may sign in with an e-mail address and a password.
+    pub password_login: bool,
+    /// The page of your product that a mailed verification link opens, with `{token}` in it. Without
+    /// one, a page of this server at `server.public_url`.
+    pub verify_url: Option<String>,
+    /// The page of your product that asks for a new password, with `{token}` in it. Without one, a
+    /// page of this server at `server.public_url`.
+    pub reset_url: Option<String>,
+    /// The page of your product that a mailed sign-in link opens, with `{token}` in it. Without one
+    /// there are no sign-in links.
+    pub magic_link_url: Option<String>,
+}
+
+/// Whether people prove that an e-mail address is theirs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum EmailVerification {
+    /// Nobody is asked to.
+    #[default]
+    Off,
+    /// They are asked to, and may sign in before.
+    Optional,
+    /// They sign in only afterwards.
+    Required,
+}
+
+impl Default for AccountsConfig {
+    fn default() -> Self {
+        Self {
+            #[expect(clippy::expect_used, reason = "seven days are within the bounds")]
+            token_ttl: Ttl::from_seconds(7 * 86_400).expect("a ttl"),
+            email_verification: EmailVerification::Off,
+            registration: true,
+            password_login: true,
+            verify_url: None,
+            reset_url: None,
+            magic_link_url: None,
+        }
+    }
+}
 
 impl AccountsConfig {
     /// What the types alone do not say: each entry is a key of the section and what is wrong.
     pub fn validate(&self) -> Vec<(&'static str, String)> {
-        Vec::new()
+        let urls = [
+            ("verify_url", &self.verify_url),
+            ("reset_url", &self.reset_url),
+            ("magic_link_url", &self.magic_link_url),
+        ];
+        let wrong = |url: &String| {
+            let is_web = url.starts_with("https://") || url.starts_with("http://");
+            !is_web || !url.contains("{token}")
+        };
+        urls.into_iter()
+            .filter(|(_, url)| url.as_ref().is_some_and(wrong))
+            .map(|(key, _)| (key, "must be a web address with {token} in it".to_owned()))
+            .collect()
     }
 }
