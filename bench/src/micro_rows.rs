@@ -77,6 +77,7 @@ fn user_headers(runtime: &Runtime, city_id: String) -> Result<HeaderMap> {
             user_id: "user_123".to_owned(),
             metadata: serde_json::from_value(metadata)?,
             ttl: Some("7d".parse()?),
+            token_id: None,
         },
     )?;
     let bearer = HeaderValue::try_from(format!("Bearer {}", issued.user_token))?;

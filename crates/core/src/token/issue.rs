@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use downcity_types::{
-    AUDIENCE, City, CityStatus, Claims, ErrorCode, IssuedToken, MAX_TOKEN_BYTES, Timestamp, Ttl, TtlError,
+    AUDIENCE, City, CityStatus, Claims, ErrorCode, IssuedToken, MAX_TOKEN_BYTES, Timestamp, Ttl,
+    TtlError,
 };
 use serde_json::{Map, Value};
 

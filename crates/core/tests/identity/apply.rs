@@ -208,11 +208,15 @@ both_engines! {
             user_id: user_id.to_owned(),
             metadata: json!({"from": "accounts"}).as_object().cloned().unwrap(),
             ttl: Ttl::from_seconds(60).ok(),
+            token_id: Some("ses_1".to_owned()),
         };
         let issued = token::issue(app.runtime(), request(CITY, "u")).unwrap();
         assert_eq!(issued.expires_at, Some(Timestamp::from_seconds(NOW + 60)));
         let caller = app.user(&issued.user_token).get("/v1/probe/user").await.expect(200);
         assert_eq!(caller["metadata"], json!({"from": "accounts"}));
+        let status = app.admin().post("/v1/cities/tokens/revoke", json!({"jti": "ses_1"})).await;
+        status.expect(200);
+        app.user(&issued.user_token).get("/v1/probe/user").await.expect_error(401, "token_revoked");
         let refused = |request| token::issue(app.runtime(), request).unwrap_err().code();
         assert_eq!(refused(request("nowhere", "u")), ErrorCode::CityNotFound);
         assert_eq!(refused(request(CITY, "")), ErrorCode::InvalidInput);

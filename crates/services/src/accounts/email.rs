@@ -82,10 +82,28 @@ mod tests {
         let long = format!("{}@example.com", "x".repeat(65));
         let deep = format!("a@{}com", "x.".repeat(126));
         for bad in [
-            "", "@", "a", "a@", "@example.com", "a@b", "a@b@example.com", "a b@example.com",
-            ".a@example.com", "a..b@example.com", "a@example..com", "a@-x.com", "a@x-.com",
-            "a@1.2.3.4", "a@example.c", "\u{212a}@example.com", "a@example.com\r\nbcc: b@x.com",
-            "a@wechat.user", "A@GitHub.user", "a@exa\0mple.com", &long, &deep,
+            "",
+            "@",
+            "a",
+            "a@",
+            "@example.com",
+            "a@b",
+            "a@b@example.com",
+            "a b@example.com",
+            ".a@example.com",
+            "a..b@example.com",
+            "a@example..com",
+            "a@-x.com",
+            "a@x-.com",
+            "a@1.2.3.4",
+            "a@example.c",
+            "\u{212a}@example.com",
+            "a@example.com\r\nbcc: b@x.com",
+            "a@wechat.user",
+            "A@GitHub.user",
+            "a@exa\0mple.com",
+            &long,
+            &deep,
         ] {
             assert!(normalise(bad).is_err(), "{bad:?}");
         }

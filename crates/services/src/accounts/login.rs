@@ -15,8 +15,8 @@ use super::records::{DONE, Done, Me, MeUser, SignedIn};
 use super::service::Accounts;
 use super::session::{self, Opening};
 use super::store::identities::{self, CREDENTIAL};
-use super::store::{sessions, users};
 use super::store::users::User;
+use super::store::{sessions, users};
 
 #[derive(Deserialize, JsonSchema)]
 pub(super) struct LoginIn {
@@ -64,9 +64,9 @@ impl Accounts {
         let opening = Opening::new(&cx, self.config.token_ttl, &city, CREDENTIAL);
         let (user_id, now) = (user.user_id.clone(), cx.runtime().clock().now());
         let issued = cx
-            .write(move |tx, _| {
+            .write(move |tx, trail| {
                 keep_password(tx, &user_id, &stored, compared.rehashed.as_deref(), now)?;
-                opening.open(tx, &user_id)
+                opening.open(tx, trail, &user_id)
             })
             .await?;
         Ok(SignedIn::new(user.email, issued))
@@ -88,8 +88,11 @@ impl Accounts {
         let user = cx.user()?;
         // Tokens of other issuers have no session here; they end all the same.
         let Some(token_id) = user.token_id.as_deref().map(str::to_owned) else {
-            return Err(Error::new(ErrorCode::Unprocessable, "This token has no id and cannot be ended alone.")
-                .with_fix("Its issuer ends it with POST /v1/cities/tokens/revoke."));
+            return Err(Error::new(
+                ErrorCode::Unprocessable,
+                "This token has no id and cannot be ended alone.",
+            )
+            .with_fix("Its issuer ends it with POST /v1/cities/tokens/revoke."));
         };
         let revocation = Revocation::Token {
             city_id: Some(user.city.city_id.clone()),

@@ -145,7 +145,11 @@ impl Stored {
 pub(super) const BLOCKS: usize = MEMORY as usize;
 
 /// A new hash.
-pub(super) fn hash(password: &Password, salt: &[u8; SALT_BYTES], blocks: &mut [Block]) -> Result<String> {
+pub(super) fn hash(
+    password: &Password,
+    salt: &[u8; SALT_BYTES],
+    blocks: &mut [Block],
+) -> Result<String> {
     let mut hash = [0; HASH_BYTES];
     if !argon2(password, salt, (MEMORY, PASSES, LANES), &mut hash, blocks) {
         return Err(Error::internal("the parameters of argon2 are wrong"));
@@ -237,10 +241,20 @@ mod tests {
         let argon2 = |costs: &str| Stored::parse(&format!("$argon2id$v=19${costs}${salt}${key}"));
         assert!(argon2("m=19456,t=2,p=1").is_some_and(|stored| stored.is_current()));
         assert!(argon2("m=65536,t=3,p=4").is_some_and(|stored| !stored.is_current()));
-        for bad in ["m=65537,t=2,p=1", "m=64,t=11,p=1", "m=64,t=1,p=5", "m=7,t=1,p=1", "t=2,m=64,p=1"] {
+        for bad in
+            ["m=65537,t=2,p=1", "m=64,t=11,p=1", "m=64,t=1,p=5", "m=7,t=1,p=1", "t=2,m=64,p=1"]
+        {
             assert!(argon2(bad).is_none(), "{bad}");
         }
-        for bad in ["", ":", "salt:", "salt:00", "$argon2id$v=19$", "$2b$12$x", &VECTOR[1..VECTOR.len() - 2]] {
+        for bad in [
+            "",
+            ":",
+            "salt:",
+            "salt:00",
+            "$argon2id$v=19$",
+            "$2b$12$x",
+            &VECTOR[1..VECTOR.len() - 2],
+        ] {
             assert!(Stored::parse(bad).is_none(), "{bad}");
         }
     }

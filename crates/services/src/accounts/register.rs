@@ -2,11 +2,13 @@
 
 use std::sync::Arc;
 
+use downcity_core::audit::{Target, Trail};
 use downcity_core::{Cx, Error, Result, Secret};
 use downcity_db::Tx;
 use downcity_types::{ErrorCode, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::email;
 use super::password::{ARGON2ID, Password};
@@ -74,19 +76,18 @@ impl Accounts {
         let hash = self.hasher.turn().await?.hash(runtime.random(), &password).await?;
         let user = User::new(new_user_id(&cx), email, name, runtime.clock().now());
         let credential = credential(&user, hash);
-        let opening =
-            city.map(|city| Opening::new(&cx, self.config.token_ttl, &city, CREDENTIAL));
+        let opening = city.map(|city| Opening::new(&cx, self.config.token_ttl, &city, CREDENTIAL));
         let stored = user.clone();
         let issued = cx
-            .write(move |tx, _| {
-                insert(tx, &stored, &credential)?;
-                opening.as_ref().map(|opening| opening.open(tx, &stored.user_id)).transpose()
+            .write(move |tx, trail| {
+                insert(tx, trail, &stored, &credential)?;
+                let Some(opening) = &opening else { return Ok(None) };
+                opening.open(tx, trail, &stored.user_id).map(Some)
             })
             .await?;
-        let (user_token, city_id, expires_at) =
-            issued.map_or((None, None, None), |issued| {
-                (Some(issued.user_token), Some(issued.city_id), issued.expires_at)
-            });
+        let (user_token, city_id, expires_at) = issued.map_or((None, None, None), |issued| {
+            (Some(issued.user_token), Some(issued.city_id), issued.expires_at)
+        });
         let (user_id, email) = (Some(user.user_id), Some(user.email));
         Ok(Registered { success: true, user_id, email, city_id, user_token, expires_at })
     }
@@ -120,8 +121,9 @@ pub(super) fn given_name(name: Option<&str>, email: &str) -> Result<String> {
     Ok(name.to_owned())
 }
 
-fn insert(tx: &mut Tx<'_>, user: &User, credential: &NewIdentity) -> Result<()> {
+fn insert(tx: &mut Tx<'_>, trail: &mut Trail, user: &User, credential: &NewIdentity) -> Result<()> {
     if users::insert(tx, user)? && identities::insert(tx, credential)? {
+        trail.record(Target::new("user", &user.user_id), (), json!({"email": user.email}));
         return Ok(());
     }
     Err(Error::new(ErrorCode::EmailTaken, "email already registered")

@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
+use downcity_core::audit::{Target, Trail};
 use downcity_core::token::{self, IssueRequest, Revocation};
 use downcity_core::{Call, Error, Result, Runtime};
 use downcity_db::Tx;
 use downcity_types::{City, ErrorCode, IssuedToken, Timestamp, Ttl};
-use serde_json::Map;
+use serde_json::{Map, json};
 
 use super::store::sessions::{self, Session};
 
@@ -64,12 +65,18 @@ impl Opening {
     }
 
     /// Opens the session: issues the token and stores the row. Signing touches no database and gives
-    /// the same token when the transaction runs again.
+    /// the same token when the transaction runs again. Recorded where the trusted side signs somebody
+    /// in.
     ///
     /// # Errors
-    /// 404 and 403 when the city has gone or was paused, 403 `account_disabled`, and 401 when the
-    /// account has gone.
-    pub(crate) fn open(&self, tx: &mut Tx<'_>, user_id: &str) -> Result<IssuedToken> {
+    /// 404 and 403 when the city has gone or was paused, 403 `account_disabled`, also when the account
+    /// has just gone.
+    pub(crate) fn open(
+        &self,
+        tx: &mut Tx<'_>,
+        trail: &mut Trail,
+        user_id: &str,
+    ) -> Result<IssuedToken> {
         let issued = token::issue(
             &self.runtime,
             IssueRequest {
@@ -91,7 +98,12 @@ impl Opening {
             created_at: self.now,
             expires_at: issued.expires_at.unwrap_or(Timestamp::MAX),
         };
-        if sessions::insert(tx, &session)? { Ok(issued) } else { Err(disabled()) }
+        if !sessions::insert(tx, &session)? {
+            return Err(disabled());
+        }
+        let target = Target::new("session", &session.session_id).in_city(&session.city_id);
+        trail.record(target, (), json!({"user_id": user_id, "method": session.method}));
+        Ok(issued)
     }
 }
 
