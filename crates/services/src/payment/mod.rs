@@ -1,6 +1,7 @@
 //! The service `payment`.
 
 mod config;
+mod providers;
 mod service;
 mod signature;
 
