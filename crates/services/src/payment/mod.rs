@@ -2,6 +2,7 @@
 
 mod config;
 mod providers;
+pub mod sandbox;
 mod service;
 mod signature;
 

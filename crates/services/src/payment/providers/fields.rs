@@ -23,7 +23,7 @@ pub(super) fn whole(value: &Value, pointers: &[&str]) -> Option<i64> {
 }
 
 /// An amount as people write it (`29.00`, `4500`) in units of 10^-`digits`; exact or nothing.
-pub(super) fn minor(text: &str, digits: u32) -> Option<i64> {
+pub(in crate::payment) fn minor(text: &str, digits: u32) -> Option<i64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
     let is_digits = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
     if whole.is_empty() || !is_digits(whole) || !is_digits(fraction) {

@@ -1,10 +1,10 @@
 //! What the providers' requests, answers and events mean. Everything in here is a pure function; who sends, stores
 //! and credits is the rest of the service.
 
-mod creem;
-mod dodo;
-mod fields;
-mod waffo;
+pub(super) mod creem;
+pub(super) mod dodo;
+pub(super) mod fields;
+pub(super) mod waffo;
 
 use downcity_types::Timestamp;
 
@@ -118,27 +118,27 @@ pub(crate) enum Refused {
 mod fuzz;
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use http::{HeaderMap, HeaderName, HeaderValue};
 
     use super::*;
 
-    pub(super) fn now() -> Timestamp {
+    pub(in crate::payment) fn now() -> Timestamp {
         Timestamp::from_millis(1_700_000_000_000)
     }
 
-    pub(super) fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+    pub(in crate::payment) fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
         let pair = |(name, value): &(&'static str, &str)| {
             (HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
         };
         pairs.iter().map(pair).collect()
     }
 
-    pub(super) fn usd(minor: i64) -> Money {
+    pub(in crate::payment) fn usd(minor: i64) -> Money {
         Money { minor, currency: "usd".to_owned() }
     }
 
-    pub(super) fn sale() -> Sale {
+    pub(in crate::payment) fn sale() -> Sale {
         Sale {
             payment_id: "pay_1".to_owned(),
             topup_id: "topup_1".to_owned(),
@@ -151,7 +151,7 @@ mod tests {
     }
 
     /// Payment, top-up, session, the provider's payment and its order; empty ones are absent.
-    pub(super) fn refs(ids: [&str; 5]) -> Refs {
+    pub(in crate::payment) fn refs(ids: [&str; 5]) -> Refs {
         let [payment_id, topup_id, session_id, provider_payment_id, order_id] =
             ids.map(|id| (!id.is_empty()).then(|| id.to_owned()));
         Refs { payment_id, topup_id, session_id, provider_payment_id, order_id }

@@ -85,6 +85,12 @@ impl PublicKey {
         }
     }
 
+    /// Whether a signature in base64 is of this message by this key.
+    pub(crate) fn verify(&self, message: &[u8], signature: &str) -> bool {
+        let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &self.0);
+        STANDARD.decode(signature).is_ok_and(|signature| key.verify(message, &signature).is_ok())
+    }
+
     /// Verifies that one of the signatures of the header is of `<t>.<body>` by this key. The age is for the caller
     /// to check, who knows the unit of the time.
     ///
@@ -96,11 +102,8 @@ impl PublicKey {
         body: &[u8],
     ) -> Result<(), SignatureError> {
         let message = [stamped.time.as_bytes(), b".", body].concat();
-        let key = UnparsedPublicKey::new(&RSA_PKCS1_2048_8192_SHA256, &self.0);
-        let is_right = |text: &&str| {
-            STANDARD.decode(text).is_ok_and(|signature| key.verify(&message, &signature).is_ok())
-        };
-        if stamped.signatures.iter().any(is_right) { Ok(()) } else { Err(SignatureError::Wrong) }
+        let is_right = stamped.signatures.iter().any(|signature| self.verify(&message, signature));
+        if is_right { Ok(()) } else { Err(SignatureError::Wrong) }
     }
 }
 
