@@ -51,6 +51,7 @@ mod system;
 mod tasks;
 pub mod token;
 pub mod views;
+mod wallet;
 
 pub use action::{Action, ErrorShape, Input, InputKind, JsonObject, NoInput, Output, RawRequest};
 pub use body::{Body, BoxError, Reply, Sse};
@@ -69,5 +70,6 @@ pub use secret::Secret;
 pub use service::{ActionDef, EnvScopeSource, Service, ServiceDef};
 pub use snapshot::{Snapshot, State};
 pub use tasks::Tasks;
+pub use wallet::{NewHold, Settled, Settlement, Wallets};
 
 use migrations::migrations;

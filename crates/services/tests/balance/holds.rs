@@ -1,0 +1,101 @@
+//! Holds, as a service that sells something uses them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use downcity_core::{Error, NewHold, Settled, Settlement, Wallets};
+use downcity_services::balance::{Refund, claw_back};
+use downcity_services::{Balance, BalanceConfig};
+use downcity_testkit::{TestApp, TestAppBuilder, both_engines};
+use downcity_types::{ErrorCode, Microcredits};
+use serde_json::Map;
+
+/// Wallets begin with 1,000 microcredits.
+fn config() -> BalanceConfig {
+    BalanceConfig { init_microcredits: Microcredits(1_000), ..BalanceConfig::default() }
+}
+
+fn balance(app: TestAppBuilder) -> TestAppBuilder {
+    app.builtin(Balance::new(config()))
+}
+
+fn wallets() -> Arc<Balance> {
+    Balance::new(config())
+}
+
+async fn hold(app: &TestApp, id: &str, amount: i64) -> Result<(), Error> {
+    let now = app.runtime().clock().now();
+    let hold = NewHold {
+        hold_id: id.to_owned(),
+        city_id: "shop".to_owned(),
+        user_id: "ann".to_owned(),
+        amount: Microcredits(amount),
+        note: "a call".to_owned(),
+        reference: "req".to_owned(),
+        metadata: Map::new(),
+        deadline: now.saturating_add(Duration::from_secs(60)),
+        now,
+    };
+    let wallets = wallets();
+    app.runtime().db().write(move |tx| wallets.hold(tx, &hold)).await
+}
+
+async fn settle(app: &TestApp, id: &str, amount: i64) -> Result<Settled, Error> {
+    let settlement = Settlement {
+        hold_id: id.to_owned(),
+        charge_id: format!("chg_{id}"),
+        amount: Microcredits(amount),
+        note: "a call".to_owned(),
+        reference: "req".to_owned(),
+        metadata: Map::new(),
+        now: app.runtime().clock().now(),
+    };
+    let wallets = wallets();
+    app.runtime().db().write(move |tx| wallets.settle(tx, &settlement)).await
+}
+
+async fn release(app: &TestApp, id: &'static str) {
+    let (wallets, now) = (wallets(), app.runtime().clock().now());
+    app.runtime().db().write(move |tx| wallets.release(tx, id, now)).await.unwrap();
+}
+
+both_engines! {
+    async fn a_hold_is_settled_once_with_less_or_more(app: TestApp = balance) {
+        hold(&app, "a", 600).await.unwrap();
+        let refused = hold(&app, "b", 401).await.unwrap_err();
+        assert_eq!(refused.code(), ErrorCode::InsufficientBalance);
+        let settled = settle(&app, "a", 500).await.unwrap();
+        assert_eq!((settled.charged, settled.unpaid), (Microcredits(500), Microcredits(0)));
+        assert_eq!(settle(&app, "a", 70).await.unwrap(), settled);
+        hold(&app, "b", 500).await.unwrap();
+        release(&app, "b").await;
+        release(&app, "b").await;
+        hold(&app, "c", 400).await.unwrap();
+        let more = settle(&app, "c", 900).await.unwrap();
+        assert_eq!((more.charged, more.unpaid), (Microcredits(500), Microcredits(400)));
+        assert_eq!(hold(&app, "d", 1).await.unwrap_err().code(), ErrorCode::InsufficientBalance);
+        assert_eq!(hold(&app, "c", 1).await.unwrap_err().code(), ErrorCode::InsufficientBalance);
+    }
+
+    async fn what_was_refunded_is_taken_back_as_far_as_it_is_there(app: TestApp = balance) {
+        hold(&app, "a", 300).await.unwrap();
+        let refund = Refund {
+            refund_id: "re_1".to_owned(),
+            owner: wallets().owner("shop", "ann"),
+            amount: Microcredits(900),
+            note: "refund".to_owned(),
+            reference: "pay_1".to_owned(),
+            metadata: Map::new(),
+            actor: "payment:pay_1".to_owned(),
+            now: app.runtime().clock().now(),
+        };
+        for _ in 0..2 {
+            let refund = refund.clone();
+            let done = app.runtime().db().write(move |tx| claw_back(tx, &refund)).await;
+            let done = done.map_err(|error: Error| error).unwrap();
+            assert_eq!((done.taken, done.unpaid), (Microcredits(700), Microcredits(200)));
+        }
+        let settled = settle(&app, "a", 300).await.unwrap();
+        assert_eq!((settled.charged, settled.unpaid), (Microcredits(300), Microcredits(0)));
+    }
+}

@@ -1,0 +1,4 @@
+//! The service `balance`, over HTTP and as other services use it.
+
+#[cfg(test)]
+mod holds;
