@@ -1,5 +1,6 @@
 //! The service `balance`: wallets, their ledger, holds and charges.
 
+mod amount;
 mod charges;
 mod config;
 mod holds;
