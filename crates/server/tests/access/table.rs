@@ -178,4 +178,10 @@ pub(crate) const TABLE: &[Row] = &[
     ),
     row("GET /v1/accounts/me", Users, Anything, nothing),
     row("POST /v1/accounts/logout", Users, Anything, nothing),
+    row("GET /v1/usage/events", Trusted, OneCity, city),
+    row("GET /v1/usage/summary", Trusted, OneCity, city),
+    row("GET /v1/usage/me", Users, Anything, nothing),
+    row("GET /v1/usage/requests/{request_id}", UsersAndTrusted, Anything, nothing)
+        .answers(404, "not_found"),
+    row("GET /v1/usage/status", Trusted, Anything, nothing),
 ];

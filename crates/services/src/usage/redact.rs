@@ -30,7 +30,13 @@ pub(super) fn redact(text: &str) -> String {
         if !word.is_empty() {
             let is_secret = after_bearer || is_credential(&word);
             after_bearer = word.eq_ignore_ascii_case("bearer");
-            out.push_str(if is_secret { REDACTED } else { &word });
+            if is_secret {
+                out.push_str(REDACTED);
+                // The end of a sentence.
+                out.push_str(if word.ends_with('.') { "." } else { "" });
+            } else {
+                out.push_str(&word);
+            }
             word.clear();
         }
         out.push(c);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use downcity_testkit::{TestApp, both_engines};
+use downcity_testkit::both_engines;
 use serde_json::{Value, json};
 
 use crate::common::{Node, buy};
@@ -20,6 +20,7 @@ both_engines! {
         for n in 0..7 {
             made.push(buy(&user, "pear").await);
             if n % 2 == 0 {
+                node.events("").await;
                 node.app.clock().advance(Duration::from_millis(1));
             }
         }
@@ -47,6 +48,7 @@ both_engines! {
         let (u, v) = (node.user("c", "u").await, node.user("d", "v").await);
         buy(&u, "pear").await;
         buy(&u, "fail").await;
+        node.events("").await;
         node.app.clock().advance(Duration::from_secs(10));
         let later = node.app.runtime().clock().now();
         buy(&v, "plum").await;

@@ -1,6 +1,6 @@
 //! Receipts of single calls.
 
-use downcity_testkit::{TestApp, both_engines};
+use downcity_testkit::both_engines;
 use serde_json::json;
 
 use crate::common::{Node, buy};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use downcity_core::Body;
-use downcity_testkit::{TestApp, both_engines};
+use downcity_testkit::both_engines;
 use http::Method;
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
@@ -150,8 +150,9 @@ both_engines! {
     }
 
     async fn two_nodes_record_side_by_side(app: TestApp) {
-        let (one, two) = (Node::start(&app, json!({})).await, Node::start(&app, json!({})).await);
+        let one = Node::start(&app, json!({})).await;
         let user = one.user("c", "u").await;
+        let two = Node::start(&app, json!({})).await;
         let token = one.app.token("c", "u").await;
         let elsewhere = two.app.user(&token);
         elsewhere.get("/v1/usage/me").await.expect(200);

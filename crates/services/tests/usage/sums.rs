@@ -31,6 +31,7 @@ both_engines! {
         buy(&u, "pear").await;
         buy(&u, "fail").await;
         buy(&v, "pear").await;
+        node.events("").await;
         for swept in [false, true] {
             if swept {
                 node.app.clock().advance(HOUR);
@@ -67,9 +68,9 @@ both_engines! {
         // One call every hour for three days; sums are kept up to somewhere in between.
         for hour in 0..72 {
             buy(&user, "pear").await;
+            node.events("").await;
             node.app.clock().advance(HOUR);
             if hour == 40 {
-                node.events("").await;
                 node.sweep().await;
             }
         }
@@ -94,6 +95,7 @@ both_engines! {
         let node = evening(&app, json!({"retention_days": 2})).await;
         let user = node.user("c", "u").await;
         buy(&user, "pear").await;
+        node.events("").await;
         node.app.clock().advance(HOUR * 20);
         buy(&user, "pear").await;
         node.events("").await;
