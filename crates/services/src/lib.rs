@@ -12,14 +12,12 @@
 
 pub mod accounts;
 pub mod balance;
-mod http;
 pub mod mail;
 pub mod payment;
-mod public_url;
 pub mod usage;
 
-pub use accounts::{Accounts, AccountsConfig};
+pub use accounts::{Accounts, AccountsConfig, EmailVerification};
 pub use balance::{Balance, BalanceConfig};
-pub use mail::MailConfig;
+pub use mail::{MailConfig, MailMode, MailTls};
 pub use payment::{Payment, PaymentConfig};
 pub use usage::{Usage, UsageConfig};

@@ -71,6 +71,14 @@ fn env_key(world: &World) -> Value {
     json!({"key": world.env_key})
 }
 
+fn address(world: &World) -> Value {
+    json!({"email": world.email, "city_id": world.home})
+}
+
+fn token(world: &World) -> Value {
+    json!({"token": "no such token", "city_id": world.home})
+}
+
 fn prompt(_: &World) -> Value {
     json!({"prompt": "Hello"})
 }
@@ -178,6 +186,64 @@ pub(crate) const TABLE: &[Row] = &[
     ),
     row("GET /v1/accounts/me", Users, Anything, nothing),
     row("POST /v1/accounts/logout", Users, Anything, nothing),
+    row("GET /v1/accounts/providers", Everybody, Anything, nothing),
+    row("POST /v1/accounts/verify-email", Everybody, OneCity, token).answers(400, "invalid_code"),
+    row("POST /v1/accounts/verify-email/resend", Everybody, OneCity, address)
+        .answers(422, "unprocessable"),
+    row("POST /v1/accounts/password/forgot", Everybody, OneCity, address)
+        .answers(422, "unprocessable"),
+    row(
+        "POST /v1/accounts/password/reset",
+        Everybody,
+        Anything,
+        |_| json!({"token": "no such token", "password": PASSWORD}),
+    )
+    .answers(400, "invalid_code"),
+    row(
+        "POST /v1/accounts/password/change",
+        Users,
+        Anything,
+        |_| json!({"current_password": PASSWORD, "new_password": "another horse battery"}),
+    ),
+    row("POST /v1/accounts/magic-link/start", Everybody, OneCity, address)
+        .answers(422, "unprocessable"),
+    row("POST /v1/accounts/magic-link/verify", Everybody, OneCity, token)
+        .answers(400, "invalid_code"),
+    row("POST /v1/accounts/code/start", Everybody, OneCity, address).answers(422, "unprocessable"),
+    row(
+        "POST /v1/accounts/code/verify",
+        Everybody,
+        OneCity,
+        |world| json!({"challenge": "none", "code": "123456", "city_id": world.home}),
+    )
+    .answers(400, "invalid_code"),
+    row("POST /v1/accounts/profile/update", Users, Anything, |_| json!({"bio": "I am Ann."})),
+    row(
+        "POST /v1/accounts/email/change",
+        Users,
+        Anything,
+        |world| json!({"new_email": world.new_email, "password": PASSWORD}),
+    )
+    .answers(422, "unprocessable"),
+    row("POST /v1/accounts/email/change/confirm", Users, Anything, |_| json!({"token": "none"}))
+        .answers(400, "invalid_code"),
+    row("POST /v1/accounts/account/delete", Users, Anything, |_| json!({"password": PASSWORD})),
+    row("GET /v1/accounts/sessions/me", Users, Anything, nothing),
+    row(
+        "POST /v1/accounts/sessions/revoke",
+        UsersAndTrusted,
+        OneCity,
+        |world| json!({"session_id": world.session_id, "city_id": world.home}),
+    ),
+    row("GET /v1/accounts/sessions", Trusted, OneCity, city),
+    row("GET /v1/accounts/users", Trusted, Anything, nothing),
+    row(
+        "POST /v1/accounts/users/import",
+        Trusted,
+        Anything,
+        |world| json!({"users": [{"user_id": world.new_email, "email": world.new_email}]}),
+    ),
+    row("GET /v1/accounts/mailbox", Trusted, Anything, nothing),
     row("GET /v1/usage/events", Trusted, OneCity, city),
     row("GET /v1/usage/summary", Trusted, OneCity, city),
     row("GET /v1/usage/me", Users, Anything, nothing),

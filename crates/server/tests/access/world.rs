@@ -184,8 +184,10 @@ impl Bench {
             None
         };
         let user = account.map_or(user, |account| text(&account["user_token"]));
+        let session_id = self.session_of(&user).await;
         World {
             user,
+            session_id,
             email,
             new_email: named("new") + "@example.com",
             stranger,
@@ -220,6 +222,13 @@ impl Bench {
         self.admin("/v1/accounts/register", input).await
     }
 
+    /// The newest session of a user; empty when there is none.
+    async fn session_of(&self, user: &str) -> String {
+        let path = "/v1/accounts/sessions/me";
+        let answer = self.call(Some(user), &Method::GET, path, &json!({})).await;
+        answer.body["items"][0]["session_id"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// The id and the text of a new key.
     async fn key(&self, action: &str, cities: Vec<&str>) -> (String, String) {
         let input = json!({"name": "K", "actions": [action], "cities": cities});
@@ -250,6 +259,8 @@ pub(crate) struct World {
     pub(crate) env_key: String,
     /// The id of a service key.
     pub(crate) key_id: String,
+    /// The session of `user`, where accounts are tried.
+    pub(crate) session_id: String,
     /// The e-mail address of `user`, where accounts are tried.
     pub(crate) email: String,
     /// The e-mail address of nobody.

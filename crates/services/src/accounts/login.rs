@@ -9,13 +9,13 @@ use downcity_types::{ErrorCode, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-use super::hasher::Compared;
+use super::config::EmailVerification;
 use super::password::{ARGON2ID, Password};
+use super::prove::Proven;
 use super::records::{DONE, Done, Me, MeUser, SignedIn};
 use super::service::Accounts;
 use super::session::{self, Opening};
 use super::store::identities::{self, CREDENTIAL};
-use super::store::users::User;
 use super::store::{sessions, users};
 
 #[derive(Deserialize, JsonSchema)]
@@ -34,14 +34,6 @@ pub(super) struct LoginIn {
     city_id: Option<String>,
 }
 
-/// What is known of somebody who signs in with a password.
-pub(super) struct Found {
-    pub(super) user: Option<User>,
-    /// The stored hash.
-    pub(super) stored: Option<String>,
-    any_scrypt: bool,
-}
-
 impl Accounts {
     pub(super) async fn login(self: Arc<Self>, cx: Cx, input: LoginIn) -> Result<SignedIn> {
         let email = input.email.unwrap_or_default().trim().to_ascii_lowercase();
@@ -55,33 +47,21 @@ impl Accounts {
         if !self.config.password_login {
             return Err(Error::new(ErrorCode::Forbidden, "Signing in by password is off here."));
         }
-        let found = find(&cx, &email).await?;
-        let compared = self.compare(&cx, &found, &Password::attempt(&password)).await?;
-        let (Some(user), Some(stored)) = (found.user, found.stored) else { return Err(refused()) };
-        if !compared.matches {
-            return Err(refused());
+        let proven = self.prove(&cx, &email, &Password::attempt(&password)).await?;
+        if self.config.email_verification == EmailVerification::Required
+            && !proven.user.email_verified
+        {
+            return Err(unverified());
         }
         let opening = Opening::new(&cx, self.config.token_ttl, &city, CREDENTIAL);
-        let (user_id, now) = (user.user_id.clone(), cx.runtime().clock().now());
+        let (email, now) = (proven.user.email.clone(), cx.runtime().clock().now());
         let issued = cx
             .write(move |tx, trail| {
-                keep_password(tx, &user_id, &stored, compared.rehashed.as_deref(), now)?;
-                opening.open(tx, trail, &user_id)
+                keep_password(tx, &proven, now)?;
+                opening.open(tx, trail, &proven.user.user_id)
             })
             .await?;
-        Ok(SignedIn::new(user.email, issued))
-    }
-
-    /// Compares a password; the same work for everybody.
-    pub(super) async fn compare(
-        &self,
-        cx: &Cx,
-        found: &Found,
-        password: &Password,
-    ) -> Result<Compared> {
-        let turn = self.hasher.turn().await?;
-        let random = cx.runtime().random();
-        turn.compare(random, password, found.stored.as_deref(), found.any_scrypt).await
+        Ok(SignedIn::new(email, issued))
     }
 
     pub(super) async fn logout(self: Arc<Self>, cx: Cx, _: NoInput) -> Result<Done> {
@@ -117,36 +97,27 @@ impl Accounts {
     }
 }
 
-/// What is known of the owner of an address.
-async fn find(cx: &Cx, email: &str) -> Result<Found> {
-    let email = email.to_owned();
-    let find = move |tx: &mut Tx<'_>| {
-        let user = users::find_by_email(tx, &email)?;
-        // Asked for nobody too, so that the statements are the same.
-        let user_id = user.as_ref().map_or("", |user| &user.user_id);
-        let stored = identities::find_password(tx, user_id)?;
-        Ok::<_, Error>(Found { stored, user, any_scrypt: identities::any_scrypt(tx)? })
+/// Makes sure that the password which was compared is still the user's, stores its new hash where
+/// there is one, and forgives earlier failures.
+pub(super) fn keep_password(tx: &mut Tx<'_>, proven: &Proven, now: Timestamp) -> Result<()> {
+    let (user_id, stored) = (&proven.user.user_id, &proven.stored);
+    let is_current = match &proven.rehashed {
+        Some(hash) => identities::rehash(tx, user_id, stored, hash, ARGON2ID, now)?,
+        None => identities::find_password(tx, user_id)?.as_ref() == Some(stored),
     };
-    cx.runtime().db().read(find).await
-}
-
-/// Makes sure that the password which was compared is still the user's, and stores its new hash where
-/// there is one.
-pub(super) fn keep_password(
-    tx: &mut Tx<'_>,
-    user_id: &str,
-    compared: &str,
-    rehashed: Option<&str>,
-    now: Timestamp,
-) -> Result<()> {
-    let is_current = match rehashed {
-        Some(hash) => identities::rehash(tx, user_id, compared, hash, ARGON2ID, now)?,
-        None => identities::find_password(tx, user_id)?.as_deref() == Some(compared),
-    };
-    if is_current { Ok(()) } else { Err(refused()) }
+    if !is_current {
+        return Err(refused());
+    }
+    proven.attempt.as_ref().map_or(Ok(()), |attempt| attempt.forgive(tx))
 }
 
 /// A 401 that does not say what was wrong.
 pub(super) fn refused() -> Error {
     Error::new(ErrorCode::InvalidLogin, "Invalid email or password")
+}
+
+/// A 403 for those who have not proved that their address is theirs.
+fn unverified() -> Error {
+    Error::new(ErrorCode::EmailUnverified, "Verify your e-mail address first; a mail says how.")
+        .with_fix("POST /v1/accounts/verify-email/resend sends the mail again.")
 }

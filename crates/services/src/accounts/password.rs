@@ -29,7 +29,7 @@ const MAX_LANES: u32 = 4;
 
 /// Kinds of hashes, as the table names them.
 pub(super) const ARGON2ID: &str = "argon2id";
-pub(super) const SCRYPT: &str = "scrypt";
+const SCRYPT: &str = "scrypt";
 
 /// scrypt as earlier generations use it: N = 2^14, r = 16, p = 1.
 const SCRYPT_LOG_N: u8 = 14;

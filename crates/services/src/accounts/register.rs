@@ -3,19 +3,22 @@
 use std::sync::Arc;
 
 use downcity_core::audit::{Target, Trail};
-use downcity_core::{Cx, Error, Result, Secret};
+use downcity_core::{Cx, Error, Result, Secret, jobs};
 use downcity_db::Tx;
-use downcity_types::{ErrorCode, Timestamp};
+use downcity_types::{City, ErrorCode, Timestamp};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::config::EmailVerification;
 use super::email;
+use super::letters::{Letter, Order};
 use super::password::{ARGON2ID, Password};
 use super::service::Accounts;
 use super::session::{self, Opening};
 use super::store::identities::{self, CREDENTIAL, NewIdentity};
 use super::store::users::{self, User};
+use super::throttle::{Attempt, Counted};
 
 /// Longest name, in characters.
 pub(super) const NAME_CHARS: usize = 200;
@@ -58,6 +61,31 @@ pub(super) struct Registered {
     /// When the token ends.
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<Timestamp>,
+    /// `true` where nobody signs in before the address is verified.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verification_required: Option<bool>,
+    /// That a mail was sent, where one was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<&'static str>,
+}
+
+/// What is said where a mail goes out.
+const MAILED: &str = "verification email sent";
+
+impl Registered {
+    /// Success, and nothing else.
+    fn nothing_said() -> Self {
+        Self {
+            success: true,
+            user_id: None,
+            email: None,
+            city_id: None,
+            user_token: None,
+            expires_at: None,
+            verification_required: None,
+            message: None,
+        }
+    }
 }
 
 impl Accounts {
@@ -73,24 +101,106 @@ impl Accounts {
             None | Some("") => None,
             city_id => Some(session::city_of(runtime, city_id)?),
         };
+        let attempt = Attempt::new(&cx, Counted::Registrations, &email);
+        runtime.db().write(move |tx| attempt.take(tx, None)).await?;
         let hash = self.hasher.turn().await?.hash(runtime.random(), &password).await?;
         let user = User::new(new_user_id(&cx), email, name, runtime.clock().now());
-        let credential = credential(&user, hash);
-        let opening = city.map(|city| Opening::new(&cx, self.config.token_ttl, &city, CREDENTIAL));
-        let stored = user.clone();
+        let new = NewAccount { credential: credential(&user, hash), user };
+        match self.config.email_verification {
+            EmailVerification::Required => self.register_silently(&cx, new, city).await,
+            _ => self.register_openly(&cx, new, city).await,
+        }
+    }
+
+    /// Says whether the address is free, and signs in where a city is named.
+    async fn register_openly(
+        &self,
+        cx: &Cx,
+        new: NewAccount,
+        city: Option<Arc<City>>,
+    ) -> Result<Registered> {
+        let asks = self.config.email_verification == EmailVerification::Optional
+            && self.mailer.config().is_on();
+        let city_id = city.as_ref().map(|city| city.city_id.as_str());
+        let letter = Order::new(Letter::Verify, &new.user.email, city_id).job(cx.runtime())?;
+        let ttl = self.config.token_ttl;
+        let opening = city.map(|city| Opening::new(cx, ttl, &city, CREDENTIAL));
+        let (user_id, email) = (new.user.user_id.clone(), new.user.email.clone());
         let issued = cx
             .write(move |tx, trail| {
-                insert(tx, trail, &stored, &credential)?;
+                if !new.insert(tx, trail)? {
+                    return Err(email_taken());
+                }
+                if asks {
+                    jobs::enqueue(tx, &letter)?;
+                }
                 let Some(opening) = &opening else { return Ok(None) };
-                opening.open(tx, trail, &stored.user_id).map(Some)
+                opening.open(tx, trail, &new.user.user_id).map(Some)
             })
             .await?;
+        cx.runtime().wake_workers();
         let (user_token, city_id, expires_at) = issued.map_or((None, None, None), |issued| {
             (Some(issued.user_token), Some(issued.city_id), issued.expires_at)
         });
-        let (user_id, email) = (Some(user.user_id), Some(user.email));
-        Ok(Registered { success: true, user_id, email, city_id, user_token, expires_at })
+        Ok(Registered {
+            message: asks.then_some(MAILED),
+            user_id: Some(user_id),
+            email: Some(email),
+            city_id,
+            user_token,
+            expires_at,
+            ..Registered::nothing_said()
+        })
     }
+
+    /// Says nothing: a mail tells the owner of the address what happened. Both ways run the same
+    /// statements.
+    async fn register_silently(
+        &self,
+        cx: &Cx,
+        new: NewAccount,
+        city: Option<Arc<City>>,
+    ) -> Result<Registered> {
+        let city_id = city.as_ref().map(|city| city.city_id.as_str());
+        let order = |letter| Order::new(letter, &new.user.email, city_id).job(cx.runtime());
+        let (verify, exists) = (order(Letter::Verify)?, order(Letter::Exists)?);
+        cx.write(move |tx, trail| {
+            let letter = if new.insert(tx, trail)? { &verify } else { &exists };
+            jobs::enqueue(tx, letter)
+        })
+        .await?;
+        cx.runtime().wake_workers();
+        Ok(Registered {
+            message: Some(MAILED),
+            verification_required: Some(true),
+            ..Registered::nothing_said()
+        })
+    }
+}
+
+/// An account that is about to be stored.
+struct NewAccount {
+    user: User,
+    credential: NewIdentity,
+}
+
+impl NewAccount {
+    /// Stores the account; `false` when the address is taken.
+    fn insert(&self, tx: &mut Tx<'_>, trail: &mut Trail) -> Result<bool> {
+        let is_new = users::insert(tx, &self.user)?;
+        identities::insert(tx, &self.credential)?;
+        if is_new {
+            record_new(trail, &self.user);
+        } else {
+            trail.unchanged();
+        }
+        Ok(is_new)
+    }
+}
+
+/// Records an account that the trusted side has made.
+pub(super) fn record_new(trail: &mut Trail, user: &User) {
+    trail.record(Target::new("user", &user.user_id), (), json!({"email": user.email}));
 }
 
 /// An id for a new account.
@@ -121,11 +231,8 @@ pub(super) fn given_name(name: Option<&str>, email: &str) -> Result<String> {
     Ok(name.to_owned())
 }
 
-fn insert(tx: &mut Tx<'_>, trail: &mut Trail, user: &User, credential: &NewIdentity) -> Result<()> {
-    if users::insert(tx, user)? && identities::insert(tx, credential)? {
-        trail.record(Target::new("user", &user.user_id), (), json!({"email": user.email}));
-        return Ok(());
-    }
-    Err(Error::new(ErrorCode::EmailTaken, "email already registered")
-        .with_fix("Sign in with POST /v1/accounts/login, or ask for a new password."))
+/// A 409 for an address that another account has.
+pub(super) fn email_taken() -> Error {
+    Error::new(ErrorCode::EmailTaken, "email already registered")
+        .with_fix("Sign in with POST /v1/accounts/login, or ask for a new password.")
 }

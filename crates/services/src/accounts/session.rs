@@ -10,7 +10,9 @@ use downcity_db::Tx;
 use downcity_types::{City, ErrorCode, IssuedToken, Timestamp, Ttl};
 use serde_json::{Map, json};
 
+use super::store::addresses;
 use super::store::sessions::{self, Session};
+use super::throttle::keyed_address;
 
 /// How many sessions a user may have; the oldest ones beyond end [`SURPLUS`] at a time, so that not
 /// every login of a busy program has to end one.
@@ -41,6 +43,8 @@ pub(crate) struct Opening {
     method: String,
     address: Option<String>,
     user_agent: Option<String>,
+    /// Where the caller is, as it is kept.
+    place: String,
     ttl: Ttl,
     now: Timestamp,
 }
@@ -58,6 +62,7 @@ impl Opening {
             method: method.to_owned(),
             address: call.client_address().map(|address| address.to_string()),
             user_agent: agent.map(|agent| agent.chars().take(USER_AGENT_CHARS).collect()),
+            place: keyed_address(call),
             ttl: longest.map_or(ttl, |longest| ttl.min(longest)),
             now: runtime.clock().now(),
             runtime,
@@ -101,6 +106,7 @@ impl Opening {
         if !sessions::insert(tx, &session)? {
             return Err(disabled());
         }
+        addresses::note(tx, user_id, &self.place, self.now)?;
         let target = Target::new("session", &session.session_id).in_city(&session.city_id);
         trail.record(target, (), json!({"user_id": user_id, "method": session.method}));
         Ok(issued)

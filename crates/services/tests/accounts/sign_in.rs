@@ -1,6 +1,7 @@
 //! Registration and login with a password.
 
 use downcity_testkit::both_engines;
+use downcity_testkit::tokio::task::JoinSet;
 use serde_json::{Value, json};
 
 use crate::common::{PASSWORD, accounts, login, register, text};
@@ -27,16 +28,18 @@ both_engines! {
     async fn an_email_is_registered_once(app: TestApp = accounts) {
         app.create_city("shop").await;
         let input = json!({"email": "ann@example.com", "password": PASSWORD, "city_id": "shop"});
-        let attempts = (0..50).map(|_| {
+        let mut attempts = JoinSet::new();
+        for _ in 0..50 {
             let (client, input) = (app.guest(), input.clone());
-            tokio::spawn(async move { client.post("/v1/accounts/register", input).await })
-        });
+            attempts.spawn(async move { client.post("/v1/accounts/register", input).await });
+        }
         let mut registered = 0;
-        for attempt in attempts.collect::<Vec<_>>() {
-            let reply = attempt.await.unwrap();
-            match reply.status.as_u16() {
-                200 => registered += 1,
-                _ => assert_eq!(reply.expect_error(409, "email_taken")["error"], "email already registered"),
+        for reply in attempts.join_all().await {
+            if reply.status == 200 {
+                registered += 1;
+            } else {
+                let refused = reply.expect_error(409, "email_taken");
+                assert_eq!(refused["error"], "email already registered");
             }
         }
         assert_eq!(registered, 1);

@@ -51,6 +51,7 @@ CREATE TABLE accounts_sessions (
 );
 CREATE INDEX accounts_sessions_by_user ON accounts_sessions (user_id, created_at, session_id);
 CREATE INDEX accounts_sessions_by_end ON accounts_sessions (expires_at, session_id);
+CREATE INDEX accounts_sessions_by_city ON accounts_sessions (city_id, expires_at, session_id);
 
 -- Single-use secrets that were mailed. Only their hashes are here.
 CREATE TABLE accounts_codes (

@@ -104,12 +104,9 @@ pub(crate) fn rehash(
     Ok(changed == 1)
 }
 
-/// Takes a user's password away.
-pub(crate) fn delete_password(tx: &mut Tx<'_>, user_id: &str) -> Result<()> {
-    tx.execute(
-        sql!("DELETE FROM accounts_identities WHERE provider = 'credential' AND subject = $1"),
-        &[&user_id],
-    )?;
+/// Takes every way to sign in from a user.
+pub(crate) fn delete_all(tx: &mut Tx<'_>, user_id: &str) -> Result<()> {
+    tx.execute(sql!("DELETE FROM accounts_identities WHERE user_id = $1"), &[&user_id])?;
     Ok(())
 }
 

@@ -74,6 +74,49 @@ pub(crate) fn list_of_user(
     .collect()
 }
 
+/// Sessions before a place in the list of those that end last: those of one city where one is named.
+pub(crate) fn list_before(
+    tx: &mut Tx<'_>,
+    city_id: Option<&str>,
+    expires_at: i64,
+    session_id: &str,
+    limit: u32,
+) -> Result<Vec<Session>> {
+    let rows = match city_id {
+        None => tx.query(
+            sql!(
+                "SELECT session_id, user_id, city_id, method, address, user_agent, created_at,
+                        expires_at
+                 FROM accounts_sessions WHERE (expires_at, session_id) < ($1, $2)
+                 ORDER BY expires_at DESC, session_id DESC LIMIT $3"
+            ),
+            &[&expires_at, &session_id, &limit],
+        )?,
+        Some(city_id) => tx.query(
+            sql!(
+                "SELECT session_id, user_id, city_id, method, address, user_agent, created_at,
+                        expires_at
+                 FROM accounts_sessions
+                 WHERE city_id = $4 AND (expires_at, session_id) < ($1, $2)
+                 ORDER BY expires_at DESC, session_id DESC LIMIT $3"
+            ),
+            &[&expires_at, &session_id, &limit, &city_id],
+        )?,
+    };
+    rows.iter().map(session).collect()
+}
+
+/// Deletes sessions that had ended at `before`, at most `chunk`; says how many.
+pub(crate) fn delete_ended(tx: &mut Tx<'_>, before: Timestamp, chunk: u32) -> Result<u64> {
+    Ok(tx.execute(
+        sql!(
+            "DELETE FROM accounts_sessions WHERE session_id IN
+             (SELECT session_id FROM accounts_sessions WHERE expires_at < $1 LIMIT $2)"
+        ),
+        &[&before.millis(), &chunk],
+    )?)
+}
+
 /// Deletes a session.
 pub(crate) fn delete(tx: &mut Tx<'_>, session_id: &str) -> Result<()> {
     tx.execute(sql!("DELETE FROM accounts_sessions WHERE session_id = $1"), &[&session_id])?;

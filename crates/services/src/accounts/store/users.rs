@@ -93,6 +93,87 @@ pub(crate) fn find_by_email(tx: &mut Tx<'_>, email: &str) -> Result<Option<User>
     row.as_ref().map(user).transpose()
 }
 
+/// The newest accounts before a place in the list: created then, with this id.
+pub(crate) fn list_before(
+    tx: &mut Tx<'_>,
+    created_at: i64,
+    user_id: &str,
+    limit: u32,
+) -> Result<Vec<User>> {
+    tx.query(
+        sql!(
+            "SELECT user_id, email, email_verified, name, image, display_name, avatar_url, bio, status,
+                    created_at, updated_at, profile_updated_at
+             FROM accounts_users WHERE (created_at, user_id) < ($1, $2)
+             ORDER BY created_at DESC, user_id DESC LIMIT $3"
+        ),
+        &[&created_at, &user_id, &limit],
+    )?
+    .iter()
+    .map(user)
+    .collect()
+}
+
+/// Notes that the address is known to be the user's.
+pub(crate) fn set_verified(tx: &mut Tx<'_>, user_id: &str, now: Timestamp) -> Result<()> {
+    tx.execute(
+        sql!(
+            "UPDATE accounts_users SET email_verified = TRUE, updated_at = $2
+             WHERE user_id = $1 AND NOT email_verified"
+        ),
+        &[&user_id, &now.millis()],
+    )?;
+    Ok(())
+}
+
+/// Gives the account another, verified address; `false` when that is taken.
+pub(crate) fn set_email(
+    tx: &mut Tx<'_>,
+    user_id: &str,
+    email: &str,
+    now: Timestamp,
+) -> Result<bool> {
+    if find_by_email(tx, email)?.is_some_and(|other| other.user_id != user_id) {
+        return Ok(false);
+    }
+    let changed = tx.execute(
+        sql!(
+            "UPDATE accounts_users SET email = $2, email_verified = TRUE, updated_at = $3
+             WHERE user_id = $1"
+        ),
+        &[&user_id, &email, &now.millis()],
+    )?;
+    Ok(changed == 1)
+}
+
+/// Stores what the user edits.
+pub(crate) fn update_profile(tx: &mut Tx<'_>, user: &User) -> Result<()> {
+    tx.execute(
+        sql!(
+            "UPDATE accounts_users SET display_name = $2, avatar_url = $3, bio = $4,
+                 profile_updated_at = $5
+             WHERE user_id = $1"
+        ),
+        &[
+            &user.user_id,
+            &user.display_name,
+            &user.avatar_url,
+            &user.bio,
+            &user.profile_updated_at.millis(),
+        ],
+    )?;
+    Ok(())
+}
+
+/// Deletes an account with everything that is kept of it here, but its sessions.
+pub(crate) fn delete(tx: &mut Tx<'_>, user: &User) -> Result<()> {
+    super::codes::delete_of(tx, &user.email)?;
+    super::identities::delete_all(tx, &user.user_id)?;
+    super::addresses::delete_of(tx, &user.user_id)?;
+    tx.execute(sql!("DELETE FROM accounts_users WHERE user_id = $1"), &[&user.user_id])?;
+    Ok(())
+}
+
 fn user(row: &Row) -> Result<User> {
     let at = |name: &str| row.get(name).map(Timestamp::from_millis);
     Ok(User {
