@@ -12,8 +12,10 @@
 
 pub mod accounts;
 pub mod balance;
+mod http;
 pub mod mail;
 pub mod payment;
+mod public_url;
 pub mod usage;
 
 pub use accounts::{Accounts, AccountsConfig, EmailVerification};
