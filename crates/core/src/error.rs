@@ -9,6 +9,7 @@ use downcity_db::{DbError, DbErrorKind};
 use downcity_types::{ErrorBody, ErrorCode, FieldError};
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use serde_json::{Map, Value};
 
 /// The result of everything that can fail with an answer for the caller.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -25,6 +26,7 @@ struct Inner {
     message: Cow<'static, str>,
     fix: Option<Cow<'static, str>>,
     details: Vec<FieldError>,
+    facts: Map<String, Value>,
     headers: Vec<(HeaderName, HeaderValue)>,
     source: Option<Arc<dyn std::error::Error + Send + Sync>>,
     /// What is answered in place of a body of ours.
@@ -40,6 +42,7 @@ impl Error {
             message: message.into(),
             fix: None,
             details: Vec::new(),
+            facts: Map::new(),
             headers: Vec::new(),
             source: None,
             relayed: None,
@@ -83,6 +86,14 @@ impl Error {
             });
         }
         self.0.details.push(field);
+        self
+    }
+
+    /// Adds a fact for programs to the body, beside `error` and `code`, such as the amount that is
+    /// missing. The documentation of the code says which.
+    #[must_use]
+    pub fn with_fact(mut self, name: &str, value: impl Into<Value>) -> Self {
+        self.0.facts.insert(name.to_owned(), value.into());
         self
     }
 
@@ -170,6 +181,7 @@ impl Error {
             request_id: Some(request_id.to_owned()),
             fix: self.0.fix.as_ref().map(ToString::to_string),
             details: self.0.details.clone(),
+            facts: self.0.facts.clone(),
         }
     }
 }

@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::{Map, Value};
 
 /// Declares the enum, its table and the lookups from one list.
 macro_rules! error_codes {
@@ -177,13 +178,23 @@ pub struct ErrorBody {
     /// The fields that are wrong; absent when the error is not about fields.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<FieldError>,
+    /// Further facts that belong to the code, beside the other fields.
+    #[serde(flatten)]
+    pub facts: Map<String, Value>,
 }
 
 impl ErrorBody {
     /// A body of `code` and `error` alone.
     #[must_use]
     pub fn new(code: ErrorCode, error: impl Into<String>) -> Self {
-        Self { error: error.into(), code, request_id: None, fix: None, details: Vec::new() }
+        Self {
+            error: error.into(),
+            code,
+            request_id: None,
+            fix: None,
+            details: Vec::new(),
+            facts: Map::new(),
+        }
     }
 }
 

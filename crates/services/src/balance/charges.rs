@@ -158,3 +158,35 @@ pub(crate) fn find(tx: &mut Tx<'_>, charge_id: &str) -> Result<Option<Charge>> {
     )?;
     row.as_ref().map(Charge::of).transpose()
 }
+
+/// Gives back what was paid of a charge, as credits that do not end.
+///
+/// # Errors
+/// 409 when it was given back before.
+pub(crate) fn refund(
+    tx: &mut Tx<'_>,
+    owner: &Owner,
+    charge: &Charge,
+    note: &Note,
+) -> Result<Charge> {
+    let wallet = wallet::lock(tx, owner, note.now)?;
+    let paid = Microcredits(charge.amount.get() - charge.unpaid.get());
+    let ended = tx.execute(
+        sql!(
+            "UPDATE balance_charges SET status = 'refunded', refunded = amount - unpaid
+             WHERE charge_id = $1 AND wallet_id = $2 AND status <> 'refunded'"
+        ),
+        &[&charge.charge_id, &wallet.wallet_id],
+    )?;
+    if ended == 0 {
+        return Err(Error::new(ErrorCode::Conflict, "charge is already refunded"));
+    }
+    if paid > Microcredits::ZERO {
+        let mut entry = note.clone();
+        entry.metadata.insert("charge_id".to_owned(), charge.charge_id.clone().into());
+        entry.reference.clone_from(&charge.reference);
+        entry.effect = Some(format!("charge_refund:{}", charge.charge_id));
+        wallet::credit(tx, owner, paid, wallet::NEVER, &entry)?;
+    }
+    Ok(Charge { status: "refunded".to_owned(), refunded: paid, ..charge.clone() })
+}

@@ -1,16 +1,25 @@
 //! The service `balance`: wallets, their ledger, holds and charges.
 
+mod account;
 mod amount;
+mod changing;
 mod charges;
 mod config;
+mod extra;
 mod holds;
+mod listing;
+mod lists;
+mod reading;
+mod records;
 mod refunds;
 mod service;
 mod settings;
 mod wallet;
 
+pub use account::Account;
 pub use config::{BalanceConfig, WalletScope};
 pub use holds::HoldStatus;
+pub use records::{ChargeRecord, Conversion, HoldRecord, LedgerEntry, OwnWallet};
 pub use refunds::{Refund, Refunded, claw_back};
 pub use service::Balance;
 pub use wallet::{Kind, Note, Owner, Wallet};

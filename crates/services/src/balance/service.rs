@@ -3,14 +3,19 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use downcity_core::{NewHold, Result, Runtime, Service, ServiceDef, Settled, Settlement, Wallets};
+use downcity_core::{
+    Cx, Error, NewHold, Result, Runtime, Service, ServiceDef, Settled, Settlement, Wallets,
+};
 use downcity_db::{Tx, migrations};
 use downcity_types::Timestamp;
 
 use super::config::{BalanceConfig, WalletScope};
 use super::holds::{self, HoldStatus};
-use super::settings;
 use super::wallet::Owner;
+use super::{changing, reading, settings};
+
+/// The longest id, in bytes: what every database can index.
+const MAX_ID: usize = 512;
 
 /// The service `balance`.
 #[derive(Debug)]
@@ -41,6 +46,37 @@ impl Balance {
             city_id: city_id.to_owned(),
             init: self.config.init_microcredits,
         }
+    }
+}
+
+impl Balance {
+    /// Whose wallet the calling user spends from.
+    pub(super) fn owner_of(&self, cx: &Cx) -> Result<Owner> {
+        let user = cx.user()?;
+        Ok(self.owner(&user.city.city_id, &user.user_id))
+    }
+
+    /// Whose wallet a call of the trusted side is about.
+    pub(super) fn owner_named(&self, city_id: Option<&str>, user_id: &str) -> Result<Owner> {
+        let named = |path: &str, text: &str| {
+            let text = text.trim();
+            if text.is_empty() || text.len() > MAX_ID || text.contains('\0') {
+                return Err(Error::invalid(
+                    path,
+                    format!("is required, with at most {MAX_ID} bytes"),
+                ));
+            }
+            Ok(text.to_owned())
+        };
+        let user_id = named("user_id", user_id)?;
+        let city_id = match city_id.map(str::trim).filter(|city| !city.is_empty()) {
+            Some(city_id) => named("city_id", city_id)?,
+            None if self.config.wallet_scope == WalletScope::City => {
+                return Err(Error::invalid("city_id", "is required: a user has a wallet per city"));
+            }
+            None => String::new(),
+        };
+        Ok(self.owner(&city_id, &user_id))
     }
 }
 
@@ -81,6 +117,8 @@ impl Service for Balance {
                 }
             )]
         ));
+        reading::define(&self, service);
+        changing::define(&self, service);
     }
 
     async fn start(&self, runtime: &Arc<Runtime>) -> Result<()> {

@@ -480,5 +480,7 @@ pub(crate) fn insufficient(need: Microcredits, available: Microcredits) -> Error
             available.get()
         ),
     )
+    .with_fact("required", need.get())
+    .with_fact("available", available.get())
     .with_fix("Top up the wallet, or redeem a code.")
 }

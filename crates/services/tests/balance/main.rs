@@ -1,4 +1,6 @@
 //! The service `balance`, over HTTP and as other services use it.
 
 #[cfg(test)]
+mod actions;
+#[cfg(test)]
 mod holds;

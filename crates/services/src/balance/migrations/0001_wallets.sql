@@ -50,8 +50,10 @@ CREATE TABLE balance_ledger (
   PRIMARY KEY (wallet_id, seq)
 );
 CREATE UNIQUE INDEX balance_ledger_effects ON balance_ledger (effect) WHERE effect IS NOT NULL;
-CREATE INDEX balance_ledger_by_time ON balance_ledger (created_at, entry_id);
-CREATE INDEX balance_ledger_by_user ON balance_ledger (user_id, created_at, entry_id);
+CREATE INDEX balance_ledger_by_time ON balance_ledger (created_at, seq, wallet_id);
+CREATE INDEX balance_ledger_by_user ON balance_ledger (user_id, created_at, seq, wallet_id);
+CREATE INDEX balance_ledger_by_ref ON balance_ledger (ref, created_at, seq, wallet_id)
+  WHERE ref <> '';
 
 -- Credits by when they end; the sum of what remains is the balance.
 CREATE TABLE balance_lots (
