@@ -14,9 +14,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::{
     AiConfig, Auth, DefaultModes, MaxTokensField, Mode, ModelConfig, OnDisconnect, OpenAiMode,
-    Params, Problem, ProtocolKind, ProviderConfig, Retries, unknown,
+    Params, PriceConfig, Problem, ProtocolKind, ProviderConfig, Retries, unknown,
 };
 use crate::limits::CallLimits;
+use crate::price::Rate;
 use crate::provider::{Echo, OpenAiChat, Protocol};
 use crate::upstream::HyperUpstream;
 
@@ -41,6 +42,8 @@ pub(crate) struct CallSettings {
     pub(crate) limits: CallLimits,
     pub(crate) retries: Retries,
     pub(crate) on_disconnect: OnDisconnect,
+    /// Whether calls of the trusted side are billed to the user that they name.
+    pub(crate) bill_admin: bool,
     pub(crate) max_messages: usize,
     pub(crate) max_message_bytes: usize,
 }
@@ -77,6 +80,10 @@ pub(crate) struct Model {
     pub(crate) upstream_model_json: Box<RawValue>,
     pub(crate) provider: Arc<Provider>,
     pub(crate) max_output: Option<u64>,
+    /// The price as it is shown.
+    pub(crate) price: Option<PriceConfig>,
+    /// What a call costs by its mode, in the order of [`Mode::ALL`].
+    rates: [Option<Rate>; Mode::ALL.len()],
     pub(crate) default_params: Params,
     pub(crate) max_params: Params,
 }
@@ -130,6 +137,7 @@ impl Catalog {
                 limits: CallLimits::new(config),
                 retries: config.retries.clone(),
                 on_disconnect: config.on_disconnect,
+                bill_admin: config.bill_admin,
                 max_messages: config.max_messages,
                 max_message_bytes: config.max_message_bytes,
             },
@@ -296,6 +304,8 @@ impl Model {
             upstream_model,
             provider: provider.clone(),
             max_output: model.max_output,
+            rates: Mode::ALL.map(|mode| Rate::of(model.price.as_ref()?, mode)),
+            price: model.price.clone(),
             default_params: model.default_params,
             max_params: model.max_params,
             modes,
@@ -312,6 +322,16 @@ impl Model {
         } else {
             u8::from(!self.default_modes.is_empty())
         }
+    }
+
+    /// Whether calls cost money in any of its modes.
+    pub(crate) fn is_priced(&self) -> bool {
+        self.modes.iter().any(|&mode| self.rate(mode).is_some())
+    }
+
+    /// What a call in this mode costs; `None` where it is free.
+    pub(crate) fn rate(&self, mode: Mode) -> Option<Rate> {
+        self.rates.get(mode as usize).copied().flatten()
     }
 
     /// The first env key that the model needs and that has no value now.

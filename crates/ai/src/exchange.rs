@@ -18,30 +18,36 @@ use crate::provider::succeeded;
 
 /// Sends a request once; resolves when the head of the answer is there, whatever its status.
 pub(crate) async fn send(
-    cx: &Cx,
+    meter: &mut Meter,
     model: &Model,
     body: Bytes,
     limits: &CallLimits,
 ) -> Result<Response<Body>, Failure> {
+    meter.sent();
+    let cx = meter.cx();
     let patience = limits.first_byte.min(limits.total.saturating_sub(cx.elapsed()));
     let answer = model.provider.protocol.chat(cx, body);
-    tokio::time::timeout(patience, answer).await.unwrap_or(Err(Failure::TimedOut))
+    let answer = tokio::time::timeout(patience, answer).await.unwrap_or(Err(Failure::TimedOut));
+    if answer.as_ref().map_or(true, |response| !response.status().is_success()) {
+        meter.failed();
+    }
+    answer
 }
 
 /// Sends a request, and again where that may help, until a provider's answer of success begins.
 pub(crate) async fn send_with_retries(
-    meter: &Meter,
+    meter: &mut Meter,
     model: &Model,
     body: Bytes,
     settings: &CallSettings,
 ) -> Result<Response<Body>, Failure> {
-    let cx = meter.cx();
+    let cx = &meter.cx().clone();
     let retries = &settings.retries;
     let began = Instant::now();
     let mut backoff = Duration::from_millis(retries.backoff_ms);
     let mut attempt = 1;
     loop {
-        let failure = match send(cx, model, body.clone(), &settings.limits).await {
+        let failure = match send(meter, model, body.clone(), &settings.limits).await {
             Ok(response) => {
                 let now = cx.runtime().clock().now();
                 let mask = || model.provider.protocol.mask(cx);

@@ -17,6 +17,7 @@
 //!   its account is closed.
 //! * Deliberately absent: fetching of URLs that callers send.
 
+mod billing;
 mod catalog;
 mod config;
 mod convert;
@@ -28,12 +29,14 @@ mod limits;
 mod mask;
 mod metering;
 mod outgoing;
+mod price;
 mod provider;
 mod routes;
 mod service;
 mod stream;
 mod upstream;
 
+pub use billing::Billing;
 pub use config::{
     AiConfig, Auth, DefaultModes, MaxTokensField, Mode, ModelConfig, OnDisconnect, OpenAiMode,
     Params, PriceConfig, Problem, ProtocolKind, ProviderConfig, Retries, Timeouts,

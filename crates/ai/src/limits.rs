@@ -31,6 +31,11 @@ impl CallLimits {
             keep_alive: Duration::from_millis(config.keep_alive_ms),
         }
     }
+
+    /// The longest that a call takes: a first try whose connection failed, a second one, the answer.
+    pub(crate) fn longest(&self) -> Duration {
+        self.total.saturating_add(self.first_byte.saturating_mul(2))
+    }
 }
 
 /// A timer whose deadline moves often: it is touched only when it would have rung.

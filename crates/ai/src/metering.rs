@@ -1,23 +1,35 @@
-//! What a call consumed, written into the call for hooks and statistics.
+//! What a call consumed, written into the call for hooks, statistics and its bill.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use downcity_core::{Cx, Metering};
-use downcity_types::TokenCounts;
+use downcity_core::fact::{OpenCall, OwnFact};
+use downcity_core::{Cx, Error, Metering, Result, Wallets};
+use downcity_types::{ErrorCode, TokenCounts};
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 
+use crate::billing::{Bill, Progress};
 use crate::catalog::Model;
 use crate::config::Mode;
+use crate::limits::CallLimits;
+use crate::price::Consumed;
 
 /// Keeps account of one call until its answer has ended, or its client has left.
 ///
-/// Usage and times are final when the meter is closed; dropping it closes it.
+/// Usage and times are final when the meter is closed; dropping it closes it. Until then the call
+/// is kept open, so that nobody records it with half of its figures.
 pub(crate) struct Meter {
     cx: Cx,
     usage: Option<Value>,
     has_begun: bool,
     is_closed: bool,
+    /// What the call costs, where it costs money.
+    bill: Option<Box<Bill>>,
+    progress: Progress,
+    /// Bytes of texts in the answer, where the call costs money.
+    produced: u64,
+    open: Option<OpenCall>,
     /// The call's place among those under way, given back with the meter.
     _slot: Option<OwnedSemaphorePermit>,
 }
@@ -37,12 +49,69 @@ impl Meter {
             metering.request_count = Some(1);
             metering.metadata.insert("mode".to_owned(), Value::from(mode.as_str()));
         });
-        Self { cx: cx.clone(), usage: None, has_begun: false, is_closed: false, _slot: slot }
+        Self {
+            cx: cx.clone(),
+            usage: None,
+            has_begun: false,
+            is_closed: false,
+            bill: None,
+            progress: Progress::default(),
+            produced: 0,
+            open: Some(cx.keep_open()),
+            _slot: slot,
+        }
     }
 
     /// The call.
     pub(crate) fn cx(&self) -> &Cx {
         &self.cx
+    }
+
+    /// Reserves what the call may cost.
+    ///
+    /// # Errors
+    /// 402 when the wallet does not cover it; those of the database.
+    pub(crate) async fn hold(
+        &mut self,
+        bill: Bill,
+        wallets: &Arc<dyn Wallets>,
+        limits: &CallLimits,
+    ) -> Result<()> {
+        let held = bill.hold(&self.cx, wallets, limits);
+        self.bill = Some(Box::new(bill));
+        // A client that leaves now must not leave the hold behind: the call stays open until the
+        // hold stands, and whatever ends the call then finds it.
+        let open = self.cx.keep_open();
+        let held = self.cx.runtime().tasks().spawn(async move {
+            let held = held.await;
+            drop(open);
+            held
+        });
+        let held = held.await.unwrap_or_else(|stopped| Err(Error::internal(stopped)));
+        if held.as_ref().is_err_and(|error| error.code() != ErrorCode::CommitUnknown) {
+            self.bill = None;
+        }
+        held
+    }
+
+    /// Whether the call costs money.
+    pub(crate) fn is_billed(&self) -> bool {
+        self.bill.is_some()
+    }
+
+    /// The request goes to the provider.
+    pub(crate) fn sent(&mut self) {
+        self.progress = Progress::Sent;
+    }
+
+    /// The provider failed. A call that ends like this owes what was produced before.
+    pub(crate) fn failed(&mut self) {
+        self.progress = Progress::Failed;
+    }
+
+    /// So many bytes of texts have been produced so far.
+    pub(crate) fn produced(&mut self, bytes: u64) {
+        self.produced = bytes;
     }
 
     /// Another request to the provider is made.
@@ -74,28 +143,75 @@ impl Meter {
         }
         let usage = self.usage.take();
         let elapsed = millis(self.cx.elapsed());
+        let bill = self.bill.take();
+        let (progress, produced) = (self.progress, self.produced);
+        let mut due = None;
         self.cx.meter(|metering| {
             metering.duration_ms = Some(elapsed);
-            if let Some(usage) = usage {
-                note_usage(metering, usage);
+            let counts = usage.and_then(|usage| note_usage(metering, usage));
+            let Some(bill) = bill else { return };
+            let ended = bill.end(progress, produced, consumed(metering, counts));
+            if ended.is_estimate() {
+                metering.metadata.insert("estimated".to_owned(), Value::Bool(true));
             }
+            due = Some(ended);
         });
+        if let Some(due) = due {
+            self.cx.locals().put(due);
+            self.cx.locals().put(OwnFact);
+        }
+        self.open = None;
     }
 }
 
 impl Drop for Meter {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.failed();
+        }
         self.close();
     }
 }
 
-fn note_usage(metering: &mut Metering, usage: Value) {
-    if let Some(counts) = TokenCounts::from_usage(&usage) {
+/// The tokens of a usage; none where it is none, or no call can have consumed as much.
+fn counts_of(usage: &Value) -> Option<TokenCounts> {
+    TokenCounts::from_usage(usage).filter(|counts| of_tokens(counts).is_plausible())
+}
+
+/// Whether a usage says how much was produced.
+pub(crate) fn tells_output(usage: &Value) -> bool {
+    counts_of(usage).is_some_and(|counts| counts.output_tokens > 0)
+}
+
+/// Figures that no call can have consumed are kept as the provider's words only.
+fn note_usage(metering: &mut Metering, usage: Value) -> Option<TokenCounts> {
+    let counts = counts_of(&usage);
+    if let Some(counts) = &counts {
         metering.input_tokens = Some(counts.input_tokens);
         metering.cached_tokens = Some(counts.cached_tokens);
         metering.output_tokens = Some(counts.output_tokens);
     }
     metering.raw_usage = Some(usage);
+    counts
+}
+
+fn of_tokens(counts: &TokenCounts) -> Consumed {
+    Consumed {
+        input_tokens: counts.input_tokens,
+        cached_tokens: counts.cached_tokens,
+        output_tokens: counts.output_tokens,
+        ..Consumed::default()
+    }
+}
+
+/// What prices count, where the provider told its tokens.
+fn consumed(metering: &Metering, counts: Option<TokenCounts>) -> Option<Consumed> {
+    let video = metering.video_seconds.unwrap_or(0);
+    Some(Consumed {
+        images: metering.image_count.unwrap_or(0),
+        seconds: video.saturating_add(metering.audio_seconds.unwrap_or(0)),
+        ..of_tokens(&counts?)
+    })
 }
 
 fn millis(time: Duration) -> u64 {

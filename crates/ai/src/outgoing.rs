@@ -18,14 +18,18 @@ use crate::catalog::Model;
 use crate::config::OpenAiMode;
 use crate::convert::normalize;
 use crate::convert::request::TextInput;
+use crate::price;
 
 /// Fields that are meant for the Federation and never leave it.
-const OURS: &[&str] = &["city_id"];
+const OURS: &[&str] = &["city_id", "user_id"];
 
 /// A body that is ready to be sent, and for whom.
 pub(crate) struct Outgoing {
     pub(crate) body: Bytes,
     pub(crate) model: Arc<Model>,
+    /// The most output tokens that its answer may have, as far as anybody limits it. For prices:
+    /// 0 where the model has none.
+    pub(crate) most_output: u64,
     /// Usage is asked for on our own account: the caller must not see it in a stream.
     pub(crate) hide_usage: bool,
 }
@@ -39,12 +43,14 @@ impl Outgoing {
         bytes: &[u8],
         resolve: impl FnOnce(Option<&str>) -> Result<Arc<Model>>,
     ) -> Result<Self> {
-        let fields = Fields::read(bytes)?;
+        let mut fields = Fields::read(bytes)?;
         let peek = fields.peek()?;
         let model = resolve(peek.model.as_deref())?;
         let hide_usage = peek.stream && model.provider.include_usage && !peek.wants_usage;
-        let body = fields.for_model(&model, &peek)?;
-        Ok(Self { body, model, hide_usage })
+        fields.fit(&model, &peek)?;
+        let most_output = if model.is_priced() { fields.most_output(&model) } else { 0 };
+        let body = fields.write();
+        Ok(Self { body, model, most_output, hide_usage })
     }
 
     /// The chat request that a conversation becomes.
@@ -162,11 +168,11 @@ impl<'a> Fields<'a> {
         Ok(options.and_then(|options| options.include_usage))
     }
 
-    /// Makes the body for the provider of a model.
+    /// Makes the fields those for the provider of a model.
     ///
     /// # Errors
     /// 422 when the messages hold what the model cannot take.
-    fn for_model(mut self, model: &'a Model, peek: &Peek) -> Result<Bytes> {
+    fn fit(&mut self, model: &'a Model, peek: &Peek) -> Result<()> {
         let provider = &*model.provider;
         let keep = |name: &str| !OURS.contains(&name) && !provider.strip.iter().any(|s| s == name);
         self.0.retain(|(name, _)| keep(name));
@@ -185,7 +191,19 @@ impl<'a> Fields<'a> {
         for (name, value) in &provider.force {
             self.set_json(name, value)?;
         }
-        Ok(self.write())
+        Ok(())
+    }
+
+    /// The most output tokens that an answer to these fields may have. What is no number counts as
+    /// absent: the provider refuses it.
+    fn most_output(&self, model: &Model) -> u64 {
+        let number = |name: &str| {
+            let number: f64 = serde_json::from_str(self.get(name)?.get()).ok()?;
+            // Saturates, also where it is negative.
+            Some(number.ceil() as u64)
+        };
+        let asked = number("max_tokens").max(number("max_completion_tokens"));
+        price::most_output(asked, model.max_output, number("n").unwrap_or(1))
     }
 
     /// Of fields that we have read only the value that we have read may go on: two readers need

@@ -10,6 +10,7 @@ use downcity_core::{ErrorShape, Service, ServiceDef, USER_OR_ADMIN};
 
 use futures_util::future::join_all;
 
+use crate::billing::{Billing, Cashier, Settle};
 use crate::catalog::Catalog;
 use crate::config::{AiConfig, MAX_CALL_MS, Problem};
 use crate::upstream::HyperUpstream;
@@ -20,16 +21,17 @@ const GUARD: Duration = Duration::from_millis(MAX_CALL_MS + 60_000);
 /// The service `ai`: a catalog of models behind which providers stand.
 pub struct Ai {
     catalog: ArcSwap<Catalog>,
+    billing: Billing,
 }
 
 impl Ai {
-    /// The service with this configuration.
+    /// The service with this configuration. What calls cost is held and charged through `billing`.
     ///
     /// # Errors
     /// Everything that is wrong with the configuration.
-    pub fn new(config: AiConfig) -> Result<Arc<Self>, Vec<Problem>> {
+    pub fn new(config: AiConfig, billing: Billing) -> Result<Arc<Self>, Vec<Problem>> {
         let catalog = build(&config, None)?;
-        Ok(Arc::new(Self { catalog: ArcSwap::from_pointee(catalog) }))
+        Ok(Arc::new(Self { catalog: ArcSwap::from_pointee(catalog), billing }))
     }
 
     /// Takes another configuration; calls under way end with the one that they began with.
@@ -40,6 +42,10 @@ impl Ai {
         let catalog = build(&config, Some(&self.catalog().upstream))?;
         self.catalog.store(Arc::new(catalog));
         Ok(())
+    }
+
+    pub(crate) fn billing(&self) -> &Billing {
+        &self.billing
     }
 
     pub(crate) fn catalog(&self) -> Arc<Catalog> {
@@ -95,6 +101,7 @@ impl Service for Ai {
     fn define(self: Arc<Self>, service: &mut ServiceDef) {
         let ai = self.clone();
         service.env_probe(self.clone());
+        service.job(Settle(self.billing.clone())).recorder(Arc::new(Cashier(self.billing.clone())));
         service.instruction(include_str!("instruction.md")).env_scope(
             "ai-models",
             "AI Models",
@@ -111,6 +118,7 @@ impl Service for Ai {
             .post("text", USER_OR_ADMIN, &self, Self::text)
             .summary("Answer a conversation with one whole message.")
             .timeout(GUARD)
+            .moves_money()
             .cancel_on_disconnect();
         service
             .post("stream", USER_OR_ADMIN, &self, Self::stream)
@@ -121,6 +129,7 @@ impl Service for Ai {
             )
             .produces("text/event-stream")
             .timeout(GUARD)
+            .moves_money()
             .cancel_on_disconnect();
         service
             .post("chat/completions", USER_OR_ADMIN, &self, Self::chat)
@@ -132,6 +141,7 @@ impl Service for Ai {
             .errors(ErrorShape::OpenAi)
             .produces("application/json")
             .timeout(GUARD)
+            .moves_money()
             .cancel_on_disconnect();
     }
 }

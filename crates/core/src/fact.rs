@@ -114,17 +114,22 @@ impl CallFact {
     /// The fact of a call that has ended, without a charge; `None` when its caller is no user.
     pub fn of(call: &Call, ended: &Ended) -> Option<Self> {
         let user = call.identity().user()?;
+        Some(Self::of_user(call, ended, &user.city.city_id, &user.user_id))
+    }
+
+    /// The fact of a call that has ended, on behalf of this user, whoever called.
+    pub fn of_user(call: &Call, ended: &Ended, city_id: &str, user_id: &str) -> Self {
         let mut metering = call.metering();
         if metering.duration_ms.is_none() {
             metering.duration_ms = u64::try_from(call.elapsed().as_millis()).ok();
         }
         let request_id = call.request_id();
         let own = request_id.strip_prefix("req_").unwrap_or(request_id);
-        Some(Self {
+        Self {
             event_id: ["usage_", own].concat(),
             request_id: request_id.to_owned(),
-            city_id: user.city.city_id.clone(),
-            user_id: user.user_id.to_string(),
+            city_id: city_id.to_owned(),
+            user_id: user_id.to_owned(),
             service: call.action().service_id().to_owned(),
             action: call.action().id().to_owned(),
             status: ended.status(),
@@ -138,7 +143,7 @@ impl CallFact {
             charge_id: None,
             started_at: call.started_at(),
             ended_at: ended.at,
-        })
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use downcity_ai::{Ai, AiConfig};
+use downcity_ai::{Ai, AiConfig, Billing};
 use downcity_core::env::{ADMIN_KEY, AUTH_SECRET, MasterKey, MasterKeySource, SIGNING_KEY};
 use downcity_core::{
     Hook, Kernel, KernelOptions, Registry, RegistryBuilder, Secret, Service, Settings,
@@ -127,10 +127,8 @@ impl FederationBuilder {
     /// # Errors
     /// The rule that a service breaks.
     pub fn openapi(self) -> Result<Value, String> {
-        let ai = ai(AiConfig::default()).map_err(|error| error.to_string())?;
-        let services =
+        let (services, _) =
             official(self.services, &Config::default()).map_err(|error| error.to_string())?;
-        let services = services.builtin(ai);
         let services = services.builtin(Arc::new(MetricsService { figures: None }));
         let registry = services.build().map_err(|error| error.to_string())?;
         Ok(downcity_core::views::openapi(&registry, &Settings::default()))
@@ -225,8 +223,7 @@ impl FederationBuilder {
         let spans =
             telemetry::span_export(&config.telemetry).map_err(|why| failed(why.to_owned()))?;
         options.observer = spans.as_ref().map(|spans| spans.observer.clone());
-        let ai = ai(config.ai.clone())?;
-        let mut services = official(self.services, &config)?.builtin(ai.clone());
+        let (mut services, ai) = official(self.services, &config)?;
         if figures.is_some() && own_address.is_none() {
             let figures = figures.clone();
             services = services.builtin(Arc::new(MetricsService { figures }));
@@ -301,20 +298,26 @@ impl FederationBuilder {
 }
 
 /// The AI service. A configuration that was read is valid; one that a program made may not be.
-fn ai(config: AiConfig) -> Result<Arc<Ai>, StartError> {
-    Ai::new(config).map_err(|problems| {
+fn ai(config: AiConfig, billing: Billing) -> Result<Arc<Ai>, StartError> {
+    Ai::new(config, billing).map_err(|problems| {
         let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
         failed(lines.join("\n"))
     })
 }
 
-/// Accounts, balance, payment and usage.
-fn official(services: RegistryBuilder, config: &Config) -> Result<RegistryBuilder, StartError> {
+/// Accounts, balance, payment, usage and ai, which sells calls through balance and usage.
+fn official(
+    services: RegistryBuilder,
+    config: &Config,
+) -> Result<(RegistryBuilder, Arc<Ai>), StartError> {
     let usage = Usage::new(config.usage.clone());
     let balance = Balance::new(config.balance.clone());
     let accounts = Accounts::new(config.accounts.clone(), config.mail.clone());
     let payment = Payment::new(config.payment.clone(), balance.clone());
-    Ok(services.builtin(accounts).builtin(balance).builtin(payment).builtin(usage))
+    let billing = Billing { wallets: balance.clone(), facts: usage.clone() };
+    let ai = ai(config.ai.clone(), billing)?;
+    let services = services.builtin(accounts).builtin(balance).builtin(payment).builtin(usage);
+    Ok((services.builtin(ai.clone()), ai))
 }
 
 fn settings(config: &Config) -> Settings {

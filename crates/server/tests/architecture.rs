@@ -85,11 +85,16 @@ fn name(value: &Value) -> &str {
 }
 
 mod on_both_engines {
-    use downcity_ai::{Ai, AiConfig};
+    use downcity_ai::{Ai, AiConfig, Billing};
+    use downcity_services::{Balance, BalanceConfig, Usage, UsageConfig};
     use downcity_testkit::{TestAppBuilder, both_engines};
 
     fn everything(builder: TestAppBuilder) -> TestAppBuilder {
-        builder.builtin(Ai::new(AiConfig::default()).expect("the defaults are valid"))
+        let balance = Balance::new(BalanceConfig::default());
+        let usage = Usage::new(UsageConfig::default());
+        let billing = Billing { wallets: balance.clone(), facts: usage.clone() };
+        let ai = Ai::new(AiConfig::default(), billing).expect("the defaults are valid");
+        builder.builtin(balance).builtin(usage).builtin(ai)
     }
 
     both_engines! {

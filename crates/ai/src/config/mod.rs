@@ -29,6 +29,9 @@ pub struct AiConfig {
     pub retries: Retries,
     /// What happens to a provider's answer when the client leaves.
     pub on_disconnect: OnDisconnect,
+    /// Whether calls with the admin key or a service key cost money, too: the user that they name
+    /// (`city_id` and `user_id`) pays. Calls that name no user are free.
+    pub bill_admin: bool,
     /// The most messages that one request may hold.
     pub max_messages: usize,
     /// The most bytes of text and URLs that one message may hold.
@@ -47,6 +50,7 @@ impl Default for AiConfig {
             max_concurrent: None,
             retries: Retries::default(),
             on_disconnect: OnDisconnect::Cancel,
+            bill_admin: false,
             max_messages: 1_000,
             max_message_bytes: 8 * 1024 * 1024,
             provider: Vec::new(),

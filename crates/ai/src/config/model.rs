@@ -42,7 +42,7 @@ pub struct ModelConfig {
     /// The env keys it needs, in place of the provider's.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
-    /// What a call costs the user. Checked and kept; nothing is charged yet.
+    /// What a call costs the user; without it calls are free.
     #[serde(default)]
     pub price: Option<PriceConfig>,
     /// The most output tokens of a call. Requests that ask for more, or for no limit, get this one.
@@ -112,19 +112,35 @@ impl Default for DefaultModes {
 }
 
 /// What a call costs the user, in whole microcredits (1 credit = 1,000,000).
+///
+/// A flat price (`per_mode`, else `per_request`) is the price of a request whatever it consumes; the
+/// other prices but `minimum` then do not count. Without one, what is consumed is added up and
+/// rounded up once per request.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PriceConfig {
-    /// For each request.
+    /// For each request, whatever it consumes.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub per_request: Option<Microcredits>,
     /// For each request of a mode, in place of `per_request`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub per_mode: BTreeMap<Mode, Microcredits>,
     /// For 1,000,000 input tokens that were not cached.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub input_per_m: Option<Microcredits>,
     /// For 1,000,000 cached input tokens; without it `input_per_m`.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub cached_per_m: Option<Microcredits>,
     /// For 1,000,000 output tokens.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub output_per_m: Option<Microcredits>,
+    /// For each image made.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_image: Option<Microcredits>,
+    /// For each second of video or audio, made or heard.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub per_second: Option<Microcredits>,
     /// The least that a request costs.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub minimum: Option<Microcredits>,
 }

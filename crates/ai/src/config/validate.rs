@@ -225,6 +225,8 @@ impl PriceConfig {
             ("input_per_m", self.input_per_m),
             ("cached_per_m", self.cached_per_m),
             ("output_per_m", self.output_per_m),
+            ("per_image", self.per_image),
+            ("per_second", self.per_second),
             ("minimum", self.minimum),
         ];
         let by_mode = self.per_mode.values().map(|&price| ("per_mode", Some(price)));

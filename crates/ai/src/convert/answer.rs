@@ -106,6 +106,20 @@ impl Completion {
         Ok(completion)
     }
 
+    /// The bytes of all texts in it, for prices.
+    pub(crate) fn produced(&self) -> u64 {
+        let bytes = self.choices.iter().map(|choice| {
+            let message = &choice.message;
+            let content = message.content.as_ref().map_or(0, |content| content_text(content).len());
+            let reasoning = message.reasoning_content.as_deref();
+            let reasoning = reasoning.or(message.reasoning.as_ref().and_then(Value::as_str));
+            let calls = message.tool_calls.iter().flatten();
+            let calls = calls.map(|call| call.function.name.len() + call.function.arguments.len());
+            content + reasoning.map_or(0, str::len) + calls.sum::<usize>()
+        });
+        bytes.sum::<usize>() as u64
+    }
+
     /// The message of the first choice.
     pub(crate) fn into_message(self, of: &AnswerOf) -> UiMessage {
         let usage = self.usage;

@@ -22,6 +22,10 @@ pub struct TextInput {
     #[serde(default)]
     #[schemars(with = "Option<String>")]
     pub city_id: Option<Value>,
+    /// For the trusted side: the user of `city_id` who pays, where its calls are billed.
+    #[serde(default)]
+    #[schemars(with = "Option<String>")]
+    pub user_id: Option<Value>,
     /// One message of the user, after `messages` when both are given.
     #[serde(default)]
     pub prompt: Option<String>,

@@ -13,11 +13,12 @@ use serde_json::{Map, Value};
 
 use crate::catalog::{CallSettings, Model};
 use crate::config::Mode;
+use crate::convert::answer::Completion;
 use crate::exchange::{run, send};
 use crate::failure::{Failure, Refusal};
 use crate::limits::Patience;
 use crate::mask::{Mask, Rolling};
-use crate::metering::Meter;
+use crate::metering::{Meter, tells_output};
 use crate::outgoing::Outgoing;
 use crate::provider::{Content, read_answer, read_error, retry_after};
 use crate::service::Ai;
@@ -48,6 +49,9 @@ pub struct ChatRequest {
     pub stream: Option<bool>,
     /// City of the user; may be left out. It is never passed on.
     pub city_id: Option<String>,
+    /// For the trusted side: the user of `city_id` who pays, where its calls are billed. It is never
+    /// passed on.
+    pub user_id: Option<String>,
 }
 
 impl Ai {
@@ -59,12 +63,12 @@ impl Ai {
         let catalog = self.catalog();
         let outgoing =
             Outgoing::read(&input.bytes, |asked| catalog.resolve(asked, Mode::Openai, &cx))?;
-        let Outgoing { body, model, hide_usage } = outgoing;
-        let meter = Meter::begin(&cx, &model, Mode::Openai, catalog.take_slot()?);
+        let mut meter = self.begin(&cx, &catalog, Mode::Openai, &outgoing).await?;
+        let Outgoing { body, model, hide_usage, .. } = outgoing;
         let on_disconnect = catalog.settings.on_disconnect;
         let work = async move {
             let settings = &catalog.settings;
-            let response = connect(&meter, &model, body, settings)
+            let response = connect(&mut meter, &model, body, settings)
                 .await
                 .map_err(|failure| failed(&meter, &model, failure))?;
             if !response.status().is_success() {
@@ -80,15 +84,15 @@ impl Ai {
 /// Sends the request; once more where the provider cannot have looked at it: no connection could be
 /// made, or the provider had closed the one that was kept.
 async fn connect(
-    meter: &Meter,
+    meter: &mut Meter,
     model: &Model,
     body: Bytes,
     settings: &CallSettings,
 ) -> Result<Response<Body>, Failure> {
-    match send(meter.cx(), model, body.clone(), &settings.limits).await {
+    match send(meter, model, body.clone(), &settings.limits).await {
         Err(Failure::Unreachable(_) | Failure::Stale(_)) => {
             meter.retried();
-            send(meter.cx(), model, body, &settings.limits).await
+            send(meter, model, body, &settings.limits).await
         }
         answer => answer,
     }
@@ -116,19 +120,29 @@ async fn relayed(
         Content::EventStream => {
             reply.headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
             reply.headers.insert("x-accel-buffering", HeaderValue::from_static("no"));
-            Tap::Stream(StreamTap::new(hide_usage, mask))
+            Tap::Stream(StreamTap::new(hide_usage, mask).counting(meter.is_billed()))
         }
         Content::Json if body.size_hint().upper().is_none_or(|length| length > READ_WHOLE) => {
             Tap::Json(JsonTap::default(), Rolling::new(mask))
         }
         Content::Json | Content::Unknown => {
-            let bytes = read_answer(body, &settings.limits).await.map_err(Failure::into_error)?;
-            meter.first_byte();
-            if !is_json_object(&bytes, content) {
-                let what = "not a JSON object".to_owned();
-                return Err(Failure::Unreadable(what).into_error());
+            let bytes = read_answer(body, &settings.limits).await.and_then(|bytes| {
+                meter.first_byte();
+                if is_json_object(&bytes, content) {
+                    return Ok(bytes);
+                }
+                Err(Failure::Unreadable("not a JSON object".to_owned()))
+            });
+            let bytes = bytes.map_err(|failure| {
+                meter.failed();
+                failure.into_error()
+            })?;
+            let usage = usage_of(&bytes);
+            if meter.is_billed() && !usage.as_ref().is_some_and(tells_output) {
+                let completion = Completion::read(&bytes);
+                meter.produced(completion.map_or(bytes.len() as u64, |read| read.produced()));
             }
-            meter.usage(usage_of(&bytes));
+            meter.usage(usage);
             meter.close();
             reply.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
             reply.body = mask.bytes(bytes).into();

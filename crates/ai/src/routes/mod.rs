@@ -8,11 +8,37 @@ mod text;
 pub use chat::ChatRequest;
 pub use models::{ListedModel, ModelList, OpenAiModel};
 
-use downcity_core::Cx;
+use downcity_core::{Cx, Result};
 
-use crate::catalog::Model;
+use crate::billing::Bill;
+use crate::catalog::{Catalog, Model};
+use crate::config::Mode;
 use crate::convert::answer::AnswerOf;
 use crate::convert::request::TextInput;
+use crate::metering::Meter;
+use crate::outgoing::Outgoing;
+use crate::service::Ai;
+
+impl Ai {
+    /// Begins the account of a call that is ready to be sent, and reserves what it may cost.
+    ///
+    /// # Errors
+    /// 429 when too many calls are under way, 402 when the caller cannot pay.
+    async fn begin(
+        &self,
+        cx: &Cx,
+        catalog: &Catalog,
+        mode: Mode,
+        outgoing: &Outgoing,
+    ) -> Result<Meter> {
+        let settings = &catalog.settings;
+        let mut meter = Meter::begin(cx, &outgoing.model, mode, catalog.take_slot()?);
+        if let Some(bill) = Bill::of(cx, mode, outgoing, settings.bill_admin)? {
+            meter.hold(bill, &self.billing().wallets, &settings.limits).await?;
+        }
+        Ok(meter)
+    }
+}
 
 /// Names the answer to a call.
 fn answer_of(cx: &Cx, model: &Model, input: &TextInput) -> AnswerOf {

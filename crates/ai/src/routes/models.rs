@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::catalog::Model;
-use crate::config::Mode;
+use crate::config::{Mode, PriceConfig};
 use crate::service::Ai;
 
 /// The models, in the form of the Federation and in that of OpenAI.
@@ -36,6 +36,9 @@ pub struct ListedModel {
     pub modalities: Vec<Mode>,
     /// Words to group models by.
     pub tags: Vec<String>,
+    /// What a call costs, in microcredits; absent where calls are free.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub price: Option<PriceConfig>,
     /// Anything else to know about it.
     pub meta: Map<String, Value>,
     /// The env keys that it needs. For the admin only.
@@ -99,6 +102,7 @@ impl ListedModel {
             description: model.description.clone(),
             modalities: model.modes.clone(),
             tags: model.tags.clone(),
+            price: model.price.clone().filter(|_| model.is_priced()),
             meta,
             env_requirements: is_trusted.then(|| model.env.clone()),
             default_modes: is_trusted.then(|| model.default_modes.clone()),

@@ -11,7 +11,6 @@ use crate::config::Mode;
 use crate::convert::request::TextInput;
 use crate::exchange::{run, send_with_retries};
 use crate::failure::Failure;
-use crate::metering::Meter;
 use crate::outgoing::Outgoing;
 use crate::provider::Content;
 use crate::service::Ai;
@@ -27,18 +26,19 @@ impl Ai {
         let catalog = self.catalog();
         input.check(&catalog.settings)?;
         let model = catalog.resolve(input.model.as_deref(), Mode::Stream, &cx)?;
-        let body = Outgoing::chat(&input, &model, true)?.body;
+        let outgoing = Outgoing::chat(&input, &model, true)?;
         let answer = answer_of(&cx, &model, &input);
-        let meter = Meter::begin(&cx, &model, Mode::Stream, catalog.take_slot()?);
+        let mut meter = self.begin(&cx, &catalog, Mode::Stream, &outgoing).await?;
         let on_disconnect = catalog.settings.on_disconnect;
         let call = cx.clone();
         let work = async move {
             let settings = &catalog.settings;
             // The provider's status comes first: a failure here has a status of its own.
-            let response = send_with_retries(&meter, &model, body, settings)
+            let response = send_with_retries(&mut meter, &model, outgoing.body, settings)
                 .await
                 .map_err(Failure::into_error)?;
             if Content::of(response.headers()) != Content::EventStream {
+                meter.failed();
                 let what = "not an event stream".to_owned();
                 return Err(Failure::Unreadable(what).into_error());
             }

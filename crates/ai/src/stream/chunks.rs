@@ -37,6 +37,27 @@ pub(crate) struct Delta<'a> {
     pub(crate) tool_calls: Option<Vec<ToolDelta<'a>>>,
 }
 
+impl Chunk<'_> {
+    /// The bytes of all texts in it, for prices.
+    pub(crate) fn produced(&self) -> u64 {
+        let deltas = self.choices.iter().flatten().filter_map(|choice| choice.delta.as_ref());
+        deltas.map(Delta::produced).sum()
+    }
+}
+
+impl Delta<'_> {
+    /// The bytes of all texts in it, for prices. Reasoning stands under one of two names, or the
+    /// same under both.
+    pub(crate) fn produced(&self) -> u64 {
+        let length = |text: &Option<Text<'_>>| text.as_ref().map_or(0, Text::len);
+        let reasoning = length(&self.reasoning_content).max(length(&self.reasoning));
+        let calls = self.tool_calls.iter().flatten().filter_map(|call| call.function.as_ref());
+        let part = |part: &Option<Cow<'_, str>>| part.as_deref().map_or(0, str::len);
+        let calls = calls.map(|call| part(&call.name) + part(&call.arguments));
+        (length(&self.content) + reasoning + calls.sum::<usize>()) as u64
+    }
+}
+
 /// A text, or something else in its place that is of no use here.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
@@ -53,6 +74,15 @@ pub(crate) struct TextPart {
 }
 
 impl<'a> Text<'a> {
+    /// The bytes of the text.
+    fn len(&self) -> usize {
+        match self {
+            Self::Whole(text) => text.len(),
+            Self::Parts(parts) => parts.iter().map(|part| part.text.len()).sum(),
+            Self::Other(_) => 0,
+        }
+    }
+
     /// The text; empty where there is none.
     pub(crate) fn into_text(self) -> Cow<'a, str> {
         match self {

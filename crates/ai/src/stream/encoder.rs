@@ -47,6 +47,8 @@ pub(crate) struct Encoder {
     finish: Option<FinishReason>,
     failed: bool,
     usage: Option<Value>,
+    /// Bytes of the texts so far.
+    produced: u64,
     out: BytesMut,
     /// Hides the provider's key in its words.
     mask: Mask,
@@ -63,6 +65,7 @@ impl Encoder {
             finish: None,
             failed: false,
             usage: None,
+            produced: 0,
             out: BytesMut::with_capacity(1024),
             mask,
             of,
@@ -88,6 +91,16 @@ impl Encoder {
     /// The provider's usage so far.
     pub(crate) fn usage(&self) -> Option<&Value> {
         self.usage.as_ref()
+    }
+
+    /// Bytes of the texts that the provider has produced so far: words, reasoning and tool calls.
+    pub(crate) fn produced(&self) -> u64 {
+        self.produced
+    }
+
+    /// Whether the provider failed.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.failed
     }
 
     /// Whether a finish reason or a failure was told.
@@ -121,6 +134,7 @@ impl Encoder {
 
     fn choice(&mut self, choice: Choice<'_>) {
         if let Some(delta) = choice.delta {
+            self.produced += delta.produced();
             let reasoning = [delta.reasoning_content, delta.reasoning].into_iter().flatten();
             let reasoning = reasoning.map(|text| text.into_text()).find(|text| !text.is_empty());
             if let Some(text) = reasoning {

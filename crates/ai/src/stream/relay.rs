@@ -14,7 +14,7 @@ use super::tap::{JsonTap, StreamTap};
 use crate::failure::{EndedEarly, Failure};
 use crate::limits::{AFTER_DONE, Patience};
 use crate::mask::Rolling;
-use crate::metering::Meter;
+use crate::metering::{Meter, tells_output};
 
 /// What watches the bytes.
 pub(crate) enum Tap {
@@ -81,8 +81,21 @@ impl Relay {
 
     fn close(&mut self) {
         let usage = match &mut self.tap {
-            Tap::Stream(tap) => tap.usage().cloned(),
-            Tap::Json(tap, _) => std::mem::take(tap).end(),
+            Tap::Stream(tap) => {
+                if tap.has_failed() {
+                    self.meter.failed();
+                }
+                self.meter.produced(tap.produced());
+                tap.usage().cloned()
+            }
+            Tap::Json(tap, _) => {
+                let tap = std::mem::take(tap);
+                let usage = tap.usage();
+                if self.meter.is_billed() && !usage.as_ref().is_some_and(tells_output) {
+                    self.meter.produced(tap.produced());
+                }
+                usage
+            }
         };
         self.meter.usage(usage);
         self.meter.close();
@@ -96,13 +109,16 @@ impl Relay {
         self.has_ended = true;
         self.meter.cx().broke_off(failure.code(), failure.sentence());
         tracing::warn!(request_id = self.meter.cx().request_id(), ?failure, "the answer broke off");
+        self.meter.failed();
         match &self.tap {
             Tap::Stream(tap) => {
+                self.meter.produced(tap.produced());
                 self.meter.usage(tap.usage().cloned());
                 let error = OpenAiError::new(failure.code(), failure.sentence(), None);
                 let error = serde_json::to_string(&error).unwrap_or_default();
                 self.out.push_back(format!("data: {error}\n\n").into());
             }
+            // Half of an answer is of no use, and nothing is owed for it.
             Tap::Json(..) => self.broken = Some(failure.sentence().into()),
         }
         self.meter.close();
@@ -114,8 +130,12 @@ impl Relay {
 impl Drop for Relay {
     /// A client that leaves early still used what was told so far.
     fn drop(&mut self) {
-        if let Tap::Stream(tap) = &self.tap {
-            self.meter.usage(tap.usage().cloned());
+        match &self.tap {
+            Tap::Stream(tap) => {
+                self.meter.produced(tap.produced());
+                self.meter.usage(tap.usage().cloned());
+            }
+            Tap::Json(tap, _) => self.meter.produced(tap.passed()),
         }
     }
 }

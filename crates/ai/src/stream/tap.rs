@@ -25,6 +25,8 @@ use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::Value;
 
+use super::chunks::Chunk;
+use crate::convert::answer::Completion;
 use crate::mask::Mask;
 
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
@@ -49,6 +51,10 @@ pub(crate) struct StreamTap {
     hide: bool,
     mask: Mask,
     usage: Option<Value>,
+    /// Bytes of the texts so far; `None` where nobody asks, as every event is parsed for it.
+    produced: Option<u64>,
+    /// The provider told an error, as far as texts are counted.
+    has_failed: bool,
     /// Anything has arrived.
     has_begun: bool,
     /// A finish reason or an error was told.
@@ -74,10 +80,28 @@ impl StreamTap {
             hide,
             mask,
             usage: None,
+            produced: None,
+            has_failed: false,
             has_begun: false,
             is_finished: false,
             is_done: false,
         }
+    }
+
+    /// Counts the texts that are produced, too.
+    pub(crate) fn counting(mut self, counts: bool) -> Self {
+        self.produced = counts.then_some(0);
+        self
+    }
+
+    /// Bytes of the texts that were produced so far, where they are counted.
+    pub(crate) fn produced(&self) -> u64 {
+        self.produced.unwrap_or(0)
+    }
+
+    /// Whether the provider told an error, where texts are counted.
+    pub(crate) fn has_failed(&self) -> bool {
+        self.has_failed
     }
 
     /// The usage that was seen last.
@@ -103,7 +127,10 @@ impl StreamTap {
         }
         self.has_begun |= !bytes.is_empty();
         if self.passing {
-            match self.pass(bytes, out) {
+            let length = bytes.len();
+            let rest = self.pass(bytes, out);
+            self.count(length.saturating_sub(rest.as_ref().map_or(0, Bytes::len)));
+            match rest {
                 Some(rest) => bytes = rest,
                 None => return,
             }
@@ -126,8 +153,27 @@ impl StreamTap {
             // What it tells is not looked for.
             self.is_finished = true;
             let held = std::mem::take(&mut self.held).freeze();
+            self.count(held.len());
             self.pass_begin(held, out);
             self.passing = true;
+        }
+    }
+
+    fn count(&mut self, bytes: usize) {
+        if let Some(produced) = &mut self.produced {
+            *produced += bytes as u64;
+        }
+    }
+
+    /// Counts the texts of whole events.
+    fn count_events(&mut self, bytes: &[u8]) {
+        let Some(produced) = &mut self.produced else { return };
+        for data in bytes.split(|byte| matches!(byte, b'\n' | b'\r')) {
+            let Some(data) = data.strip_prefix(b"data:") else { continue };
+            if let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(data) {
+                *produced += chunk.produced();
+                self.has_failed |= chunk.error.is_some();
+            }
         }
     }
 
@@ -175,6 +221,7 @@ impl StreamTap {
             bytes.truncate(end);
         }
         self.is_finished = self.is_finished || tells_end(&bytes);
+        self.count_events(&bytes);
         bytes = self.mask.bytes(bytes);
         let mut passed = 0;
         let mut from = 0;
@@ -279,12 +326,14 @@ fn is_boundary(bytes: &[u8], at: usize) -> bool {
 pub(crate) struct JsonTap {
     kept: VecDeque<Bytes>,
     length: usize,
+    passed: u64,
 }
 
 impl JsonTap {
     /// Keeps the bytes for the search; of long answers only the last part, where usage stands.
     pub(crate) fn push(&mut self, bytes: &Bytes) {
         self.length += bytes.len();
+        self.passed += bytes.len() as u64;
         self.kept.push_back(bytes.clone());
         while let Some(first) = self.kept.front()
             && self.length - first.len() >= MAX_KEPT
@@ -294,14 +343,31 @@ impl JsonTap {
         }
     }
 
+    /// The bytes so far.
+    pub(crate) fn passed(&self) -> u64 {
+        self.passed
+    }
+
     /// The usage of the answer.
-    pub(crate) fn end(self) -> Option<Value> {
-        let mut kept = self.kept;
-        if kept.len() == 1 {
-            return kept.pop_front().as_deref().and_then(usage_of);
+    pub(crate) fn usage(&self) -> Option<Value> {
+        usage_of(&self.kept())
+    }
+
+    /// Bytes of the texts in the answer; of one that is not kept as a whole all bytes.
+    pub(crate) fn produced(&self) -> u64 {
+        if self.length as u64 != self.passed {
+            return self.passed;
         }
-        let whole: Vec<u8> = kept.into_iter().flatten().collect();
-        usage_of(&whole)
+        let completion = Completion::read(&self.kept());
+        completion.map_or(self.passed, |completion| completion.produced())
+    }
+
+    /// What is kept, copied only where it came in pieces.
+    fn kept(&self) -> Bytes {
+        match self.kept.len() {
+            1 => self.kept.front().cloned().unwrap_or_default(),
+            _ => self.kept.iter().flatten().copied().collect(),
+        }
     }
 }
 

@@ -339,6 +339,48 @@ fn only_a_told_end_is_an_end() {
 }
 
 #[test]
+fn texts_are_counted_where_they_are_asked_for() {
+    let events = [
+        json!({"choices": [{"delta": {"role": "assistant", "content": ""}}]}),
+        json!({"choices": [{"delta": {"content": "\u{fc}b\"er"}}, {"delta": {"content": "x"}}]}),
+        json!({"choices": [{"delta": {"reasoning_content": "hm", "reasoning": "hm"}}]}),
+        json!({"choices": [{"delta": {"tool_calls": [
+            {"index": 0, "function": {"name": "f", "arguments": "{}"}},
+        ]}}]}),
+        json!({"choices": [], "usage": {"prompt_tokens": 1}}),
+    ];
+    let text: String = events.iter().map(|event| format!("data: {event}\r\n\r\n")).collect();
+    for size in [1, 7, 10_000] {
+        let mut tap = StreamTap::new(true, Mask::default()).counting(true);
+        let mut plain = StreamTap::new(true, Mask::default());
+        let mut out = VecDeque::new();
+        for piece in text.as_bytes().chunks(size) {
+            tap.push(Bytes::copy_from_slice(piece), &mut out);
+            plain.push(Bytes::copy_from_slice(piece), &mut out);
+        }
+        assert_eq!((tap.produced(), tap.has_failed()), (6 + 1 + 2 + 3, false), "{size}");
+        assert_eq!(plain.produced(), 0);
+        tap.push(Bytes::from_static(b"data: {\"error\":{\"message\":\"full\"}}\n\n"), &mut out);
+        assert!(tap.has_failed());
+    }
+}
+
+#[test]
+fn an_event_too_long_to_look_into_counts_with_all_its_bytes() {
+    let mut tap = StreamTap::new(true, Mask::default()).counting(true);
+    let mut out = VecDeque::new();
+    for _ in 0..5 {
+        tap.push(Bytes::from("x".repeat(200_000)), &mut out);
+    }
+    assert_eq!(tap.produced(), 1_000_000);
+    tap.push(
+        Bytes::from_static(b"\n\ndata: {\"choices\":[{\"delta\":{\"content\":\"abc\"}}]}\n\n"),
+        &mut out,
+    );
+    assert!((1_000_003..1_000_010).contains(&tap.produced()), "{}", tap.produced());
+}
+
+#[test]
 fn whole_events_are_passed_on_without_copies() {
     let event = Bytes::from_static(
         b"data: {\"choices\":[{\"delta\":{\"content\":\"a\"}}],\"usage\":null}\n\n",
@@ -383,14 +425,14 @@ fn the_usage_of_a_whole_answer_is_found_however_it_is_cut() {
         for piece in answer.as_bytes().chunks(size) {
             tap.push(&Bytes::copy_from_slice(piece));
         }
-        assert_eq!(tap.end(), Some(json!({"prompt_tokens": 3})));
+        assert_eq!(tap.usage(), Some(json!({"prompt_tokens": 3})));
     }
     let mut tap = JsonTap::default();
     for _ in 0..40 {
         tap.push(&Bytes::from(vec![b' '; 100_000]));
     }
     tap.push(&Bytes::from_static(answer.as_bytes()));
-    assert_eq!(tap.end(), Some(json!({"prompt_tokens": 3})));
+    assert_eq!(tap.usage(), Some(json!({"prompt_tokens": 3})));
 }
 
 #[test]

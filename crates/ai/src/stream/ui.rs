@@ -72,6 +72,7 @@ impl UiStream {
                 "the stream broke off"
             );
             self.encoder.fail(&failure.sentence());
+            self.meter.failed();
         }
         self.end();
     }
@@ -79,9 +80,18 @@ impl UiStream {
     fn complete(&mut self) {
         if !std::mem::replace(&mut self.is_complete, true) {
             self.encoder.end();
-            self.meter.usage(self.encoder.usage().cloned());
+            if self.encoder.has_failed() {
+                self.meter.failed();
+            }
+            self.account();
             self.meter.close();
         }
+    }
+
+    /// Tells what was used and produced so far.
+    fn account(&mut self) {
+        self.meter.usage(self.encoder.usage().cloned());
+        self.meter.produced(self.encoder.produced());
     }
 
     fn end(&mut self) {
@@ -117,7 +127,7 @@ impl UiStream {
 impl Drop for UiStream {
     /// A client that leaves early still used what was told so far.
     fn drop(&mut self) {
-        self.meter.usage(self.encoder.usage().cloned());
+        self.account();
     }
 }
 

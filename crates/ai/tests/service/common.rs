@@ -3,8 +3,9 @@
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use downcity_ai::{Ai, AiConfig};
+use downcity_ai::{Ai, AiConfig, Billing, Problem};
 use downcity_core::{Body, Call, Error, Hook, Metering, Outcome};
+use downcity_services::{Balance, BalanceConfig, Usage, UsageConfig};
 use downcity_testkit::{Client, Engine, MockUpstream, TestApp};
 use http::{Method, Response};
 use serde_json::{Value, json};
@@ -44,6 +45,13 @@ pub(crate) fn config(url: &str) -> Value {
     })
 }
 
+/// The service with wallets that nobody asks: its models are free.
+pub(crate) fn ai(config: AiConfig) -> Result<Arc<Ai>, Vec<Problem>> {
+    let wallets = Balance::new(BalanceConfig::default());
+    let facts = Usage::new(UsageConfig::default());
+    Ai::new(config, Billing { wallets, facts })
+}
+
 pub(crate) fn read(config: Value) -> AiConfig {
     serde_json::from_value(config).unwrap()
 }
@@ -53,7 +61,7 @@ pub(crate) async fn with(change: impl FnOnce(&mut Value)) -> Fixture {
     let upstream = MockUpstream::start().await;
     let mut config = config(&upstream.url());
     change(&mut config);
-    let ai = Ai::new(read(config)).unwrap();
+    let ai = ai(read(config)).unwrap();
     let metered = Metered::default();
     // The AI service stores nothing: one engine is enough.
     let builder = TestApp::builder(Engine::Sqlite).builtin(ai.clone()).hook(metered.clone());

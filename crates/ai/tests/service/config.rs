@@ -104,6 +104,10 @@ fn every_fault_has_its_path() {
             "ai.model[0].price.input_per_m: must not be negative",
         ),
         (
+            model(json!({"price": {"per_image": -1, "per_second": 0}})),
+            "ai.model[0].price.per_image: must not be negative",
+        ),
+        (
             model(json!({"price": {"per_mode": {"text": -1}}})),
             "ai.model[0].price.per_mode: must not be negative",
         ),

@@ -1,14 +1,14 @@
 //! Without configuration the echo model answers on every route.
 
-use downcity_ai::{Ai, AiConfig};
+use downcity_ai::AiConfig;
 use downcity_testkit::{Client, Engine, TestApp};
 use serde_json::{Value, json};
 
-use crate::common::Logged;
+use crate::common::{Logged, ai};
 
 async fn user() -> (TestApp, Client) {
     let builder = TestApp::builder(Engine::Sqlite);
-    let app = builder.builtin(Ai::new(AiConfig::default()).unwrap()).start().await;
+    let app = builder.builtin(ai(AiConfig::default()).unwrap()).start().await;
     app.create_city("city_a").await;
     let user = app.user(&app.token("city_a", "u").await);
     (app, user)
@@ -77,12 +77,12 @@ async fn with_a_provider_it_is_gone_unless_it_is_configured() {
     let config = |model: Value| {
         serde_json::from_value::<AiConfig>(json!({"provider": [provider], "model": model})).unwrap()
     };
-    let fault = Ai::new(config(json!([{"id": "e", "name": "E", "provider": "echo"}])));
+    let fault = ai(config(json!([{"id": "e", "name": "E", "provider": "echo"}])));
     assert_eq!(fault.err().unwrap()[0].path, "model[0].provider");
     let own: AiConfig = serde_json::from_value(json!({
         "provider": [{"id": "mirror", "protocol": "echo"}],
         "model": [{"id": "m", "name": "M", "provider": "mirror"}],
     }))
     .unwrap();
-    assert!(Ai::new(own).is_ok());
+    assert!(ai(own).is_ok());
 }

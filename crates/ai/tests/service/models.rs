@@ -1,13 +1,12 @@
 //! `GET /v1/ai/models`
 
-use downcity_ai::Ai;
 use downcity_testkit::{TestAppBuilder, both_engines};
 use serde_json::{Value, json};
 
-use crate::common::{config, fixture, read, set_env, with};
+use crate::common::{ai, config, fixture, read, set_env, with};
 
 fn with_models(builder: TestAppBuilder) -> TestAppBuilder {
-    builder.builtin(Ai::new(read(config("http://127.0.0.1:1/v1"))).unwrap())
+    builder.builtin(ai(read(config("http://127.0.0.1:1/v1"))).unwrap())
 }
 
 fn ids(list: &Value) -> Vec<&str> {

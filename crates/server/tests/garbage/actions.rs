@@ -1,7 +1,8 @@
 //! Garbage for each action, from each kind of caller.
 
-use downcity_ai::{Ai, AiConfig};
+use downcity_ai::{Ai, AiConfig, Billing};
 use downcity_core::{Action, Body, ErrorShape};
+use downcity_services::{Balance, BalanceConfig, Usage, UsageConfig};
 use downcity_testkit::{Client, TestAppBuilder, both_engines};
 use http::Method;
 use proptest::strategy::{Strategy as _, ValueTree as _};
@@ -17,7 +18,11 @@ fn cases() -> usize {
 }
 
 pub(crate) fn everything(builder: TestAppBuilder) -> TestAppBuilder {
-    builder.builtin(Ai::new(AiConfig::default()).expect("the defaults are valid"))
+    let balance = Balance::new(BalanceConfig::default());
+    let usage = Usage::new(UsageConfig::default());
+    let billing = Billing { wallets: balance.clone(), facts: usage.clone() };
+    let ai = Ai::new(AiConfig::default(), billing).expect("the defaults are valid");
+    builder.builtin(balance).builtin(usage).builtin(ai)
 }
 
 both_engines! {

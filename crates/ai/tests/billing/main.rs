@@ -1,0 +1,18 @@
+//! What calls cost, over the real wallets and facts, through HTTP, on both engines.
+
+#[cfg(test)]
+#[macro_use]
+mod common;
+
+#[cfg(test)]
+mod ends;
+#[cfg(test)]
+mod failures;
+#[cfg(test)]
+mod holds;
+#[cfg(test)]
+mod jobs;
+#[cfg(test)]
+mod prices;
+#[cfg(test)]
+mod trusted;
