@@ -81,6 +81,13 @@ impl IdempotentRequest {
     }
 }
 
+impl IdempotentRequest {
+    /// What tells this request from all others: whoever sends it, the action and the key.
+    pub fn id(&self) -> String {
+        format!("{} {}", self.scope, self.key)
+    }
+}
+
 fn header_key(call: &Call) -> Result<Option<&str>> {
     let mut headers = call.parts().headers.get_all("idempotency-key").iter();
     let Some(header) = headers.next() else { return Ok(None) };

@@ -143,21 +143,22 @@ fn read(client: &mut Client) -> Seen {
 }
 
 /// All pages of a list.
-fn list(client: &mut Client, path: &str) -> Vec<Value> {
+pub(crate) fn list(client: &mut Client, path: &str) -> Vec<Value> {
     let mut items = Vec::new();
     let mut page = path.to_owned();
+    let mark = if path.contains('?') { '&' } else { '?' };
     loop {
         let mut reply = get(client, &page, ADMIN_KEY);
         assert_eq!(reply.status, 200, "{reply:?}");
         items.append(reply.body["items"].as_array_mut().expect("items"));
         match reply.body["next_cursor"].as_str() {
-            Some(cursor) => page = format!("{path}?cursor={cursor}"),
+            Some(cursor) => page = format!("{path}{mark}cursor={cursor}"),
             None => return items,
         }
     }
 }
 
-fn get(client: &mut Client, path: &str, bearer: &str) -> Reply {
+pub(crate) fn get(client: &mut Client, path: &str, bearer: &str) -> Reply {
     let send = Send { bearer, ..Send::default() };
     client.call(path, send).unwrap_or_else(|| panic!("{path}: no answer"))
 }

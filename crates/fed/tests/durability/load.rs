@@ -121,7 +121,7 @@ impl Writer {
     /// Writes until the node does not answer any more.
     pub(crate) fn run(&mut self, target: &Target, round: usize) {
         self.begin(round);
-        let mut line = Line { client: Client::new(&target.address), target };
+        let mut line = Line::new(target);
         let mut step = 0;
         loop {
             let done = match self.random.below(10) {
@@ -315,16 +315,23 @@ fn city_request(slot: &CitySlot, change: CityChange) -> (&'static str, Value) {
 }
 
 /// The connection of a writer during one round.
-struct Line<'a> {
+pub(crate) struct Line<'a> {
     client: Client,
     target: &'a Target,
 }
 
-impl Line<'_> {
+impl<'a> Line<'a> {
+    pub(crate) fn new(target: &'a Target) -> Self {
+        Self { client: Client::new(&target.address), target }
+    }
+
+    fn post(&mut self, path: &str, body: &Value, key: Option<&str>) -> Option<Option<Reply>> {
+        self.send(path, Send { bearer: ADMIN_KEY, idempotency_key: key, body: Some(body) })
+    }
+
     /// `None` when the node is dead, `Some(None)` when it says that it does not know whether the
     /// change was made.
-    fn post(&mut self, path: &str, body: &Value, key: Option<&str>) -> Option<Option<Reply>> {
-        let send = Send { bearer: ADMIN_KEY, idempotency_key: key, body: Some(body) };
+    pub(crate) fn send(&mut self, path: &str, send: Send<'_>) -> Option<Option<Reply>> {
         let Some(reply) = self.client.call(path, send) else {
             let dying = self.target.dying.load(Ordering::SeqCst);
             assert!(dying, "{path}: no answer from a node that lives");

@@ -63,6 +63,12 @@ impl Place {
         format!("{}:{}", report["rows"], report["hash"].as_str().expect("a hash"))
     }
 
+    /// Checks all money: wallets, ledger, lots and holds agree.
+    pub(crate) fn verify_ledger(&self) {
+        let output = self.fed(&["ledger", "verify"]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+
     /// The binary, on this database and with nothing of the developer's environment.
     fn fed(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_fed"));

@@ -83,6 +83,14 @@ fn prompt(_: &World) -> Value {
     json!({"prompt": "Hello"})
 }
 
+fn topup(world: &World) -> Value {
+    json!({"city_id": world.home, "topup_id": world.vouchers.topup_id})
+}
+
+fn codes(world: &World) -> Value {
+    json!({"city_id": world.home, "amount": 5, "count": 2})
+}
+
 use About::{Anything, OneCity};
 use Who::{AdminKeyOnly, Everybody, Trusted, Users, UsersAndTrusted};
 
@@ -250,4 +258,24 @@ pub(crate) const TABLE: &[Row] = &[
     row("GET /v1/usage/requests/{request_id}", UsersAndTrusted, Anything, nothing)
         .answers(404, "not_found"),
     row("GET /v1/usage/status", Trusted, Anything, nothing),
+    row("POST /v1/balance/topups/create", Users, Anything, |_| json!({"amount": 5})),
+    row("GET /v1/balance/topups/me", Users, Anything, nothing),
+    row("GET /v1/balance/topups", Trusted, OneCity, city),
+    row("POST /v1/balance/topups/finish", Trusted, OneCity, topup),
+    row("POST /v1/balance/topups/cancel", Trusted, OneCity, topup),
+    row(
+        "POST /v1/balance/redeem-codes/redeem",
+        Users,
+        Anything,
+        |world| json!({"code": world.vouchers.code}),
+    ),
+    row("GET /v1/balance/redeem-codes", Trusted, OneCity, city),
+    row("POST /v1/balance/redeem-codes/create", Trusted, OneCity, codes),
+    row("POST /v1/balance/redeem-codes/batch", Trusted, OneCity, codes),
+    row(
+        "POST /v1/balance/redeem-codes/disable",
+        Trusted,
+        OneCity,
+        |world| json!({"city_id": world.home, "redeem_code_id": world.vouchers.redeem_code_id}),
+    ),
 ];

@@ -132,6 +132,9 @@ impl Bench {
                      UNION ALL SELECT 'accounts_users', COUNT(*) FROM accounts_users
                      UNION ALL SELECT 'accounts_sessions', COUNT(*) FROM accounts_sessions
                      UNION ALL SELECT 'audit', COUNT(*) FROM audit
+                     UNION ALL SELECT 'balance_topups', COUNT(*) FROM balance_topups
+                     UNION ALL SELECT 'balance_redeem_codes', COUNT(*) FROM balance_redeem_codes
+                     UNION ALL SELECT 'balance_redemptions', COUNT(*) FROM balance_redemptions
                      UNION ALL SELECT 'cities', COUNT(*) FROM cities
                      UNION ALL SELECT 'env', COUNT(*) FROM env
                      UNION ALL SELECT 'env_versions', COUNT(*) FROM env_versions
@@ -185,7 +188,13 @@ impl Bench {
         };
         let user = account.map_or(user, |account| text(&account["user_token"]));
         let session_id = self.session_of(&user).await;
+        let vouchers = if action.starts_with("balance/") {
+            self.vouchers(&named("buyer"), &home).await
+        } else {
+            Vouchers::default()
+        };
         World {
+            vouchers,
             user,
             session_id,
             email,
@@ -229,6 +238,25 @@ impl Bench {
         answer.body["items"][0]["session_id"].as_str().unwrap_or_default().to_owned()
     }
 
+    /// What wallets are filled with.
+    async fn vouchers(&self, user_id: &str, city_id: &str) -> Vouchers {
+        let input = json!({"city_id": city_id, "user_id": user_id});
+        let user = text(&self.admin("/v1/cities/tokens/apply", input).await["user_token"]);
+        let path = "/v1/balance/topups/create";
+        let topup = self.call(Some(&user), &Method::POST, path, &json!({"amount": 5})).await;
+        let many = json!({"amount": 5, "max_uses": 100, "max_uses_per_user": 100});
+        let of_city = json!({"amount": 5, "city_id": city_id});
+        let (code, own) = join!(
+            self.admin("/v1/balance/redeem-codes/create", many),
+            self.admin("/v1/balance/redeem-codes/create", of_city),
+        );
+        Vouchers {
+            topup_id: text(&topup.body["topup_id"]),
+            code: text(&code["code"]),
+            redeem_code_id: text(&own["redeem_code_id"]),
+        }
+    }
+
     /// The id and the text of a new key.
     async fn key(&self, action: &str, cities: Vec<&str>) -> (String, String) {
         let input = json!({"name": "K", "actions": [action], "cities": cities});
@@ -249,6 +277,17 @@ fn query(input: &Value) -> String {
     query.finish()
 }
 
+/// What wallets are filled with.
+#[derive(Default)]
+pub(crate) struct Vouchers {
+    /// A pending top-up of a user of `home`.
+    pub(crate) topup_id: String,
+    /// A code that everybody can redeem.
+    pub(crate) code: String,
+    /// A code for users of `home`.
+    pub(crate) redeem_code_id: String,
+}
+
 /// What one or more cells are tried in.
 pub(crate) struct World {
     /// The city that calls are about.
@@ -265,6 +304,8 @@ pub(crate) struct World {
     pub(crate) email: String,
     /// The e-mail address of nobody.
     pub(crate) new_email: String,
+    /// What wallets are filled with, where money is tried.
+    pub(crate) vouchers: Vouchers,
     /// The token of a user in `home`.
     pub(crate) user: String,
     stranger: String,

@@ -145,7 +145,7 @@ struct ReleaseIn {
 }
 
 /// Who changes a wallet, as the ledger names it.
-fn actor(cx: &Cx) -> String {
+pub(super) fn actor(cx: &Cx) -> String {
     match cx.identity() {
         Identity::Service(key) => format!("service:{}", key.id()),
         Identity::Admin => "admin".to_owned(),

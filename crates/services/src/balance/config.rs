@@ -36,6 +36,10 @@ pub struct BalanceConfig {
     pub init_microcredits: Microcredits,
     /// How long a hold lasts when whoever makes it names no deadline.
     pub hold_timeout: Span,
+    /// The smallest top-up, in whole credits.
+    pub min_topup: u32,
+    /// The largest top-up, in whole credits.
+    pub max_topup: u32,
 }
 
 impl Default for BalanceConfig {
@@ -44,6 +48,8 @@ impl Default for BalanceConfig {
             wallet_scope: WalletScope::default(),
             init_microcredits: Microcredits::ZERO,
             hold_timeout: Span::seconds(3_600),
+            min_topup: 1,
+            max_topup: 10_000,
         }
     }
 }
@@ -55,6 +61,18 @@ impl BalanceConfig {
         if self.init_microcredits < Microcredits::ZERO {
             wrong.push(("init_microcredits", "must not be negative".to_owned()));
         }
+        if self.min_topup == 0 {
+            wrong.push(("min_topup", "must be at least 1".to_owned()));
+        }
+        if self.max_topup < self.min_topup {
+            wrong.push(("max_topup", "must not be less than min_topup".to_owned()));
+        }
         wrong
+    }
+
+    /// The smallest and the largest top-up.
+    pub(super) fn topup_bounds(&self) -> (Microcredits, Microcredits) {
+        let credits = |credits: u32| Microcredits(i64::from(credits) * Microcredits::PER_CREDIT);
+        (credits(self.min_topup), credits(self.max_topup))
     }
 }

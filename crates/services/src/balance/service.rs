@@ -12,7 +12,7 @@ use downcity_types::Timestamp;
 use super::config::{BalanceConfig, WalletScope};
 use super::holds::{self, HoldStatus};
 use super::wallet::Owner;
-use super::{changing, reading, settings};
+use super::{changing, codes, reading, settings, sweeper, topups};
 
 /// The longest id, in bytes: what every database can index.
 const MAX_ID: usize = 512;
@@ -107,21 +107,27 @@ impl Service for Balance {
     fn define(self: Arc<Self>, service: &mut ServiceDef) {
         service.migrations(migrations!(
             "balance",
-            [(
-                1,
-                "wallets",
-                {
-                    both: "migrations/0001_wallets.sql",
-                    sqlite: "migrations/0001_ledger_sqlite.sql",
-                    postgres: "migrations/0001_ledger_postgres.sql",
-                }
-            )]
+            [
+                (
+                    1,
+                    "wallets",
+                    {
+                        both: "migrations/0001_wallets.sql",
+                        sqlite: "migrations/0001_ledger_sqlite.sql",
+                        postgres: "migrations/0001_ledger_postgres.sql",
+                    }
+                ),
+                (2, "vouchers", "migrations/0002_vouchers.sql"),
+            ]
         ));
         reading::define(&self, service);
         changing::define(&self, service);
+        topups::define(&self, service);
+        codes::define(&self, service);
     }
 
     async fn start(&self, runtime: &Arc<Runtime>) -> Result<()> {
+        runtime.tasks().spawn_until_stopped(sweeper::sweep_regularly(runtime.clone()));
         let (scope, now) = (self.config.wallet_scope, runtime.clock().now());
         runtime.db().write(move |tx| settings::keep_scope(tx, scope, now)).await
     }

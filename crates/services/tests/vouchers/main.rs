@@ -1,0 +1,12 @@
+//! Top-ups and redeem codes over HTTP, on both engines.
+
+#[cfg(test)]
+mod codes;
+#[cfg(test)]
+mod common;
+#[cfg(test)]
+mod guesses;
+#[cfg(test)]
+mod parallel;
+#[cfg(test)]
+mod topups;
