@@ -14,6 +14,7 @@ mod sample;
 mod serve;
 mod start_rows;
 mod upstream;
+mod usage_rows;
 
 use std::path::PathBuf;
 
@@ -104,6 +105,7 @@ fn measure(args: Args) -> Result<()> {
     let mut report = Report::default();
     let measured = start_rows::measure(&bench, &mut report)
         .and_then(|()| micro_rows::measure(&bench, &mut report))
+        .and_then(|()| usage_rows::measure(&bench, &mut report))
         .and_then(|()| http_rows::measure(&bench, &mut report));
     // What there is by then is worth showing, whatever came after.
     report.print(args.json)?;

@@ -57,15 +57,7 @@ impl Server {
 
     /// Processor time used so far, user and system, in microseconds.
     pub(crate) fn cpu_micros(&self) -> Result<u64> {
-        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child.id()))?;
-        // The name of the program, in brackets, may hold blanks. Of what follows it, utime and
-        // stime are the 12th and 13th field: proc(5).
-        let (_, fields) = stat.rsplit_once(')').context("/proc/PID/stat has no name")?;
-        let fields: Vec<&str> = fields.split_whitespace().collect();
-        let ticks = |index: usize| -> Result<u64> {
-            Ok(fields.get(index).context("/proc/PID/stat is short")?.parse()?)
-        };
-        Ok((ticks(11)? + ticks(12)?) * MICROS_PER_TICK)
+        cpu_micros_of(&self.child.id().to_string())
     }
 
     /// Memory in use (resident), in MiB.
@@ -118,4 +110,18 @@ fn answers(port: u16, path: &str) -> bool {
         Ok(head == *b"HTTP/1.1 200")
     };
     ask().unwrap_or(false)
+}
+
+/// Processor time that a process used so far, user and system, in microseconds. `process` is its id,
+/// or `self`.
+pub(crate) fn cpu_micros_of(process: &str) -> Result<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat"))?;
+    // The name of the program, in brackets, may hold blanks. Of what follows it, utime and stime are
+    // the 12th and 13th field: proc(5).
+    let (_, fields) = stat.rsplit_once(')').context("/proc/PID/stat has no name")?;
+    let fields: Vec<&str> = fields.split_whitespace().collect();
+    let ticks = |index: usize| -> Result<u64> {
+        Ok(fields.get(index).context("/proc/PID/stat is short")?.parse()?)
+    };
+    Ok((ticks(11)? + ticks(12)?) * MICROS_PER_TICK)
 }
