@@ -1,5 +1,6 @@
 //! Facts on their way to the database: what calls push, and the writer of the node.
 
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
@@ -13,8 +14,11 @@ use tokio::sync::Notify;
 use super::config::RecordedCalls;
 use super::events::{self, Numbers};
 
-/// Facts per transaction; as soon as so many wait, they are written.
+/// As soon as so many facts wait, they are written.
 const BATCH: usize = 200;
+
+/// Facts of one transaction, when many wait: they share its pages and its sync.
+const MOST: usize = 1_000;
 
 /// The longest that a fact waits while the database answers.
 const EVERY: Duration = Duration::from_secs(1);
@@ -27,7 +31,7 @@ pub(super) struct Queue {
     record: RecordedCalls,
     numbers: Arc<Numbers>,
     capacity: usize,
-    waiting: Mutex<Vec<CallFact>>,
+    waiting: Mutex<VecDeque<CallFact>>,
     /// Held by whoever writes, so that a flush ends when all that came before it is stored.
     writing: tokio::sync::Mutex<()>,
     /// The first fact after a while, or a batch that is full.
@@ -57,7 +61,7 @@ impl Queue {
             drop(waiting);
             return self.drop_facts(1);
         }
-        waiting.push(fact);
+        waiting.push_back(fact);
         let count = waiting.len();
         drop(waiting);
         if count == 1 || count == BATCH {
@@ -93,24 +97,24 @@ impl Queue {
         self.capacity
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<CallFact>> {
+    fn lock(&self) -> MutexGuard<'_, VecDeque<CallFact>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(&self) -> Vec<CallFact> {
         let mut waiting = self.lock();
-        let count = waiting.len().min(BATCH);
-        let rest = waiting.split_off(count);
-        std::mem::replace(&mut waiting, rest)
+        let count = waiting.len().min(MOST);
+        waiting.drain(..count).collect()
     }
 
     /// Puts facts back in front of those that came since.
-    fn put_back(&self, mut facts: Vec<CallFact>) {
+    fn put_back(&self, facts: Vec<CallFact>) {
         let mut waiting = self.lock();
-        facts.append(&mut waiting);
-        let dropped = facts.len().saturating_sub(self.capacity);
-        facts.truncate(self.capacity);
-        *waiting = facts;
+        for fact in facts.into_iter().rev() {
+            waiting.push_front(fact);
+        }
+        let dropped = waiting.len().saturating_sub(self.capacity);
+        waiting.truncate(self.capacity);
         drop(waiting);
         if dropped > 0 {
             self.drop_facts(dropped);
@@ -228,4 +232,64 @@ fn may_pass(error: &Error) -> bool {
         error.code(),
         ErrorCode::Unavailable | ErrorCode::CommitUnknown | ErrorCode::StorageFull
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use downcity_core::Metering;
+    use downcity_core::fact::FactStatus;
+    use downcity_types::{Microcredits, Timestamp};
+
+    use super::*;
+
+    fn fact(number: u32) -> CallFact {
+        CallFact {
+            event_id: format!("usage_{number}"),
+            request_id: format!("req_{number}"),
+            city_id: "c".to_owned(),
+            user_id: "u".to_owned(),
+            service: "s".to_owned(),
+            action: "a".to_owned(),
+            status: FactStatus::Success,
+            http_status: 200,
+            code: None,
+            message: None,
+            streamed: false,
+            metering: Metering::default(),
+            charge: Microcredits::ZERO,
+            hold_id: None,
+            charge_id: None,
+            started_at: Timestamp::from_millis(0),
+            ended_at: Timestamp::from_millis(0),
+        }
+    }
+
+    fn numbers(facts: &[CallFact]) -> Vec<&str> {
+        facts.iter().map(|fact| &fact.request_id["req_".len()..]).collect()
+    }
+
+    #[test]
+    fn what_finds_no_room_is_counted_and_what_comes_back_keeps_its_place() {
+        let queue = Queue::new(RecordedCalls::All, 3, Arc::new(Numbers::starting_at(0)));
+        for number in 0..5 {
+            queue.push(fact(number));
+        }
+        assert_eq!((queue.waiting(), queue.dropped()), (3, 2));
+        let taken = queue.take();
+        assert_eq!(numbers(&taken), ["0", "1", "2"]);
+        queue.push(fact(5));
+        queue.push(fact(6));
+        queue.put_back(taken);
+        assert_eq!((queue.waiting(), queue.dropped()), (3, 4), "the newest go");
+        assert_eq!(numbers(&queue.take()), ["0", "1", "2"]);
+    }
+
+    #[test]
+    fn a_transaction_takes_a_part_of_many() {
+        let queue = Queue::new(RecordedCalls::All, 5_000, Arc::new(Numbers::starting_at(0)));
+        for number in 0..1_500 {
+            queue.push(fact(number));
+        }
+        assert_eq!((queue.take().len(), queue.take().len(), queue.take().len()), (1_000, 500, 0));
+    }
 }
