@@ -11,11 +11,14 @@ use futures_util::StreamExt as _;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 /// A node on the database of an app.
 pub(crate) struct Node {
     pub(crate) app: TestApp,
     pub(crate) usage: Arc<Usage>,
+    /// Told when the shop has stored a fact itself.
+    pub(crate) stored: Arc<Notify>,
 }
 
 impl Node {
@@ -23,11 +26,13 @@ impl Node {
     pub(crate) async fn start(app: &TestApp, config: Value) -> Self {
         let config: UsageConfig = serde_json::from_value(config).unwrap();
         let usage = Usage::new(config);
-        let shop = Arc::new(Shop { facts: usage.clone(), sold: Mutex::default() });
+        let shop =
+            Arc::new(Shop { facts: usage.clone(), sold: Mutex::default(), stored: Arc::default() });
+        let stored = shop.stored.clone();
         // The engine is that of the app.
         let builder = TestApp::builder(Engine::Sqlite).on_database_of(app);
         let app = builder.builtin(usage.clone()).builtin(shop).start().await;
-        Self { app, usage }
+        Self { app, usage, stored }
     }
 
     /// A client of this user, whose city is made when it is new.
@@ -67,6 +72,7 @@ struct Shop {
     facts: Arc<Usage>,
     /// Requests whose fact the shop stores itself.
     sold: Mutex<Vec<String>>,
+    stored: Arc<Notify>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -156,6 +162,7 @@ impl Recorder for Shop {
             ..fact
         };
         let (facts, runtime) = (self.facts.clone(), call.runtime().clone());
+        let told = self.stored.clone();
         call.runtime().tasks().spawn(async move {
             let stored = runtime.db().write(move |tx| {
                 facts.insert(tx, &fact)?;
@@ -163,6 +170,7 @@ impl Recorder for Shop {
                 facts.insert(tx, &fact)
             });
             stored.await.unwrap();
+            told.notify_one();
         });
     }
 }
