@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProviderConfig {
-    /// Id, unique among providers; models name it. Users never see it.
+    /// Id, unique among providers; models name it. Users see it on what they were charged for only.
     pub id: String,
     /// How the provider is spoken to.
     #[serde(default)]

@@ -4,13 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use downcity_ai::{Ai, AiConfig, Billing};
-use downcity_core::{Body, NewHold, Result, Settlement, Wallets as _};
-use downcity_db::{Row, Tx, sql};
+use downcity_core::Body;
 use downcity_services::{Balance, BalanceConfig, Usage, UsageConfig};
 use downcity_testkit::{Client, Engine, MockUpstream, TestApp, TestAppBuilder, TestReply};
-use downcity_types::Microcredits;
 use http::{Method, Response};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 /// Turns each `async fn name(engine: Engine)` into a test on SQLite and one on PostgreSQL.
 macro_rules! on_both {
@@ -33,10 +31,6 @@ macro_rules! on_both {
     )*};
 }
 
-/// What every wallet begins with.
-const INIT: i64 = 1_000_000;
-/// The note of what was spent before a test.
-const SPENT: &str = "spent before";
 const CITY: &str = "city_a";
 
 /// An app whose model `chat` costs money.
@@ -46,7 +40,6 @@ pub(crate) struct Shop {
     engine: Engine,
     config: Value,
     ai: Arc<Ai>,
-    balance: Arc<Balance>,
 }
 
 /// A user who calls.
@@ -67,15 +60,12 @@ fn read(config: &Value) -> AiConfig {
 }
 
 /// The services of a node.
-fn services(builder: TestAppBuilder, config: &Value) -> (TestAppBuilder, Arc<Ai>, Arc<Balance>) {
-    let balance = Balance::new(BalanceConfig {
-        init_microcredits: Microcredits(INIT),
-        ..BalanceConfig::default()
-    });
+fn services(builder: TestAppBuilder, config: &Value) -> (TestAppBuilder, Arc<Ai>) {
+    let balance = Balance::new(BalanceConfig::default());
     let usage = Usage::new(UsageConfig::default());
     let billing = Billing { wallets: balance.clone(), facts: usage.clone() };
     let ai = Ai::new(read(config), billing).unwrap();
-    (builder.builtin(balance.clone()).builtin(usage).builtin(ai.clone()), ai, balance)
+    (builder.builtin(balance).builtin(usage).builtin(ai.clone()), ai)
 }
 
 impl Shop {
@@ -104,10 +94,10 @@ impl Shop {
             ],
         });
         change(&mut config);
-        let (builder, ai, balance) = services(TestApp::builder(engine), &config);
+        let (builder, ai) = services(TestApp::builder(engine), &config);
         let app = builder.start().await;
         app.create_city(CITY).await;
-        Self { app, upstream, engine, config, ai, balance }
+        Self { app, upstream, engine, config, ai }
     }
 
     /// Changes the price while calls may be under way.
@@ -119,43 +109,19 @@ impl Shop {
 
     /// The same shop after a restart.
     pub(crate) async fn restarted(self) -> Self {
-        let (builder, ai, balance) = services(TestApp::builder(self.engine), &self.config);
+        let (builder, ai) = services(TestApp::builder(self.engine), &self.config);
         let app = builder.on_database_of(&self.app).start().await;
-        Self { app, ai, balance, ..self }
+        Self { app, ai, ..self }
     }
 
     /// A user with this much money.
     pub(crate) async fn buyer(&self, user_id: &str, funds: i64) -> Buyer {
         let token = self.app.token(CITY, user_id).await;
-        self.leave(user_id, funds).await;
+        if funds > 0 {
+            let input = json!({"user_id": user_id, "amount_microcredits": funds});
+            self.app.admin().post("/v1/balance/add", input).await.expect(200);
+        }
         Buyer { client: self.app.user(&token), token, user_id: user_id.to_owned() }
-    }
-
-    /// Spends of a new wallet until this much is left.
-    async fn leave(&self, user_id: &str, funds: i64) {
-        let now = self.app.runtime().clock().now();
-        let (hold_id, charge_id) = (format!("hold_{user_id}"), format!("chg_{user_id}"));
-        let (note, reference) = (SPENT.to_owned(), String::new());
-        let hold = NewHold {
-            hold_id: hold_id.clone(),
-            city_id: CITY.to_owned(),
-            user_id: user_id.to_owned(),
-            amount: Microcredits(1),
-            note: note.clone(),
-            reference: reference.clone(),
-            metadata: Map::new(),
-            deadline: now,
-            now,
-        };
-        let amount = Microcredits(INIT - funds);
-        let metadata = Map::new();
-        let settlement = Settlement { hold_id, charge_id, amount, note, reference, metadata, now };
-        let wallets = self.balance.clone();
-        let write = self.app.runtime().db().write(move |tx| {
-            wallets.hold(tx, &hold)?;
-            wallets.settle(tx, &settlement)
-        });
-        write.await.unwrap();
     }
 
     /// A user after a restart.
@@ -184,48 +150,28 @@ impl Shop {
 
     /// Balance and held money of a buyer.
     pub(crate) async fn wallet(&self, buyer: &Buyer) -> (i64, i64) {
-        let user_id = buyer.user_id.clone();
-        self.app.runtime().db().read(move |tx| wallet(tx, &user_id)).await.unwrap()
+        let me = buyer.client.get("/v1/balance/me").await.expect(200);
+        let amount = |name: &str| me[name].as_i64().unwrap_or_else(|| panic!("no {name}: {me}"));
+        (amount("microcredits"), amount("held_microcredits"))
     }
 
-    /// The charges of a buyer, the newest first.
+    /// The charges of a buyer, the newest first, with their metadata read.
     pub(crate) async fn charges(&self, buyer: &Buyer) -> Vec<Value> {
-        let user_id = buyer.user_id.clone();
-        let read = self.app.runtime().db().read(move |tx| {
-            let rows = tx.query(
-                sql!(
-                    "SELECT amount, status, note, ref, metadata FROM balance_charges
-                     WHERE user_id = $1 AND note <> $2 ORDER BY created_at DESC"
-                ),
-                &[&user_id, &SPENT],
-            )?;
-            rows.iter().map(charge).collect::<Result<Vec<Value>>>()
-        });
-        read.await.unwrap()
+        let path = format!("/v1/balance/charges?user_id={}", buyer.user_id);
+        let mut list = self.app.admin().get(&path).await.expect(200);
+        let mut charges = Vec::new();
+        for charge in list["items"].as_array_mut().unwrap() {
+            let metadata = charge["metadata_json"].as_str().unwrap();
+            charge["metadata"] = serde_json::from_str(metadata).unwrap();
+            charges.push(charge.take());
+        }
+        charges
     }
 
     /// The receipt of a call.
     pub(crate) async fn receipt(&self, buyer: &Buyer, request_id: &str) -> Value {
         buyer.client.get(&format!("/v1/usage/requests/{request_id}")).await.expect(200)
     }
-}
-
-fn wallet(tx: &mut Tx<'_>, user_id: &str) -> Result<(i64, i64)> {
-    let row = tx.query_one(
-        sql!("SELECT balance, held FROM balance_wallets WHERE user_id = $1"),
-        &[&user_id],
-    )?;
-    Ok((row.get("balance")?, row.get("held")?))
-}
-
-fn charge(row: &Row) -> Result<Value> {
-    Ok(json!({
-        "amount": row.get::<i64>("amount")?,
-        "status": row.get::<String>("status")?,
-        "note": row.get::<String>("note")?,
-        "ref": row.get::<String>("ref")?,
-        "metadata": serde_json::from_str::<Value>(&row.get::<String>("metadata")?).unwrap(),
-    }))
 }
 
 impl Buyer {

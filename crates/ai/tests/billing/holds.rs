@@ -1,18 +1,23 @@
 //! What is reserved before a call, and who is refused.
 
+use std::time::Duration;
+
 use downcity_testkit::{Answer, Gate};
 use serde_json::json;
 
 use crate::common::{Shop, beside, chunk, completion, eventually, tokens};
+
+/// How long a hold lasts with the default limits of time.
+const DEADLINE: Duration = Duration::from_secs(1_800 + 2 * 300 + 600);
 
 on_both! {
     async fn who_cannot_pay_is_refused_before_the_provider_is_called(engine: Engine) {
         let shop = Shop::metered(engine).await;
         let ann = shop.buyer("ann", 100).await;
         let refused = ann.text("Hi").await.expect_error(402, "insufficient_balance");
+        assert_eq!(refused["available"], 100, "{refused}");
         // 4,096 tokens of output and the request itself, 60 bytes.
-        let words = refused["error"].as_str().unwrap();
-        assert_eq!(words, "insufficient balance: need 40980 microcredits, current 100 microcredits");
+        assert_eq!(refused["required"], 40_980, "{refused}");
         ann.stream("Hi").await.expect_error(402, "insufficient_balance");
         let openai = ann.chat(json!({"messages": []})).await.expect(402);
         assert_eq!(openai["error"]["type"], "insufficient_quota");
@@ -52,6 +57,10 @@ on_both! {
             let sent = shop.upstream.arrived(number).await.body.len();
             let (_, held) = shop.wallet(&ann).await;
             assert_eq!(held, (sent.div_ceil(3) as i64) + 10 * output, "{number}");
+            let holds = shop.app.admin().get("/v1/balance/holds/list?status=open").await.expect(200);
+            // The longest answer, two tries to begin it, and ten minutes: with the default limits.
+            let deadline = shop.app.runtime().clock().now().saturating_add(DEADLINE).to_string();
+            assert_eq!(holds["items"][0]["deadline"], deadline, "{holds}");
             gate.open();
             call.await.unwrap();
             eventually(async || shop.run().await > 0).await;
@@ -107,7 +116,7 @@ on_both! {
         let charges = shop.charges(&ann).await;
         assert_eq!(charges.len(), 1);
         assert_eq!(charges[0]["status"], "unpaid", "{charges:?}");
-        assert_eq!(charges[0]["amount"], 2_500);
+        assert_eq!(charges[0]["amount_microcredits"], 2_500);
         ann.text("Hi").await.expect_error(402, "insufficient_balance");
     }
 }

@@ -19,7 +19,7 @@ on_both! {
         shop.upstream.then(Answer::json(200, &completion("free", tokens(10, 0, 5))));
         ann.chat(json!({"messages": []})).await.expect(200);
         let charges = shop.charges(&ann).await;
-        let amounts: Vec<_> = charges.iter().map(|charge| &charge["amount"]).collect();
+        let amounts: Vec<_> = charges.iter().map(|charge| &charge["amount_microcredits"]).collect();
         assert_eq!(amounts, [700, 500], "the free mode left nothing behind");
         assert_eq!(shop.wallet(&ann).await, (8_800, 0));
     }
@@ -47,7 +47,7 @@ on_both! {
             let left = 1_000_000 - cost * (i64::try_from(number).unwrap() + 1);
             shop.run_until_settled(&ann, left).await;
             let charge = &shop.charges(&ann).await[0];
-            assert_eq!(charge["amount"], cost, "{route}");
+            assert_eq!(charge["amount_microcredits"], cost, "{route}");
             assert_eq!((&charge["status"], &charge["note"]), (&json!("settled"), &json!("chat")));
             let request_id = reply.header("x-request-id").unwrap();
             assert_eq!(charge["ref"], request_id);
