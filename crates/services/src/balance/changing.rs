@@ -172,13 +172,14 @@ impl Balance {
         let owner = self.owner_named(what.city_id.as_deref(), &what.user_id)?;
         let amount = what.amount.positive()?;
         let note = note(&cx, Kind::Add, what.extra.checked()?, "");
-        if expires_at.is_some_and(|end| end <= note.now) {
-            return Err(Error::invalid("expires_at", "lies in the past"));
-        }
         let ends = expires_at.map_or(NEVER, Timestamp::millis);
         let request = IdempotentRequest::of(&cx)?;
         cx.write(move |tx, trail| {
             idempotency::once(tx, trail, request.as_ref(), |tx, trail| {
+                // Asked of new requests alone: a repeated one may come after the end.
+                if ends <= note.now.millis() {
+                    return Err(Error::invalid("expires_at", "lies in the past"));
+                }
                 trail.authorise_amount(tx, amount)?;
                 let before = wallet::lock(tx, &owner, note.now)?;
                 let after = wallet::credit(tx, &owner, amount, ends, &note)?;
@@ -260,9 +261,6 @@ impl Balance {
         let noted = what.extra.checked()?;
         let now = cx.started_at();
         let deadline = deadline.unwrap_or(now.saturating_add(self.config().hold_timeout.get()));
-        if deadline <= now {
-            return Err(Error::invalid("deadline", "lies in the past"));
-        }
         let hold = NewHold {
             hold_id: cx.runtime().ids().secret::<12>("hold_"),
             city_id: owner.city_id.clone(),
@@ -277,6 +275,9 @@ impl Balance {
         let request = IdempotentRequest::of(&cx)?;
         cx.write(move |tx, trail| {
             idempotency::once(tx, trail, request.as_ref(), |tx, trail| {
+                if hold.deadline <= hold.now {
+                    return Err(Error::invalid("deadline", "lies in the past"));
+                }
                 trail.authorise_amount(tx, hold.amount)?;
                 let record = HoldRecord::from(holds::hold(tx, &owner, &hold)?);
                 let target = Target::new("hold", &hold.hold_id).in_city(&owner.city_id);

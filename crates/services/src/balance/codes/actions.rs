@@ -296,6 +296,7 @@ async fn make(
     let make = move |tx: &mut Tx<'_>, trail: &mut Trail| {
         let codes = symbols.codes(trail);
         let records = idempotency::once(tx, trail, request.as_ref(), |tx, trail| {
+            terms.check_times()?;
             trail.authorise_amount(tx, worth)?;
             let mut records = Vec::with_capacity(codes.len());
             for (id, code) in ids.iter().zip(&codes) {
@@ -343,13 +344,6 @@ impl TermsIn {
             }
             Err(Error::invalid(path, format!("must be from 1 to {MOST_USES}")))
         };
-        for (path, time) in
-            [("expires_at", self.expires_at), ("credits_expire_at", self.credits_expire_at)]
-        {
-            if time.is_some_and(|time| time <= now) {
-                return Err(Error::invalid(path, "must be in the future"));
-            }
-        }
         let after = self.credits_expire_after.map(Span::get);
         let millis = |time: Duration| i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
         Ok(Terms {
@@ -368,6 +362,19 @@ impl TermsIn {
 }
 
 impl Terms {
+    /// Whether all that ends, ends later. Asked of new requests alone: a repeated one may come after
+    /// the end.
+    fn check_times(&self) -> Result<()> {
+        for (path, time) in
+            [("expires_at", self.expires_at), ("credits_expire_at", self.credits_expire_at)]
+        {
+            if time.is_some_and(|time| time <= self.now) {
+                return Err(Error::invalid(path, "must be in the future"));
+            }
+        }
+        Ok(())
+    }
+
     /// What this many codes give away when all of them are used up.
     fn worth(&self, count: usize) -> Result<Microcredits> {
         let uses = u64::try_from(self.max_uses).unwrap_or(u64::MAX);
