@@ -4,6 +4,8 @@ use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 
+use downcity_services::MailMode;
+
 use crate::Federation;
 use crate::config::{DEFAULT_DATABASE, LoadedConfig};
 
@@ -24,8 +26,15 @@ pub(crate) fn print(federation: &Federation, address: SocketAddr) {
         }
         _ => "fed key show-admin prints it".to_owned(),
     };
+    // Nobody should wait for a mail that is never sent.
+    let mail = match config.mail.mode {
+        MailMode::Development => {
+            "  Mail       development mailbox: GET /v1/accounts/mailbox; no mail is sent\n"
+        }
+        MailMode::Off | MailMode::Smtp => "",
+    };
     let text = format!(
-        "Downcity Federation {}\n  URL        {url}\n  Database   {database}\n  Admin key  {shown}\n  Try        curl {url}/health\n",
+        "Downcity Federation {}\n  URL        {url}\n  Database   {database}\n  Admin key  {shown}\n{mail}  Try        curl {url}/health\n",
         env!("CARGO_PKG_VERSION"),
     );
     // Nobody may be reading; that is no reason to stop.

@@ -18,10 +18,10 @@ pub struct AccountsConfig {
     /// Whether people may sign in with an e-mail address and a password.
     pub password_login: bool,
     /// The page of your product that a mailed verification link opens, with `{token}` in it. Without
-    /// one, a page of this server at `server.public_url`.
+    /// one the mail holds the token itself.
     pub verify_url: Option<String>,
-    /// The page of your product that asks for a new password, with `{token}` in it. Without one, a
-    /// page of this server at `server.public_url`.
+    /// The page of your product that asks for a new password, with `{token}` in it. Without one the
+    /// mail holds the token itself.
     pub reset_url: Option<String>,
     /// The page of your product that a mailed sign-in link opens, with `{token}` in it. Without one
     /// there are no sign-in links.
