@@ -86,7 +86,10 @@ fn name(value: &Value) -> &str {
 
 mod on_both_engines {
     use downcity_ai::{Ai, AiConfig, Billing};
-    use downcity_services::{Balance, BalanceConfig, Usage, UsageConfig};
+    use downcity_services::{
+        Accounts, AccountsConfig, Balance, BalanceConfig, MailConfig, Payment, PaymentConfig,
+        Usage, UsageConfig,
+    };
     use downcity_testkit::{TestAppBuilder, both_engines};
 
     fn everything(builder: TestAppBuilder) -> TestAppBuilder {
@@ -94,7 +97,9 @@ mod on_both_engines {
         let usage = Usage::new(UsageConfig::default());
         let billing = Billing { wallets: balance.clone(), facts: usage.clone() };
         let ai = Ai::new(AiConfig::default(), billing).expect("the defaults are valid");
-        builder.builtin(balance).builtin(usage).builtin(ai)
+        let accounts = Accounts::new(AccountsConfig::default(), MailConfig::default());
+        let payment = Payment::new(PaymentConfig::default(), balance.clone());
+        builder.builtin(accounts).builtin(balance).builtin(payment).builtin(usage).builtin(ai)
     }
 
     both_engines! {

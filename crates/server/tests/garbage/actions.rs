@@ -2,7 +2,10 @@
 
 use downcity_ai::{Ai, AiConfig, Billing};
 use downcity_core::{Action, Body, ErrorShape};
-use downcity_services::{Balance, BalanceConfig, Usage, UsageConfig};
+use downcity_services::{
+    Accounts, AccountsConfig, Balance, BalanceConfig, MailConfig, Payment, PaymentConfig, Usage,
+    UsageConfig,
+};
 use downcity_testkit::{Client, TestAppBuilder, both_engines};
 use http::Method;
 use proptest::strategy::{Strategy as _, ValueTree as _};
@@ -22,7 +25,9 @@ pub(crate) fn everything(builder: TestAppBuilder) -> TestAppBuilder {
     let usage = Usage::new(UsageConfig::default());
     let billing = Billing { wallets: balance.clone(), facts: usage.clone() };
     let ai = Ai::new(AiConfig::default(), billing).expect("the defaults are valid");
-    builder.builtin(balance).builtin(usage).builtin(ai)
+    let accounts = Accounts::new(AccountsConfig::default(), MailConfig::default());
+    let payment = Payment::new(PaymentConfig::default(), balance.clone());
+    builder.builtin(accounts).builtin(balance).builtin(payment).builtin(usage).builtin(ai)
 }
 
 both_engines! {
