@@ -23,7 +23,7 @@ impl Client {
         Self(Legacy::builder(TokioExecutor::new()).build(connector))
     }
 
-    /// Posts JSON and reads the JSON answer.
+    /// Posts JSON and reads the JSON answer. Without a bearer the caller is a guest.
     pub(crate) async fn post(&self, url: &str, bearer: &str, body: &Value) -> Result<Value> {
         let bytes = self.send(url, bearer, body.to_string()).await?.collect().await?.to_bytes();
         serde_json::from_slice(&bytes).with_context(|| format!("the answer of {url}"))
@@ -44,10 +44,11 @@ impl Client {
     }
 
     async fn send(&self, url: &str, bearer: &str, body: String) -> Result<Incoming> {
-        let request = Request::post(url)
-            .header(AUTHORIZATION, format!("Bearer {bearer}"))
-            .header(CONTENT_TYPE, "application/json")
-            .body(Full::new(Bytes::from(body)))?;
+        let mut request = Request::post(url).header(CONTENT_TYPE, "application/json");
+        if !bearer.is_empty() {
+            request = request.header(AUTHORIZATION, format!("Bearer {bearer}"));
+        }
+        let request = request.body(Full::new(Bytes::from(body)))?;
         let response = self.0.request(request).await?;
         let (head, body): (_, Incoming) = Response::into_parts(response);
         if !head.status.is_success() {

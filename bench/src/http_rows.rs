@@ -64,13 +64,13 @@ fn actions(
 ) -> Result<()> {
     let list = Shot {
         method: "GET",
-        path: "/v1/ai/models",
+        path: "/v1/ai/models".into(),
         bearer: access.user_token.clone(),
         body: String::new(),
     };
     let apply = Shot {
         method: "POST",
-        path: "/v1/cities/tokens/apply",
+        path: "/v1/cities/tokens/apply".into(),
         bearer: ADMIN_KEY.to_owned(),
         body: federation::token_request(&access.city_id).to_string(),
     };
@@ -94,9 +94,9 @@ fn chat(
     access: &Access,
     report: &mut Report,
 ) -> Result<()> {
-    let shot = |path| Shot {
+    let shot = |path: &'static str| Shot {
         method: "POST",
-        path,
+        path: path.into(),
         bearer: access.user_token.clone(),
         body: federation::chat_request(false).to_string(),
     };
@@ -161,7 +161,7 @@ async fn read_streams(client: &Client, url: &str, bearer: &str, each: usize) -> 
     try_join_all(readers).await.map(drop)
 }
 
-fn compare<'a>(
+pub(crate) fn compare<'a>(
     bench: &Bench,
     ours: impl FnMut() -> Result<Sample> + 'a,
     baseline: impl FnMut() -> Result<Sample> + 'a,

@@ -1,5 +1,6 @@
 //! Load from outside the process: wrk.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -16,10 +17,10 @@ pub(crate) struct Shot {
     /// The method.
     pub(crate) method: &'static str,
     /// The path.
-    pub(crate) path: &'static str,
-    /// The bearer credential.
+    pub(crate) path: Cow<'static, str>,
+    /// The bearer credential; empty for a guest.
     pub(crate) bearer: String,
-    /// The JSON body; empty for none.
+    /// The JSON body; empty for none. `{n}` in it is another number in every request, of a thousand.
     pub(crate) body: String,
 }
 
@@ -30,6 +31,10 @@ pub(crate) enum Value {
     Rate,
     /// Median time from request to answer, in microseconds.
     Median,
+    /// Processor time of the server per request, in microseconds.
+    Processor,
+    /// Answers per second of processor time of the server: what one core would give.
+    PerCore,
 }
 
 /// The load generator.
@@ -59,10 +64,15 @@ impl Wrk {
             .args(["--threads", "1", "--connections", &connections.to_string()])
             .args(["--duration", &format!("{}s", self.seconds), "--script"])
             .arg(&self.script)
-            .args(["--header", &format!("authorization: Bearer {}", shot.bearer)])
-            .args(["--header", "content-type: application/json"])
-            .arg(format!("http://127.0.0.1:{}{}", server.port, shot.path))
-            .args(["--", shot.method, &shot.body]);
+            .args(["--header", "content-type: application/json"]);
+        if !shot.bearer.is_empty() {
+            command.args(["--header", &format!("authorization: Bearer {}", shot.bearer)]);
+        }
+        command.arg(format!("http://127.0.0.1:{}{}", server.port, shot.path)).args([
+            "--",
+            shot.method,
+            &shot.body,
+        ]);
         let before = server.cpu_micros()?;
         let output = command.output().context("cannot start wrk")?;
         let cpu = server.cpu_micros()? - before;
@@ -78,12 +88,13 @@ impl Wrk {
         };
         ensure!(errors == 0, "{errors} requests to {} failed", shot.path);
         ensure!(requests > 0, "{} answered nothing", shot.path);
-        Ok(Sample {
-            value: match value {
-                Value::Rate => requests as f64 * 1e6 / micros as f64,
-                Value::Median => median as f64,
-            },
-            cpu: cpu as f64 / requests as f64,
-        })
+        let cpu = cpu as f64 / requests as f64;
+        let value = match value {
+            Value::Rate => requests as f64 * 1e6 / micros as f64,
+            Value::Median => median as f64,
+            Value::Processor => cpu,
+            Value::PerCore => 1e6 / cpu,
+        };
+        Ok(Sample { value, cpu })
     }
 }

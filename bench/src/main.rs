@@ -12,6 +12,7 @@ mod process;
 mod report;
 mod sample;
 mod serve;
+mod service_rows;
 mod start_rows;
 mod upstream;
 mod usage_rows;
@@ -106,7 +107,8 @@ fn measure(args: Args) -> Result<()> {
     let measured = start_rows::measure(&bench, &mut report)
         .and_then(|()| micro_rows::measure(&bench, &mut report))
         .and_then(|()| usage_rows::measure(&bench, &mut report))
-        .and_then(|()| http_rows::measure(&bench, &mut report));
+        .and_then(|()| http_rows::measure(&bench, &mut report))
+        .and_then(|()| service_rows::measure(&bench, &mut report));
     // What there is by then is worth showing, whatever came after.
     report.print(args.json)?;
     measured
