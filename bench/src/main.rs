@@ -6,11 +6,13 @@ mod baseline;
 mod client;
 mod federation;
 mod http_rows;
+mod list_rows;
 mod load;
 mod micro_rows;
 mod process;
 mod report;
 mod sample;
+mod seed;
 mod serve;
 mod service_rows;
 mod start_rows;
@@ -43,6 +45,10 @@ struct Args {
     /// Print JSON instead of a table.
     #[arg(long)]
     json: bool,
+    /// Rows of each kind in the large database of the list rows: 10 million (some 10 GB on the disk),
+    /// 1 million with --quick.
+    #[arg(long, value_name = "NUMBER")]
+    list_rows: Option<i64>,
     /// Only rows whose name contains this text.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
@@ -92,7 +98,10 @@ fn measure(args: Args) -> Result<()> {
     let binaries = own.parent().context("this program is in no folder")?;
     let place = args.dir.unwrap_or_else(|| binaries.to_owned());
     let bench = Bench {
-        plan: if args.quick { Plan::QUICK } else { Plan::FULL },
+        plan: {
+            let plan = if args.quick { Plan::QUICK } else { Plan::FULL };
+            Plan { list_rows: args.list_rows.unwrap_or(plan.list_rows), ..plan }
+        },
         only: args.only.unwrap_or_default(),
         fed: args.fed.unwrap_or_else(|| binaries.join("fed")),
         dir: tempfile::Builder::new()
@@ -108,7 +117,8 @@ fn measure(args: Args) -> Result<()> {
         .and_then(|()| micro_rows::measure(&bench, &mut report))
         .and_then(|()| usage_rows::measure(&bench, &mut report))
         .and_then(|()| http_rows::measure(&bench, &mut report))
-        .and_then(|()| service_rows::measure(&bench, &mut report));
+        .and_then(|()| service_rows::measure(&bench, &mut report))
+        .and_then(|()| list_rows::measure(&bench, &mut report));
     // What there is by then is worth showing, whatever came after.
     report.print(args.json)?;
     measured

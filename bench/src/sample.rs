@@ -13,13 +13,17 @@ pub(crate) struct Plan {
     pub(crate) streams: usize,
     /// Starts of a server.
     pub(crate) starts: usize,
+    /// Rows of each kind in the large database of the list rows.
+    pub(crate) list_rows: i64,
 }
 
 impl Plan {
     /// A figure to quote.
-    pub(crate) const FULL: Self = Self { rounds: 9, seconds: 1, streams: 4, starts: 15 };
+    pub(crate) const FULL: Self =
+        Self { rounds: 9, seconds: 1, streams: 4, starts: 15, list_rows: 10_000_000 };
     /// A look.
-    pub(crate) const QUICK: Self = Self { rounds: 3, seconds: 1, streams: 2, starts: 5 };
+    pub(crate) const QUICK: Self =
+        Self { rounds: 3, seconds: 1, streams: 2, starts: 5, list_rows: 1_000_000 };
 }
 
 /// What one turn gave.

@@ -113,8 +113,8 @@ fn logins(bench: &Bench, wrk: &Wrk, report: &mut Report) -> Result<()> {
         "password": PASSWORD,
         "city_id": access.city_id,
     });
-    let registered = Client::new();
-    let registered = registered.post(&url(&server, "/v1/accounts/register"), "", &person);
+    let (client, register) = (Client::new(), url(&server, "/v1/accounts/register"));
+    let registered = client.post(&register, "", &person);
     bench.runtime.block_on(registered).context("registering")?;
     let shot = Shot {
         method: "POST",
