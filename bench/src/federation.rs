@@ -27,14 +27,6 @@ impl Federation {
         Ok(Self { fed: fed.to_owned(), dir })
     }
 
-    /// Adds sections to the configuration.
-    pub(crate) fn configured(self, sections: &str) -> Result<Self> {
-        let path = self.dir.join("federation.toml");
-        let text = std::fs::read_to_string(&path)?;
-        std::fs::write(&path, text + sections)?;
-        Ok(self)
-    }
-
     /// Starts a server and waits for its first healthy answer.
     pub(crate) fn start(&self) -> Result<Server> {
         let port = free_port()?;

@@ -31,8 +31,6 @@ pub(crate) enum Value {
     Rate,
     /// Median time from request to answer, in microseconds.
     Median,
-    /// Processor time of the server per request, in microseconds.
-    Processor,
     /// Answers per second of processor time of the server: what one core would give.
     PerCore,
 }
@@ -92,7 +90,6 @@ impl Wrk {
         let value = match value {
             Value::Rate => requests as f64 * 1e6 / micros as f64,
             Value::Median => median as f64,
-            Value::Processor => cpu,
             Value::PerCore => 1e6 / cpu,
         };
         Ok(Sample { value, cpu })

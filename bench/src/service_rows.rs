@@ -1,4 +1,4 @@
-//! The official services under HTTP load: charges, facts, logins.
+//! The official services under HTTP load: charges and logins.
 
 use anyhow::{Context as _, Result};
 use serde_json::json;
@@ -14,7 +14,6 @@ use crate::sample::median;
 
 const CHARGE: &str = "wallet charge, durable";
 const CHARGE_RATIO: &str = "wallet charge, durable, against bare hyper";
-const FACT: &str = "usage fact, CPU per call";
 const LOGIN: &str = "login, per core";
 const BARE: &str = "bare hyper";
 
@@ -30,15 +29,12 @@ const PASSWORD: &str = "correct horse battery";
 pub(crate) fn measure(bench: &Bench, report: &mut Report) -> Result<()> {
     let wrk = Wrk::new(bench.dir.path(), bench.plan.seconds)?;
     charges(bench, &wrk, report)?;
-    facts(bench, &wrk, report)?;
     logins(bench, &wrk, report)
 }
 
 /// A running Federation of its own, without models.
-fn start(bench: &Bench, name: &str, usage: &str) -> Result<(Server, Access)> {
-    let dir = bench.dir.path().join(name);
-    let federation = Federation::new(&bench.fed, dir, 9)?
-        .configured(&format!("\n[usage]\nrecord = \"{usage}\"\n"))?;
+fn start(bench: &Bench, name: &str) -> Result<(Server, Access)> {
+    let federation = Federation::new(&bench.fed, bench.dir.path().join(name), 9)?;
     let server = federation.start()?;
     let access = bench.runtime.block_on(federation::furnish(&Client::new(), &server))?;
     Ok((server, access))
@@ -54,7 +50,7 @@ fn charges(bench: &Bench, wrk: &Wrk, report: &mut Report) -> Result<()> {
     if !bench.wants(&[CHARGE, CHARGE_RATIO]) {
         return Ok(());
     }
-    let (ours, _) = start(bench, "charges", "all")?;
+    let (ours, _) = start(bench, "charges")?;
     let bare = Server::part(&bench.own, &["ok"])?;
     bench.runtime.block_on(fund(&ours))?;
     let shot = Shot {
@@ -81,33 +77,12 @@ async fn fund(server: &Server) -> Result<()> {
     Ok(())
 }
 
-/// The same calls of users on two servers, of which one keeps facts.
-fn facts(bench: &Bench, wrk: &Wrk, report: &mut Report) -> Result<()> {
-    if !bench.wants(&[FACT]) {
-        return Ok(());
-    }
-    let recording = start(bench, "recording", "all")?;
-    let silent = start(bench, "silent", "off")?;
-    let turn = |(server, access): &(Server, Access)| {
-        let shot = Shot {
-            method: "GET",
-            path: "/v1/ai/models".into(),
-            bearer: access.user_token.clone(),
-            body: String::new(),
-        };
-        wrk.fire(server, &shot, PAYERS, Value::Processor)
-    };
-    let pair = compare(bench, || turn(&recording), || turn(&silent))?;
-    report.add(Row::pair(FACT, "us", "recording off", &pair, Target::AddedAtMost(5.0)));
-    Ok(())
-}
-
 /// Whole logins: password, session, token.
 fn logins(bench: &Bench, wrk: &Wrk, report: &mut Report) -> Result<()> {
     if !bench.wants(&[LOGIN]) {
         return Ok(());
     }
-    let (server, access) = start(bench, "logins", "all")?;
+    let (server, access) = start(bench, "logins")?;
     let person = json!({
         "email": "someone@example.com",
         "password": PASSWORD,
