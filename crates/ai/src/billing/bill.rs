@@ -244,8 +244,10 @@ fn payer(cx: &Cx, bills_admin: bool) -> Result<Option<Payer>> {
     }
     let named = |field: &str| match cx.input().get(field) {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::String(id)) if !id.trim().is_empty() => Ok(Some(id.clone())),
-        Some(_) => Err(Error::invalid(field, "must be a text that is not empty")),
+        Some(Value::String(id)) if !id.trim().is_empty() && !id.contains('\0') => {
+            Ok(Some(id.clone()))
+        }
+        Some(_) => Err(Error::invalid(field, "must be a text that is not empty, without NUL")),
     };
     let Some(user_id) = named("user_id")? else { return Ok(None) };
     let Some(city_id) = named("city_id")? else {
