@@ -1,6 +1,6 @@
 //! What a change of money may carry: a remark, a reference, further facts.
 
-use downcity_core::{Error, Identity, Result};
+use downcity_core::{Error, Result};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -84,15 +84,6 @@ impl Noted {
             metadata.insert("user".to_owned(), said.into());
         }
         metadata
-    }
-}
-
-/// Who makes a change, as the ledger says it.
-pub(super) fn actor(identity: &Identity) -> String {
-    match identity {
-        Identity::Admin => "admin".to_owned(),
-        Identity::Service(key) => format!("service:{}", key.id()),
-        Identity::User(_) | Identity::Guest(_) => "user".to_owned(),
     }
 }
 
