@@ -96,7 +96,7 @@ pub(crate) fn base_url(text: &str, allow_loopback_http: bool) -> Result<String, 
         "https" => Ok(url.as_str().trim_end_matches('/').to_owned()),
         "http" if !is_loopback(url.authority()) => Err("must begin with https://"),
         "http" if !allow_loopback_http => {
-            Err("is http to this machine, which payment.allow_loopback_http does not allow")
+            Err("is http to this machine, which allow_loopback_http does not allow")
         }
         "http" => Ok(url.as_str().trim_end_matches('/').to_owned()),
         _ => Err("must begin with https://"),

@@ -18,7 +18,7 @@ pub mod payment;
 mod public_url;
 pub mod usage;
 
-pub use accounts::{Accounts, AccountsConfig, EmailVerification};
+pub use accounts::{Accounts, AccountsConfig, EmailVerification, OauthConfirmation};
 pub use balance::{Balance, BalanceConfig};
 pub use mail::{MailConfig, MailMode, MailTls};
 pub use payment::{Payment, PaymentConfig};

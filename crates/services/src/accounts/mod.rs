@@ -1,5 +1,6 @@
 //! The service `accounts`: people, how they sign in, and their sessions.
 
+mod admin;
 mod code;
 mod config;
 mod email;
@@ -8,6 +9,7 @@ mod import;
 mod letters;
 mod listing;
 mod login;
+mod oauth;
 mod password;
 mod passwords;
 mod profile;
@@ -25,6 +27,6 @@ mod throttle;
 mod users;
 mod verify;
 
-pub use config::{AccountsConfig, EmailVerification};
+pub use config::{AccountsConfig, EmailVerification, OauthConfirmation};
 pub use service::Accounts;
 pub use sweep::sweep;

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use downcity_core::token::{self, Revocation};
 use downcity_core::{Cx, Error, Result, Secret, jobs};
 use downcity_db::Tx;
 use downcity_types::{ErrorCode, Timestamp};
@@ -19,7 +18,7 @@ use super::register::{NAME_CHARS, email_taken};
 use super::service::Accounts;
 use super::session;
 use super::store::users::{self, User};
-use super::store::{codes, identities, sessions};
+use super::store::{codes, identities};
 use super::verify::Mailed;
 
 /// Longest text that users write about themselves, and longest address of a picture, in characters.
@@ -197,16 +196,7 @@ impl Accounts {
 
 /// Deletes an account and ends every token of it.
 pub(super) fn delete(tx: &mut Tx<'_>, user: &User, city_id: &str, now: Timestamp) -> Result<()> {
-    let open = sessions::list_of_user(tx, &user.user_id, 0, 1_000)?;
-    let mut cities: Vec<&str> = open.iter().map(|session| session.city_id.as_str()).collect();
-    cities.push(city_id);
-    cities.sort_unstable();
-    cities.dedup();
-    for city_id in cities {
-        let (city_id, user_id) = (city_id.to_owned(), user.user_id.clone());
-        token::revoke(tx, &Revocation::User { city_id, user_id }, now)?;
-    }
-    session::end_others(tx, &user.user_id, None, now)?;
+    session::end_all(tx, &user.user_id, Some(city_id), now)?;
     users::delete(tx, user)
 }
 

@@ -7,14 +7,8 @@ use downcity_types::Items;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::oauth::Provider;
 use super::service::Accounts;
-
-/// Providers with the env keys that turn them on, in the order of the list.
-const OAUTH: [(&str, [&str; 2]); 3] = [
-    ("github", ["GITHUB_CLIENT_ID", "GITHUB_CLIENT_SECRET"]),
-    ("google", ["GOOGLE_CLIENT_ID", "GOOGLE_CLIENT_SECRET"]),
-    ("wechat", ["WECHAT_CLIENT_ID", "WECHAT_CLIENT_SECRET"]),
-];
 
 /// A way to sign in.
 #[derive(Serialize, JsonSchema)]
@@ -52,8 +46,8 @@ impl Accounts {
             login_enabled: Some(login),
             register_enabled: Some(register),
         };
-        let oauth = OAUTH.into_iter().map(|(id, keys)| {
-            let enabled = keys.into_iter().all(|key| cx.env(key).is_some());
+        let oauth = Provider::ALL.into_iter().map(|provider| {
+            let (id, enabled) = (provider.id(), provider.is_configured(&cx));
             let reason = (!enabled).then_some("not_configured");
             let (login_enabled, register_enabled) = (None, None);
             ProviderRow { id, kind: "oauth", enabled, reason, login_enabled, register_enabled }

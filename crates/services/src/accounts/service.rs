@@ -1,6 +1,7 @@
 //! The service `accounts`: its state and its actions.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use downcity_core::{
@@ -14,6 +15,7 @@ use super::config::{AccountsConfig, EmailVerification};
 use super::hasher::Hasher;
 use super::letters::SendLetter;
 use super::sweep::{EVERY, sweep};
+use super::{admin, oauth};
 use crate::mail::{KeptMail, MailConfig, MailMode, Mailer, SMTP_PASSWORD};
 
 /// The service `accounts`.
@@ -21,6 +23,8 @@ pub struct Accounts {
     pub(super) config: AccountsConfig,
     pub(super) mailer: Mailer,
     pub(super) hasher: Hasher,
+    /// Set when the service starts.
+    pub(super) http: OnceLock<oauth::Http>,
 }
 
 impl std::fmt::Debug for Accounts {
@@ -32,7 +36,12 @@ impl std::fmt::Debug for Accounts {
 impl Accounts {
     /// The service with this configuration.
     pub fn new(config: AccountsConfig, mail: MailConfig) -> Arc<Self> {
-        Arc::new(Self { config, mailer: Mailer::new(mail), hasher: Hasher::default() })
+        Arc::new(Self {
+            config,
+            mailer: Mailer::new(mail),
+            hasher: Hasher::default(),
+            http: OnceLock::new(),
+        })
     }
 
     async fn mailbox(self: Arc<Self>, _: Cx, _: NoInput) -> Result<Items<KeptMail>> {
@@ -46,7 +55,13 @@ impl Accounts {
 }
 
 fn tables() -> MigrationSet {
-    migrations!("accounts", [(1, "accounts", "migrations/0001_accounts.sql")])
+    migrations!(
+        "accounts",
+        [
+            (1, "accounts", "migrations/0001_accounts.sql"),
+            (2, "oauth", "migrations/0002_oauth.sql")
+        ]
+    )
 }
 
 #[async_trait]
@@ -68,6 +83,8 @@ impl Service for Accounts {
         define_mailed(&self, service);
         define_account(&self, service);
         define_admin(&self, service);
+        oauth::define(&self, service);
+        admin::define(&self, service);
     }
 
     async fn start(&self, runtime: &Arc<Runtime>) -> Result<()> {
@@ -83,6 +100,9 @@ impl Service for Accounts {
                 "mail.mode is \"development\": no mail is sent; GET /v1/accounts/mailbox shows them"
             );
         }
+        let limit = Duration::from_millis(self.config.provider_timeout_ms);
+        let http = oauth::Http::new(limit)?;
+        self.http.get_or_init(|| http);
         runtime.tasks().spawn_until_stopped(sweep_regularly(runtime.clone(), self.hasher.clone()));
         Ok(())
     }

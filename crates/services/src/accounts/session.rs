@@ -10,6 +10,7 @@ use downcity_db::Tx;
 use downcity_types::{City, ErrorCode, IssuedToken, Timestamp, Ttl};
 use serde_json::{Map, json};
 
+use super::oauth;
 use super::store::addresses;
 use super::store::sessions::{self, Session};
 use super::throttle::keyed_address;
@@ -67,6 +68,11 @@ impl Opening {
             now: runtime.clock().now(),
             runtime,
         }
+    }
+
+    /// The id that the session will have.
+    pub(crate) fn session_id(&self) -> &str {
+        &self.session_id
     }
 
     /// Opens the session: issues the token and stores the row. Signing touches no database and gives
@@ -141,7 +147,27 @@ pub(crate) fn end(tx: &mut Tx<'_>, session: &Session, now: Timestamp) -> Result<
     sessions::delete(tx, &session.session_id)
 }
 
-/// Ends all sessions of a user but one.
+/// Ends whatever lets somebody act as this user: every token of the sessions' cities, and of
+/// `city_id`, the sessions, and sign-ins that are under way. Says how many sessions there were.
+pub(crate) fn end_all(
+    tx: &mut Tx<'_>,
+    user_id: &str,
+    city_id: Option<&str>,
+    now: Timestamp,
+) -> Result<usize> {
+    let open = sessions::list_of_user(tx, user_id, 0, MAX_SESSIONS + SURPLUS)?;
+    let mut cities: Vec<&str> = open.iter().map(|session| session.city_id.as_str()).collect();
+    cities.extend(city_id);
+    cities.sort_unstable();
+    cities.dedup();
+    for city_id in cities {
+        let (city_id, user_id) = (city_id.to_owned(), user_id.to_owned());
+        token::revoke(tx, &Revocation::User { city_id, user_id }, now)?;
+    }
+    end_others(tx, user_id, None, now)
+}
+
+/// Ends all sessions of a user but one, and the sign-ins that are under way.
 pub(crate) fn end_others(
     tx: &mut Tx<'_>,
     user_id: &str,
@@ -154,5 +180,6 @@ pub(crate) fn end_others(
     for session in &others {
         end(tx, session, now)?;
     }
+    oauth::store::delete_of_user(tx, user_id)?;
     Ok(others.len())
 }

@@ -7,6 +7,7 @@ use downcity_core::{Result, Runtime};
 use downcity_db::{Tx, sql};
 use downcity_types::Timestamp;
 
+use super::oauth;
 use super::store::{addresses, codes, failures, sessions};
 
 /// How often.
@@ -21,7 +22,7 @@ const ADDRESS_KEPT: Duration = Duration::from_secs(180 * 24 * 3600);
 /// Rows per transaction.
 const CHUNK: u32 = 500;
 
-/// Deletes codes, counts, sessions and addresses that are of no use any more.
+/// Deletes codes, sign-ins with a provider, counts, sessions and addresses that are of no use any more.
 ///
 /// # Errors
 /// Those of the database.
@@ -44,7 +45,9 @@ fn any_ended(tx: &mut Tx<'_>, now: Timestamp) -> Result<bool> {
              UNION ALL SELECT session_id FROM
                  (SELECT session_id FROM accounts_sessions WHERE expires_at < $2 LIMIT 1) AS sessions
              UNION ALL SELECT user_id FROM
-                 (SELECT user_id FROM accounts_addresses WHERE used_at < $3 LIMIT 1) AS addresses"
+                 (SELECT user_id FROM accounts_addresses WHERE used_at < $3 LIMIT 1) AS addresses
+             UNION ALL SELECT flow_id FROM
+                 (SELECT flow_id FROM accounts_oauth_states WHERE expires_at <= $1 LIMIT 1) AS flows"
         ),
         &[
             &now.millis(),
@@ -57,6 +60,7 @@ fn any_ended(tx: &mut Tx<'_>, now: Timestamp) -> Result<bool> {
 
 fn delete_ended(tx: &mut Tx<'_>, now: Timestamp) -> Result<()> {
     codes::delete_ended(tx, now, CHUNK)?;
+    oauth::store::delete_ended(tx, now, CHUNK)?;
     failures::delete_ended(tx, now, CHUNK)?;
     sessions::delete_ended(tx, now.saturating_sub(SESSION_KEPT), CHUNK)?;
     addresses::delete_unused(tx, now.saturating_sub(ADDRESS_KEPT), CHUNK)?;

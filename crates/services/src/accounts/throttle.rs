@@ -31,6 +31,8 @@ pub(super) enum Counted {
     Mails,
     /// Registrations.
     Registrations,
+    /// Sign-ins with a provider that begin; of no e-mail.
+    Starts,
 }
 
 impl Counted {
@@ -39,6 +41,7 @@ impl Counted {
             Self::Failures => "failure",
             Self::Mails => "mail",
             Self::Registrations => "registration",
+            Self::Starts => "start",
         }
     }
 
@@ -48,6 +51,7 @@ impl Counted {
             Self::Failures => [(10, QUARTER), (30, QUARTER), (100, DAY)],
             Self::Mails => [(5, QUARTER), (30, QUARTER), (20, DAY)],
             Self::Registrations => [(60, QUARTER), (60, QUARTER), (60, DAY)],
+            Self::Starts => [(300, QUARTER), (300, QUARTER), (i64::MAX, DAY)],
         }
     }
 }

@@ -9,6 +9,8 @@ mod import;
 #[cfg(test)]
 mod links;
 #[cfg(test)]
+mod oauth;
+#[cfg(test)]
 mod passwords;
 #[cfg(test)]
 mod secrecy;

@@ -1,0 +1,10 @@
+//! Signing in with a provider, against a provider on loopback.
+
+mod admin;
+mod concurrency;
+mod failures;
+mod flows;
+mod identities;
+mod lured;
+mod resolution;
+mod world;
