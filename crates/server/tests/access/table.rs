@@ -91,6 +91,10 @@ fn codes(world: &World) -> Value {
     json!({"city_id": world.home, "amount": 5, "count": 2})
 }
 
+fn user(world: &World) -> Value {
+    json!({"user_id": world.user_id})
+}
+
 use About::{Anything, OneCity};
 use Who::{AdminKeyOnly, Everybody, Trusted, Users, UsersAndTrusted};
 
@@ -252,6 +256,26 @@ pub(crate) const TABLE: &[Row] = &[
         |world| json!({"users": [{"user_id": world.new_email, "email": world.new_email}]}),
     ),
     row("GET /v1/accounts/mailbox", Trusted, Anything, nothing),
+    row("POST /v1/accounts/users/disable", Trusted, Anything, user),
+    row("POST /v1/accounts/users/enable", Trusted, Anything, user),
+    row("POST /v1/accounts/users/remove", Trusted, Anything, user),
+    row("POST /v1/accounts/users/sessions/revoke", Trusted, Anything, user),
+    row("GET /v1/accounts/identities", Users, Anything, nothing),
+    // A password is the last way to sign in here.
+    row("POST /v1/accounts/identities/unlink", Users, Anything, |_| json!({"provider": "email"}))
+        .answers(409, "conflict"),
+    // No provider is configured here, and browsers get pages.
+    row(
+        "POST /v1/accounts/oauth/start",
+        Everybody,
+        OneCity,
+        |world| json!({"provider": "github", "city_id": world.home}),
+    )
+    .answers(400, "invalid_input"),
+    row("GET /v1/accounts/oauth/callback", Everybody, Anything, nothing).answers(400, ""),
+    row("POST /v1/accounts/oauth/confirm", Everybody, Anything, nothing).answers(400, ""),
+    row("GET /v1/accounts/oauth/result", Everybody, Anything, |_| json!({"state": "none"}))
+        .answers(404, "not_found"),
     row("GET /v1/usage/events", Trusted, OneCity, city),
     row("GET /v1/usage/summary", Trusted, OneCity, city),
     row("GET /v1/usage/me", Users, Anything, nothing),

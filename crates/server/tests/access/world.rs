@@ -186,6 +186,7 @@ impl Bench {
         } else {
             None
         };
+        let user_id = account.as_ref().map(|account| text(&account["user_id"]));
         let user = account.map_or(user, |account| text(&account["user_token"]));
         let session_id = self.session_of(&user).await;
         let vouchers = if action.starts_with("balance/") {
@@ -196,6 +197,7 @@ impl Bench {
         World {
             vouchers,
             user,
+            user_id: user_id.unwrap_or_default(),
             session_id,
             email,
             new_email: named("new") + "@example.com",
@@ -300,6 +302,8 @@ pub(crate) struct World {
     pub(crate) key_id: String,
     /// The session of `user`, where accounts are tried.
     pub(crate) session_id: String,
+    /// The id of `user`, where accounts are tried.
+    pub(crate) user_id: String,
     /// The e-mail address of `user`, where accounts are tried.
     pub(crate) email: String,
     /// The e-mail address of nobody.
