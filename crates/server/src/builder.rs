@@ -10,7 +10,7 @@ use downcity_core::{
     Hook, Kernel, KernelOptions, Registry, RegistryBuilder, Secret, Service, Settings,
 };
 use downcity_db::{DbOptions, DbUrl};
-use downcity_services::{Accounts, Balance, Payment, Usage};
+use downcity_services::{Accounts, Balance, Payment, StripePayment, Usage};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
@@ -316,7 +316,9 @@ fn official(
     let payment = Payment::new(config.payment.clone(), balance.clone());
     let billing = Billing { wallets: balance.clone(), facts: usage.clone() };
     let ai = ai(config.ai.clone(), billing)?;
-    let services = services.builtin(accounts).builtin(balance).builtin(payment).builtin(usage);
+    let stripe = StripePayment::new(payment.clone());
+    let services = services.builtin(accounts).builtin(balance).builtin(payment).builtin(stripe);
+    let services = services.builtin(usage);
     Ok((services.builtin(ai.clone()), ai))
 }
 

@@ -21,5 +21,5 @@ pub mod usage;
 pub use accounts::{Accounts, AccountsConfig, EmailVerification, OauthConfirmation};
 pub use balance::{Balance, BalanceConfig};
 pub use mail::{MailConfig, MailMode, MailTls};
-pub use payment::{Payment, PaymentConfig};
+pub use payment::{Payment, PaymentConfig, StripePayment};
 pub use usage::{Usage, UsageConfig};

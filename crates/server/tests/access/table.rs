@@ -95,6 +95,14 @@ fn user(world: &World) -> Value {
     json!({"user_id": world.user_id})
 }
 
+fn checkout(world: &World) -> Value {
+    json!({"method_id": "stripe", "topup_id": world.vouchers.topup_id})
+}
+
+fn payment(_: &World) -> Value {
+    json!({"payment_id": "pay_none"})
+}
+
 use About::{Anything, OneCity};
 use Who::{AdminKeyOnly, Everybody, Trusted, Users, UsersAndTrusted};
 
@@ -302,4 +310,39 @@ pub(crate) const TABLE: &[Row] = &[
         OneCity,
         |world| json!({"city_id": world.home, "redeem_code_id": world.vouchers.redeem_code_id}),
     ),
+    row("GET /v1/payment/methods", Everybody, Anything, nothing),
+    row("POST /v1/payment/checkout/create", Users, Anything, checkout)
+        .answers(400, "invalid_input"),
+    row("GET /v1/payment/payments/me", Users, Anything, nothing),
+    row("GET /v1/payment/payments/get", UsersAndTrusted, Anything, payment)
+        .answers(404, "not_found"),
+    row("POST /v1/payment/payments/cancel", Users, Anything, payment).answers(404, "not_found"),
+    row("GET /v1/payment/payments", Trusted, OneCity, city),
+    row(
+        "POST /v1/payment/payments/resolve",
+        Trusted,
+        Anything,
+        |_| json!({"payment_id": "pay_none", "credit": true}),
+    )
+    .answers(404, "not_found"),
+    row("GET /v1/payment/events", Trusted, Anything, nothing),
+    row(
+        "POST /v1/payment/events/replay",
+        Trusted,
+        Anything,
+        |_| json!({"event_id": "stripe:evt_none"}),
+    )
+    .answers(404, "not_found"),
+    row("POST /v1/payment/webhook", Everybody, Anything, nothing).answers(400, "invalid_input"),
+    row("GET /v1/payment/redirect/success", Everybody, Anything, nothing),
+    row("GET /v1/payment/redirect/cancel", Everybody, Anything, nothing),
+    row("POST /v1/payment.stripe/checkout/create", Users, Anything, checkout)
+        .answers(400, "invalid_input"),
+    row("GET /v1/payment.stripe/payments/me", Users, Anything, nothing),
+    row("GET /v1/payment.stripe/payments", Trusted, OneCity, city),
+    row("GET /v1/payment.stripe/events", Trusted, Anything, nothing),
+    row("POST /v1/payment.stripe/webhook", Everybody, Anything, nothing)
+        .answers(503, "unavailable"),
+    row("GET /v1/payment.stripe/redirect/success", Everybody, Anything, nothing),
+    row("GET /v1/payment.stripe/redirect/cancel", Everybody, Anything, nothing),
 ];

@@ -37,13 +37,13 @@ pub(super) struct Filter {
 
 /// A stretch of a list, newest first.
 #[derive(Clone, Debug)]
-pub(super) struct Stretch {
+pub(crate) struct Stretch {
     /// Records before this time and id.
-    pub(super) before: (i64, String),
+    pub(crate) before: (i64, String),
     /// Records made at this time or later.
-    pub(super) from: i64,
+    pub(crate) from: i64,
     /// Records made before this time.
-    pub(super) to: i64,
+    pub(crate) to: i64,
     limit: u32,
 }
 
@@ -52,7 +52,7 @@ impl Stretch {
     ///
     /// # Errors
     /// 400 for a cursor that no page gave.
-    pub(super) fn of(page: &Page, from: Option<Timestamp>, to: Option<Timestamp>) -> Result<Self> {
+    pub(crate) fn of(page: &Page, from: Option<Timestamp>, to: Option<Timestamp>) -> Result<Self> {
         let invalid =
             |BadCursor| Error::invalid("cursor", "is not the next_cursor of a page; leave it out");
         let before = match page.cursor().map_err(invalid)? {
@@ -74,12 +74,12 @@ impl Stretch {
     }
 
     /// How many records to read: one more than the page has, to know whether others follow.
-    pub(super) fn wanted(&self) -> u32 {
+    pub(crate) fn wanted(&self) -> u32 {
         self.limit + 1
     }
 
     /// The page of these records; `key` gives the time of creation and the id of one.
-    pub(super) fn page<T>(
+    pub(crate) fn page<T>(
         &self,
         mut items: Vec<T>,
         key: impl Fn(&T) -> (Timestamp, &str),
@@ -94,6 +94,6 @@ impl Stretch {
 }
 
 /// A filter as a text that statements compare with; empty stands for none.
-pub(super) fn wanted_text(filter: Option<&String>) -> &str {
+pub(crate) fn wanted_text(filter: Option<&String>) -> &str {
     filter.map_or("", |text| text.trim())
 }

@@ -10,70 +10,113 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 
 use super::fields::{owned, text, whole};
-use super::{Event, Money, Opened, Prepared, Refs, Refused, Sale, What};
+use super::{Event, Money, Obstacle, Opened, Prepared, Provider, Refs, Refused, Sale, Terms, What};
 use crate::payment::signature::{SignatureError, hmac};
 
-/// The prices in minor units that Creem takes for a checkout.
-pub(crate) const PRICES: std::ops::RangeInclusive<i64> = 100..=99_999_999;
+const LIVE_BASE: &str = "https://api.creem.io/v1";
+const TEST_BASE: &str = "https://test-api.creem.io/v1";
+/// What keys of the test mode begin with.
+const TEST_KEY: &str = "creem_test_";
 /// How long a checkout is taken to be open; Creem does not say.
 const OPEN_FOR: Duration = Duration::from_hours(24);
 
-/// The request that opens a checkout.
-pub(crate) fn checkout(api_key: &str, product_id: &str, sale: &Sale) -> Prepared {
-    let body = json!({
-        "product_id": product_id,
-        "custom_price": sale.price.minor,
-        "request_id": sale.payment_id,
-        "success_url": sale.success_url,
-        "metadata": {
-            "payment_id": sale.payment_id,
-            "topup_id": sale.topup_id,
-            "user_id": sale.user_id,
-        },
-    });
-    Prepared {
-        path: "/checkouts",
-        headers: vec![
-            ("x-api-key", api_key.to_owned()),
+/// Creem.
+#[derive(Debug)]
+pub(crate) struct Creem;
+
+impl Provider for Creem {
+    fn id(&self) -> &'static str {
+        "creem"
+    }
+
+    fn label(&self) -> &'static str {
+        "Creem"
+    }
+
+    fn env(&self) -> &'static [(&'static str, &'static str)] {
+        &[
+            ("CREEM_API_KEY", "Opens checkouts at Creem; needed for Creem."),
+            ("CREEM_PRODUCT_ID", "The one-time product that Creem sells; needed for Creem."),
+            (
+                "CREEM_WEBHOOK_SECRET",
+                "Verifies Creem's webhooks; needed for Creem. Several, separated by commas, while one is replaced.",
+            ),
+            ("CREEM_CURRENCY", "The currency of the product; usd unless set."),
+            ("CREEM_API_BASE_URL", "Where Creem's API is; that of the mode unless set."),
+        ]
+    }
+
+    fn webhook_headers(&self) -> &'static [&'static str] {
+        &["creem-signature"]
+    }
+
+    fn currency_key(&self) -> &'static str {
+        "CREEM_CURRENCY"
+    }
+
+    fn obstacle(&self, terms: &Terms<'_>) -> Option<Obstacle> {
+        if !terms.has(&["CREEM_API_KEY", "CREEM_PRODUCT_ID", "CREEM_WEBHOOK_SECRET"]) {
+            return Some(Obstacle::NotConfigured);
+        }
+        let is_test = terms.text("CREEM_API_KEY").starts_with(TEST_KEY);
+        let base = terms.text("CREEM_API_BASE_URL");
+        let other = if terms.is_live() { TEST_BASE } else { LIVE_BASE };
+        let is_other = base.trim_end_matches('/') == other;
+        (terms.is_live() && is_test || is_other).then_some(Obstacle::WrongMode)
+    }
+
+    fn checkout(&self, terms: &Terms<'_>, sale: &Sale) -> Result<Prepared, String> {
+        let own = if terms.is_live() { LIVE_BASE } else { TEST_BASE };
+        let url = format!("{}/checkouts", terms.base("CREEM_API_BASE_URL", own)?);
+        let body = json!({
+            "product_id": terms.text("CREEM_PRODUCT_ID"),
+            "custom_price": sale.price.minor,
+            "request_id": sale.payment_id,
+            "success_url": sale.success_url,
+            "metadata": {
+                "payment_id": sale.payment_id,
+                "topup_id": sale.topup_id,
+                "user_id": sale.user_id,
+            },
+        });
+        let headers = vec![
+            ("x-api-key", terms.text("CREEM_API_KEY")),
             ("idempotency-key", sale.payment_id.clone()),
-        ],
-        body: body.to_string().into_bytes(),
+        ];
+        Ok(Prepared::json(url, headers, &body))
     }
-}
 
-/// What the answer says; `None` when it is no checkout.
-pub(crate) fn opened(answer: &Value, now: Timestamp) -> Option<Opened> {
-    Some(Opened {
-        session_id: owned(answer, &["/id", "/checkout_id"])?,
-        provider_payment_id: String::new(),
-        checkout_url: owned(answer, &["/checkout_url", "/url"])?,
-        expires_at: now.saturating_add(OPEN_FOR),
-    })
-}
-
-/// Verifies a webhook and reads its event.
-///
-/// Creem signs the body alone (`creem-signature`), without a time; where it sends the headers of Standard
-/// Webhooks, those are verified, and their age with them.
-///
-/// # Errors
-/// [`Refused`].
-pub(crate) fn event(
-    secrets: &str,
-    headers: &HeaderMap,
-    body: &[u8],
-    now: Timestamp,
-    tolerance: Duration,
-) -> Result<Event, Refused> {
-    if headers.contains_key("webhook-signature") {
-        hmac::verify_standard(secrets, headers, body, now, tolerance)?;
-    } else {
-        let header = headers.get("creem-signature").ok_or(SignatureError::Missing)?;
-        let signature = header.to_str().map_err(|_| SignatureError::Malformed)?;
-        hmac::verify_hex(secrets, &[body], &[signature.trim()])?;
+    fn opened(&self, answer: &Value, now: Timestamp) -> Option<Opened> {
+        Some(Opened {
+            session_id: owned(answer, &["/id", "/checkout_id"])?,
+            provider_payment_id: String::new(),
+            checkout_url: owned(answer, &["/checkout_url", "/url"])?,
+            expires_at: now.saturating_add(OPEN_FOR),
+        })
     }
-    let event: Value = serde_json::from_slice(body).map_err(|_| Refused::Unreadable)?;
-    read(&event).ok_or(Refused::Unreadable)
+
+    fn prices(&self) -> std::ops::RangeInclusive<i64> {
+        100..=99_999_999
+    }
+
+    fn can_verify(&self, terms: &Terms<'_>) -> bool {
+        terms.has(&["CREEM_WEBHOOK_SECRET"])
+    }
+
+    /// Creem signs the body alone (`creem-signature`), without a time; where it sends the headers of Standard
+    /// Webhooks, those are verified, and their age with them.
+    fn event(&self, terms: &Terms<'_>, headers: &HeaderMap, body: &[u8]) -> Result<Event, Refused> {
+        let secrets = terms.text("CREEM_WEBHOOK_SECRET");
+        if headers.contains_key("webhook-signature") {
+            hmac::verify_standard(&secrets, headers, body, terms.now, terms.tolerance())?;
+        } else {
+            let header = headers.get("creem-signature").ok_or(SignatureError::Missing)?;
+            let signature = header.to_str().map_err(|_| SignatureError::Malformed)?;
+            hmac::verify_hex(&secrets, &[body], &[signature.trim()])?;
+        }
+        let event: Value = serde_json::from_slice(body).map_err(|_| Refused::Unreadable)?;
+        read(&event).ok_or(Refused::Unreadable)
+    }
 }
 
 fn read(event: &Value) -> Option<Event> {
@@ -144,16 +187,27 @@ fn refs(what: &What, object: &Value) -> Refs {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payment::providers::tests::{headers, now, refs, sale, usd};
+    use crate::payment::providers::tests::{Set, headers, now, refs, sale, usd};
     use crate::payment::sign;
 
     const SECRET: &str = "creem_demo";
-    const TOLERANCE: Duration = Duration::from_secs(300);
+
+    fn set() -> Set {
+        Set::new(&[
+            ("CREEM_API_KEY", "creem_test_key"),
+            ("CREEM_PRODUCT_ID", "prod_1"),
+            ("CREEM_WEBHOOK_SECRET", SECRET),
+        ])
+    }
+
+    fn event(headers: &HeaderMap, body: &[u8]) -> Result<Event, Refused> {
+        set().terms(|terms| Creem.event(terms, headers, body))
+    }
 
     fn parse(body: &Value) -> Event {
         let body = body.to_string();
         let headers = headers(&[("creem-signature", &sign::hex(SECRET, &[body.as_bytes()]))]);
-        event(SECRET, &headers, body.as_bytes(), now(), TOLERANCE).unwrap()
+        event(&headers, body.as_bytes()).unwrap()
     }
 
     fn completed(order: Value) -> Value {
@@ -164,8 +218,8 @@ mod tests {
 
     #[test]
     fn a_checkout_sets_the_price() {
-        let request = checkout("creem_test_key", "prod_1", &sale());
-        assert_eq!(request.path, "/checkouts");
+        let request = set().terms(|terms| Creem.checkout(terms, &sale())).unwrap();
+        assert_eq!(request.url, "https://test-api.creem.io/v1/checkouts");
         assert!(request.headers.contains(&("x-api-key", "creem_test_key".to_owned())));
         let body: Value = serde_json::from_slice(&request.body).unwrap();
         assert_eq!(
@@ -180,12 +234,12 @@ mod tests {
     fn an_answer_is_a_checkout_or_nothing() {
         let answer = json!({"id": "ch_1", "object": "checkout", "status": "pending", "mode": "test",
             "product": "prod_1", "checkout_url": "https://checkout.creem.io/ch_1"});
-        let opened_now = opened(&answer, now()).unwrap();
+        let opened_now = Creem.opened(&answer, now()).unwrap();
         assert_eq!(opened_now.session_id, "ch_1");
         assert_eq!(opened_now.checkout_url, "https://checkout.creem.io/ch_1");
         assert_eq!(opened_now.expires_at.millis() - now().millis(), 24 * 3_600_000);
         assert_eq!(
-            opened(&json!({"trace_id": "x", "status": 403, "error": "Forbidden"}), now()),
+            Creem.opened(&json!({"trace_id": "x", "status": 403, "error": "Forbidden"}), now()),
             None
         );
     }
@@ -248,9 +302,7 @@ mod tests {
     #[test]
     fn only_signed_events_count() {
         let body = br#"{"id":"evt_1","eventType":"checkout.completed","object":{}}"#;
-        let verify = |pairs: &[(&'static str, &str)]| {
-            event(SECRET, &headers(pairs), body, now(), TOLERANCE).map(|_| ())
-        };
+        let verify = |pairs: &[(&'static str, &str)]| event(&headers(pairs), body).map(|_| ());
         let right = sign::hex(SECRET, &[body]);
         assert_eq!(verify(&[("creem-signature", &right)]), Ok(()));
         assert_eq!(verify(&[]), Err(SignatureError::Missing.into()));
@@ -261,10 +313,29 @@ mod tests {
         assert_eq!(verify(&both), Err(SignatureError::Missing.into()));
         let no_event = |body: &[u8]| {
             let headers = headers(&[("creem-signature", &sign::hex(SECRET, &[body]))]);
-            event(SECRET, &headers, body, now(), TOLERANCE).map(|_| ())
+            event(&headers, body).map(|_| ())
         };
         for body in [&b"{}"[..], b"[]", b"", b"nothing", br#"{"id":"evt_1"}"#] {
             assert_eq!(no_event(body), Err(Refused::Unreadable));
         }
+    }
+
+    #[test]
+    fn keys_and_addresses_of_the_other_mode_are_an_obstacle() {
+        let obstacle = |key: &str, base: &str, live: bool| {
+            let set = Set::new(&[
+                ("CREEM_API_KEY", key),
+                ("CREEM_PRODUCT_ID", "prod_1"),
+                ("CREEM_WEBHOOK_SECRET", SECRET),
+                ("CREEM_API_BASE_URL", base),
+            ]);
+            set.live(live).terms(|terms| Creem.obstacle(terms))
+        };
+        assert_eq!(obstacle("creem_1", LIVE_BASE, true), None);
+        assert_eq!(obstacle("creem_test_1", TEST_BASE, false), None);
+        let wrong = Some(Obstacle::WrongMode);
+        assert_eq!(obstacle("creem_test_1", LIVE_BASE, true), wrong);
+        assert_eq!(obstacle("creem_1", TEST_BASE, true), wrong);
+        assert_eq!(obstacle("creem_1", "https://api.creem.io/v1/", false), wrong);
     }
 }

@@ -10,73 +10,124 @@ use http::HeaderMap;
 use serde_json::{Value, json};
 
 use super::fields::{owned, text, whole};
-use super::{Event, Money, Opened, Prepared, Refs, Refused, Sale, What};
+use super::{Event, Money, Obstacle, Opened, Prepared, Provider, Refs, Refused, Sale, Terms, What};
 use crate::payment::signature::hmac;
 
-/// Where Dodo is, live and for tests.
-pub(crate) const LIVE_BASE: &str = "https://live.dodopayments.com";
-/// See [`LIVE_BASE`].
-pub(crate) const TEST_BASE: &str = "https://test.dodopayments.com";
+const LIVE_BASE: &str = "https://live.dodopayments.com";
+const TEST_BASE: &str = "https://test.dodopayments.com";
 /// How long a session is open.
 const OPEN_FOR: Duration = Duration::from_hours(24);
 
-/// The request that opens a session.
-pub(crate) fn checkout(api_key: &str, product_id: &str, sale: &Sale) -> Prepared {
-    let body = json!({
-        "product_cart": [{"product_id": product_id, "quantity": 1, "amount": sale.price.minor}],
-        "billing_currency": sale.price.currency.to_ascii_uppercase(),
-        "return_url": sale.success_url,
-        "cancel_url": sale.cancel_url,
-        "metadata": {
-            "payment_id": sale.payment_id,
-            "topup_id": sale.topup_id,
-            "user_id": sale.user_id,
-        },
-    });
-    Prepared {
-        path: "/checkouts",
-        headers: vec![
-            ("authorization", format!("Bearer {api_key}")),
-            ("idempotency-key", sale.payment_id.clone()),
-        ],
-        body: body.to_string().into_bytes(),
+/// Dodo Payments.
+#[derive(Debug)]
+pub(crate) struct Dodo;
+
+impl Provider for Dodo {
+    fn id(&self) -> &'static str {
+        "dodo"
     }
-}
 
-/// What the answer says; `None` when it is no session.
-pub(crate) fn opened(answer: &Value, now: Timestamp) -> Option<Opened> {
-    Some(Opened {
-        session_id: owned(answer, &["/session_id"])?,
-        provider_payment_id: owned(answer, &["/payment_id"]).unwrap_or_default(),
-        checkout_url: owned(answer, &["/checkout_url"])?,
-        expires_at: now.saturating_add(OPEN_FOR),
-    })
-}
+    fn label(&self) -> &'static str {
+        "Dodo Payments"
+    }
 
-/// Verifies a webhook and reads its event. The id of the event is that of the message: bodies have none.
-///
-/// # Errors
-/// [`Refused`].
-pub(crate) fn event(
-    secrets: &str,
-    headers: &HeaderMap,
-    body: &[u8],
-    now: Timestamp,
-    tolerance: Duration,
-) -> Result<Event, Refused> {
-    let event_id = hmac::verify_standard(secrets, headers, body, now, tolerance)?;
-    let event: Value = serde_json::from_slice(body).map_err(|_| Refused::Unreadable)?;
-    let kind = owned(&event, &["/type"]).ok_or(Refused::Unreadable)?;
-    let data = event.get("data").unwrap_or(&Value::Null);
-    let refs = Refs {
-        payment_id: owned(data, &["/metadata/payment_id"]),
-        topup_id: owned(data, &["/metadata/topup_id"]),
-        session_id: owned(data, &["/checkout_session_id"]),
-        provider_payment_id: owned(data, &["/payment_id"]),
-        order_id: None,
-    };
-    let what = what(&kind, data);
-    Ok(Event { event_id, kind, is_live: None, refs, what })
+    fn env(&self) -> &'static [(&'static str, &'static str)] {
+        &[
+            ("DODO_PAYMENTS_API_KEY", "Opens checkouts at Dodo Payments; needed for it."),
+            (
+                "DODO_PRODUCT_ID",
+                "The pay-what-you-want product that Dodo Payments sells; needed for it.",
+            ),
+            (
+                "DODO_WEBHOOK_KEY",
+                "Verifies webhooks of Dodo Payments; needed for it. Several, separated by commas, while one is replaced.",
+            ),
+            (
+                "DODO_ENVIRONMENT",
+                "live_mode or test_mode; where it is set, it has to agree with payment.mode.",
+            ),
+            ("DODO_CURRENCY", "The currency of its checkouts; usd unless set."),
+            ("DODO_API_BASE_URL", "Where its API is; that of the mode unless set."),
+        ]
+    }
+
+    fn webhook_headers(&self) -> &'static [&'static str] {
+        &["webhook-signature"]
+    }
+
+    fn currency_key(&self) -> &'static str {
+        "DODO_CURRENCY"
+    }
+
+    fn obstacle(&self, terms: &Terms<'_>) -> Option<Obstacle> {
+        if !terms.has(&["DODO_PAYMENTS_API_KEY", "DODO_PRODUCT_ID", "DODO_WEBHOOK_KEY"]) {
+            return Some(Obstacle::NotConfigured);
+        }
+        let environment = match &*terms.text("DODO_ENVIRONMENT") {
+            "" => terms.is_live(),
+            "live" | "live_mode" => true,
+            "test" | "test_mode" => false,
+            _ => return Some(Obstacle::NotSupported),
+        };
+        let base = terms.text("DODO_API_BASE_URL");
+        let other = if terms.is_live() { TEST_BASE } else { LIVE_BASE };
+        let is_other = base.trim_end_matches('/') == other;
+        (environment != terms.is_live() || is_other).then_some(Obstacle::WrongMode)
+    }
+
+    fn checkout(&self, terms: &Terms<'_>, sale: &Sale) -> Result<Prepared, String> {
+        let own = if terms.is_live() { LIVE_BASE } else { TEST_BASE };
+        let url = format!("{}/checkouts", terms.base("DODO_API_BASE_URL", own)?);
+        let product_id = terms.text("DODO_PRODUCT_ID");
+        let body = json!({
+            "product_cart": [{"product_id": product_id, "quantity": 1, "amount": sale.price.minor}],
+            "billing_currency": sale.price.currency.to_ascii_uppercase(),
+            "return_url": sale.success_url,
+            "cancel_url": sale.cancel_url,
+            "metadata": {
+                "payment_id": sale.payment_id,
+                "topup_id": sale.topup_id,
+                "user_id": sale.user_id,
+            },
+        });
+        let headers = vec![
+            ("authorization", format!("Bearer {}", terms.text("DODO_PAYMENTS_API_KEY"))),
+            ("idempotency-key", sale.payment_id.clone()),
+        ];
+        Ok(Prepared::json(url, headers, &body))
+    }
+
+    fn opened(&self, answer: &Value, now: Timestamp) -> Option<Opened> {
+        Some(Opened {
+            session_id: owned(answer, &["/session_id"])?,
+            provider_payment_id: owned(answer, &["/payment_id"]).unwrap_or_default(),
+            checkout_url: owned(answer, &["/checkout_url"])?,
+            expires_at: now.saturating_add(OPEN_FOR),
+        })
+    }
+
+    fn can_verify(&self, terms: &Terms<'_>) -> bool {
+        terms.has(&["DODO_WEBHOOK_KEY"])
+    }
+
+    /// The id of the event is that of the message: bodies have none.
+    fn event(&self, terms: &Terms<'_>, headers: &HeaderMap, body: &[u8]) -> Result<Event, Refused> {
+        let secrets = terms.text("DODO_WEBHOOK_KEY");
+        let event_id =
+            hmac::verify_standard(&secrets, headers, body, terms.now, terms.tolerance())?;
+        let event: Value = serde_json::from_slice(body).map_err(|_| Refused::Unreadable)?;
+        let kind = owned(&event, &["/type"]).ok_or(Refused::Unreadable)?;
+        let data = event.get("data").unwrap_or(&Value::Null);
+        let refs = Refs {
+            payment_id: owned(data, &["/metadata/payment_id"]),
+            topup_id: owned(data, &["/metadata/topup_id"]),
+            session_id: owned(data, &["/checkout_session_id"]),
+            provider_payment_id: owned(data, &["/payment_id"]),
+            order_id: None,
+        };
+        let what = what(&kind, data);
+        Ok(Event { event_id, kind, is_live: None, refs, what })
+    }
 }
 
 fn what(kind: &str, data: &Value) -> What {
@@ -109,19 +160,30 @@ fn what(kind: &str, data: &Value) -> What {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payment::providers::tests::{headers, now, refs, sale, usd};
+    use crate::payment::providers::tests::{Set, headers, now, refs, sale, usd};
     use crate::payment::sign;
     use crate::payment::signature::SignatureError;
 
     const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
-    const TOLERANCE: Duration = Duration::from_secs(300);
+
+    fn set() -> Set {
+        Set::new(&[
+            ("DODO_PAYMENTS_API_KEY", "key"),
+            ("DODO_PRODUCT_ID", "pdt_1"),
+            ("DODO_WEBHOOK_KEY", SECRET),
+        ])
+    }
+
+    fn event(headers: &HeaderMap, body: &[u8]) -> Result<Event, Refused> {
+        set().terms(|terms| Dodo.event(terms, headers, body))
+    }
 
     fn parse(kind: &str, data: Value) -> Event {
         let body =
             json!({"business_id": "bus_1", "type": kind, "timestamp": "2023-11-14T22:13:20Z",
             "data": data})
             .to_string();
-        event(SECRET, &signed("msg_1", body.as_bytes()), body.as_bytes(), now(), TOLERANCE).unwrap()
+        event(&signed("msg_1", body.as_bytes()), body.as_bytes()).unwrap()
     }
 
     fn signed(id: &str, body: &[u8]) -> HeaderMap {
@@ -136,8 +198,8 @@ mod tests {
 
     #[test]
     fn a_session_sets_the_price_of_its_product() {
-        let request = checkout("key", "pdt_1", &sale());
-        assert_eq!(request.path, "/checkouts");
+        let request = set().terms(|terms| Dodo.checkout(terms, &sale())).unwrap();
+        assert_eq!(request.url, "https://test.dodopayments.com/checkouts");
         assert!(request.headers.contains(&("authorization", "Bearer key".to_owned())));
         let body: Value = serde_json::from_slice(&request.body).unwrap();
         assert_eq!(
@@ -153,9 +215,9 @@ mod tests {
     fn an_answer_is_a_session_or_nothing() {
         let answer = json!({"session_id": "cks_1", "payment_id": null,
             "checkout_url": "https://test.checkout.dodopayments.com/session/cks_1"});
-        let session = opened(&answer, now()).unwrap();
+        let session = Dodo.opened(&answer, now()).unwrap();
         assert_eq!((&*session.session_id, &*session.provider_payment_id), ("cks_1", ""));
-        assert_eq!(opened(&json!({"code": "UNAUTHORIZED", "message": "no"}), now()), None);
+        assert_eq!(Dodo.opened(&json!({"code": "UNAUTHORIZED", "message": "no"}), now()), None);
     }
 
     #[test]
@@ -210,11 +272,34 @@ mod tests {
         let body = br#"{"type":"payment.succeeded","data":{"payment_id":"pay_d1"}}"#;
         let mut headers = signed("msg_1", body);
         headers.remove("webhook-id");
-        let refused = event(SECRET, &headers, body, now(), TOLERANCE);
+        let refused = event(&headers, body);
         assert_eq!(refused, Err(SignatureError::Missing.into()));
         for body in [&b"{}"[..], b"5", b"", br#"{"data":{}}"#] {
-            let refused = event(SECRET, &signed("msg_1", body), body, now(), TOLERANCE);
+            let refused = event(&signed("msg_1", body), body);
             assert_eq!(refused, Err(Refused::Unreadable));
         }
+    }
+
+    #[test]
+    fn an_environment_has_to_agree_with_the_mode() {
+        let obstacle = |environment: &str, base: &str, live: bool| {
+            let set = Set::new(&[
+                ("DODO_PAYMENTS_API_KEY", "key"),
+                ("DODO_PRODUCT_ID", "pdt_1"),
+                ("DODO_WEBHOOK_KEY", SECRET),
+                ("DODO_ENVIRONMENT", environment),
+                ("DODO_API_BASE_URL", base),
+            ]);
+            set.live(live).terms(|terms| Dodo.obstacle(terms))
+        };
+        for (environment, live) in
+            [("", true), ("", false), ("live", true), ("live_mode", true), ("test_mode", false)]
+        {
+            assert_eq!(obstacle(environment, "", live), None, "{environment} {live}");
+        }
+        let wrong = Some(Obstacle::WrongMode);
+        assert_eq!([obstacle("live", "", false), obstacle("test", "", true)], [wrong, wrong]);
+        assert_eq!(obstacle("", TEST_BASE, true), wrong);
+        assert_eq!(obstacle("staging", "", false), Some(Obstacle::NotSupported));
     }
 }

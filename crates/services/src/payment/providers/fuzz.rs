@@ -1,22 +1,28 @@
 //! What has to hold for any bytes that come to a webhook: targets for fuzzers, run by tests.
 
-use std::time::Duration;
-
 use downcity_fuzz::check;
 use downcity_testkit::RSA_KEY_OF_NOBODY;
 use downcity_types::Timestamp;
 use http::{HeaderMap, HeaderValue};
 
-use super::tests::{headers, now};
-use super::{Event, Money, Refused, What, creem, dodo, waffo};
+use super::tests::{Set, headers, now};
+use super::{Creem, Dodo, Event, Money, PROVIDERS, Provider as _, Refused, Stripe, Waffo, What};
 use crate::payment::sign::{self, PrivateKey};
 use crate::payment::signature::Stamped;
 use crate::payment::signature::rsa::PublicKey;
 
 const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
-const TOLERANCE: Duration = Duration::from_secs(300);
+
+fn set() -> Set {
+    Set::new(&[
+        ("STRIPE_WEBHOOK_SECRET", SECRET),
+        ("CREEM_WEBHOOK_SECRET", SECRET),
+        ("DODO_WEBHOOK_KEY", SECRET),
+    ])
+}
 
 const BODIES: &[&str] = &[
+    r#"{"id":"evt_1","type":"checkout.session.completed","livemode":false,"data":{"object":{"id":"cs_1","amount_total":2500,"currency":"usd","payment_status":"paid","payment_intent":"pi_1","metadata":{"payment_id":"pay_1"}}}}"#,
     r#"{"id":"evt_1","eventType":"checkout.completed","object":{"id":"ch_1","request_id":"pay_1","mode":"test","order":{"id":"ord_1","amount":2500,"amount_paid":2500,"currency":"USD","status":"paid"},"metadata":{"payment_id":"pay_1"}}}"#,
     r#"{"id":"evt_2","eventType":"refund.created","object":{"id":"ref_1","status":"succeeded","refund_amount":1000,"refund_currency":"USD","order":"ord_1"}}"#,
     r#"{"business_id":"b","type":"payment.succeeded","timestamp":"2023-11-14T22:13:20Z","data":{"payment_id":"p","total_amount":2500,"currency":"USD","metadata":{"payment_id":"pay_1"}}}"#,
@@ -42,9 +48,17 @@ fn bodies(body: &[u8]) {
     let forged = |event: Result<Event, Refused>| {
         assert!(matches!(event, Err(Refused::Signature(_))), "{event:?}");
     };
+    let stripe = |key: &str| {
+        let time = now().seconds().to_string();
+        let signature = sign::hex(key, &[time.as_bytes(), b".", body]);
+        let headers = headers(&[("stripe-signature", &format!("t={time},v1={signature}"))]);
+        set().terms(|terms| Stripe.event(terms, &headers, body))
+    };
+    sound(stripe(SECRET));
+    forged(stripe("other"));
     let creem = |key: &str| {
         let headers = headers(&[("creem-signature", &sign::hex(key, &[body]))]);
-        creem::event(SECRET, &headers, body, now(), TOLERANCE)
+        set().terms(|terms| Creem.event(terms, &headers, body))
     };
     sound(creem(SECRET));
     forged(creem("other"));
@@ -55,7 +69,7 @@ fn bodies(body: &[u8]) {
             ("webhook-timestamp", &now().seconds().to_string()),
             ("webhook-signature", &signature),
         ]);
-        dodo::event(SECRET, &headers, body, now(), TOLERANCE)
+        set().terms(|terms| Dodo.event(terms, &headers, body))
     };
     sound(dodo(SECRET));
     forged(dodo("whsec_b3RoZXI="));
@@ -67,8 +81,10 @@ fn waffo_bodies(body: &[u8]) {
     let at = now().millis();
     let signature = key.sign(&[format!("{at}.").as_bytes(), body].concat()).unwrap();
     let headers = headers(&[("x-waffo-signature", &format!("t={at},v1={signature}"))]);
-    let verify =
-        |keys: Option<&str>| waffo::event(keys, false, &headers, body, now(), TOLERANCE, &|_| 2);
+    let verify = |keys: Option<&str>| {
+        let env: Vec<_> = keys.map(|keys| ("WAFFO_WEBHOOK_PUBLIC_KEY", keys)).into_iter().collect();
+        Set::new(&env).terms(|terms| Waffo.event(terms, &headers, body))
+    };
     match verify(Some(&key.public_pem())) {
         Ok(event) => is_sound(&event),
         Err(refused) => assert_eq!(refused, Refused::Unreadable),
@@ -89,12 +105,8 @@ fn signatures(header: &[u8]) {
     ] {
         headers.insert(name, value.clone());
     }
-    let body = BODIES[0].as_bytes();
-    for event in [
-        creem::event(SECRET, &headers, body, now(), TOLERANCE),
-        dodo::event(SECRET, &headers, body, now(), TOLERANCE),
-        waffo::event(None, true, &headers, body, now(), TOLERANCE, &|_| 2),
-    ] {
+    for provider in PROVIDERS {
+        let event = set().terms(|terms| provider.event(terms, &headers, BODIES[0].as_bytes()));
         assert!(matches!(event, Err(Refused::Signature(_))), "{event:?}");
     }
     if let Ok(text) = value.to_str()
@@ -113,9 +125,9 @@ fn keys(text: &[u8]) {
         let stamped = Stamped::parse("t=1,v1=AAAA").unwrap();
         assert!(key.verify_stamped(&stamped, b"").is_err());
     }
-    let at = Timestamp::from_millis(0);
+    let set = Set::new(&[("WAFFO_WEBHOOK_PUBLIC_KEY", &text)]).at(Timestamp::from_millis(0));
     let headers = headers(&[("x-waffo-signature", "t=0,v1=AAAA")]);
-    let event = waffo::event(Some(&text), true, &headers, b"{}", at, TOLERANCE, &|_| 2);
+    let event = set.terms(|terms| Waffo.event(terms, &headers, b"{}"));
     assert!(matches!(event, Err(Refused::Signature(_))));
 }
 
@@ -126,7 +138,7 @@ fn bodies_of_webhooks() {
 
 #[test]
 fn bodies_of_waffo() {
-    check(&BODIES[4..], waffo_bodies);
+    check(&BODIES[5..], waffo_bodies);
 }
 
 #[test]

@@ -8,11 +8,10 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::payment::providers::tests::{now, refs, sale, usd};
-use crate::payment::providers::{Event, Prepared, Refused, Sale, What, creem, dodo, waffo};
+use crate::payment::providers::tests::{Set, now, refs, sale, usd};
+use crate::payment::providers::{Event, Prepared, Refused, Sale, What, provider};
 
 const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
-const TOLERANCE: Duration = Duration::from_secs(300);
 
 fn key() -> PrivateKey {
     PrivateKey::parse(RSA_KEY_OF_NOBODY).unwrap()
@@ -45,15 +44,27 @@ fn headers(pairs: &[(&'static str, String)]) -> HeaderMap {
 }
 
 fn understood(vendor: Vendor, delivery: &Delivery) -> Result<Event, Refused> {
-    let (headers, body) = (headers(&delivery.headers), &*delivery.body);
-    match vendor {
-        Vendor::Creem => creem::event(SECRET, &headers, body, now(), TOLERANCE),
-        Vendor::Dodo => dodo::event(SECRET, &headers, body, now(), TOLERANCE),
-        _ => {
-            let key = key().public_pem();
-            waffo::event(Some(&key), true, &headers, body, now(), TOLERANCE, &|_| 2)
-        }
-    }
+    let headers = headers(&delivery.headers);
+    let provider = provider(vendor.id()).unwrap();
+    set().terms(|terms| provider.event(terms, &headers, &delivery.body))
+}
+
+fn set() -> Set {
+    let public = key().public_pem();
+    Set::new(&[
+        ("STRIPE_SECRET_KEY", "key"),
+        ("CREEM_API_KEY", "key"),
+        ("CREEM_PRODUCT_ID", "prod_1"),
+        ("DODO_PAYMENTS_API_KEY", "key"),
+        ("DODO_PRODUCT_ID", "pdt_1"),
+        ("WAFFO_MERCHANT_ID", "MER_1"),
+        ("WAFFO_PRIVATE_KEY", RSA_KEY_OF_NOBODY),
+        ("WAFFO_PRODUCT_ID", "PROD_1"),
+        ("STRIPE_WEBHOOK_SECRET", SECRET),
+        ("CREEM_WEBHOOK_SECRET", SECRET),
+        ("DODO_WEBHOOK_KEY", SECRET),
+        ("WAFFO_WEBHOOK_PUBLIC_KEY", &public),
+    ])
 }
 
 #[test]
@@ -64,43 +75,53 @@ fn events_are_understood() {
     let disputed = |money| What::Disputed { dispute_id: "dp_1".to_owned(), money };
     let failed = What::Failed { reason: None };
     let absent = || None;
-    for (moment, creem, dodo, waffo) in [
+    for (moment, stripe, creem, dodo, waffo) in [
         (
             Moment::Paid { minor: 2500, currency: "usd".to_owned() },
             Some(What::Paid(money.clone())),
             Some(What::Paid(money.clone())),
             Some(What::Paid(money.clone())),
+            Some(What::Paid(money.clone())),
         ),
-        (Moment::Expired, Some(What::Expired), absent(), absent()),
-        (Moment::Failed, Some(failed.clone()), Some(failed), absent()),
+        (Moment::Expired, Some(What::Expired), Some(What::Expired), absent(), absent()),
+        (Moment::Failed, Some(failed.clone()), Some(failed.clone()), Some(failed), absent()),
         (
             Moment::Refunded { refund_id: "re_1".to_owned(), minor: 500 },
+            Some(What::RefundedInAll { money: usd(500) }),
             Some(refund.clone()),
             Some(refund.clone()),
             Some(refund),
         ),
         (
             Moment::Disputed { dispute_id: "dp_1".to_owned() },
+            Some(disputed(money.clone())),
             Some(disputed(money)),
             Some(disputed(None)),
             absent(),
         ),
         (
             Moment::DisputeClosed { dispute_id: "dp_1".to_owned(), is_won: true },
+            Some(closed(true)),
             absent(),
             Some(closed(true)),
             absent(),
         ),
         (
             Moment::DisputeClosed { dispute_id: "dp_1".to_owned(), is_won: false },
+            Some(closed(false)),
             absent(),
             Some(closed(false)),
             absent(),
         ),
-        (Moment::Unrelated, Some(What::Other), Some(What::Other), Some(What::Other)),
+        (
+            Moment::Unrelated,
+            Some(What::Other),
+            Some(What::Other),
+            Some(What::Other),
+            Some(What::Other),
+        ),
     ] {
-        let vendors = [Vendor::Creem, Vendor::Dodo, Vendor::Waffo];
-        for (vendor, expected) in vendors.into_iter().zip([creem, dodo, waffo]) {
+        for (vendor, expected) in Vendor::ALL.into_iter().zip([stripe, creem, dodo, waffo]) {
             let draft = vendor.draft("evt_1", &moment, &sold(), now());
             let event = draft.map(|draft| {
                 let delivery = draft.signed(&signer(vendor), now()).unwrap();
@@ -120,6 +141,7 @@ fn events_are_understood() {
 fn payments_are_named_as_the_providers_name_them() {
     let paid = Moment::Paid { minor: 2500, currency: "usd".to_owned() };
     for (vendor, expected) in [
+        (Vendor::Stripe, ["pay_1", "topup_1", "cs_pay_1", "pi_cs_pay_1", ""]),
         (Vendor::Creem, ["pay_1", "topup_1", "cs_pay_1", "", "ord_cs_pay_1"]),
         (Vendor::Dodo, ["pay_1", "topup_1", "cs_pay_1", "pi_cs_pay_1", ""]),
         (Vendor::Waffo, ["pay_1", "topup_1", "", "pi_cs_pay_1", "ord_cs_pay_1"]),
@@ -144,38 +166,48 @@ fn a_signer_of_another_kind_signs_nothing() {
     }
 }
 
+fn request(vendor: Vendor, sale: &Sale) -> Prepared {
+    set().terms(|terms| provider(vendor.id()).unwrap().checkout(terms, sale)).unwrap()
+}
+
 fn ask(account: &Account, request: &Prepared) -> Answered {
     let mut pairs = request.headers.clone();
-    pairs.push(("content-type", "application/json".to_owned()));
-    account.answer(&format!("POST /base{}", request.path), &headers(&pairs), &request.body, now())
+    pairs.push(("content-type", request.content_type.to_owned()));
+    let path = request.url.split_once("//").and_then(|(_, rest)| rest.split_once('/')).unwrap().1;
+    account.answer(&format!("POST /base/{path}"), &headers(&pairs), &request.body, now())
 }
 
 #[test]
 fn checkouts_are_opened_for_those_who_ask_rightly() {
-    let account = |vendor| Account::new(vendor, Secret::new("key"), false);
-    let cheap = Sale { price: usd(99), ..sale() };
-    let (status, answer) = ask(&account(Vendor::Creem), &creem::checkout("key", "prod_1", &sale()));
-    let opened = creem::opened(&answer, now()).unwrap();
-    assert_eq!((status, &*opened.session_id), (200, "cs_pay_1"));
-    assert_eq!(ask(&account(Vendor::Creem), &creem::checkout("other", "prod_1", &sale())).0, 403);
-    assert_eq!(ask(&account(Vendor::Creem), &creem::checkout("key", "prod_1", &cheap)).0, 400);
-    let (status, answer) = ask(&account(Vendor::Dodo), &dodo::checkout("key", "pdt_1", &sale()));
-    let opened = dodo::opened(&answer, now()).unwrap();
-    assert_eq!((status, &*opened.session_id), (200, "cs_pay_1"));
-    assert_eq!(ask(&account(Vendor::Dodo), &dodo::checkout("other", "pdt_1", &sale())).0, 401);
+    let cheap = Sale { price: usd(49), ..sale() };
+    for (vendor, other_key) in
+        [(Vendor::Stripe, 401), (Vendor::Creem, 403), (Vendor::Dodo, 401), (Vendor::Waffo, 401)]
+    {
+        let credential = match vendor {
+            Vendor::Waffo => key().public_pem(),
+            _ => "key".to_owned(),
+        };
+        let account = Account::new(vendor, Secret::new(credential), false);
+        let (status, answer) = ask(&account, &request(vendor, &sale()));
+        assert_eq!(status, 200, "{vendor:?} {answer}");
+        let opened = provider(vendor.id()).unwrap().opened(&answer, now()).unwrap();
+        assert_eq!(opened.session_id, "cs_pay_1", "{vendor:?}");
+        let stranger = Account::new(vendor, Secret::new("other"), false);
+        assert_eq!(ask(&stranger, &request(vendor, &sale())).0, other_key, "{vendor:?}");
+        if matches!(vendor, Vendor::Stripe | Vendor::Creem) {
+            assert_eq!(ask(&account, &request(vendor, &cheap)).0, 400, "{vendor:?}");
+        }
+    }
 }
 
 #[test]
-fn waffo_opens_checkouts_for_signed_requests() {
+fn waffo_opens_checkouts_for_what_was_signed_just_now() {
     let account = Account::new(Vendor::Waffo, Secret::new(key().public_pem()), false);
-    let request =
-        |merchant, at| waffo::checkout(merchant, RSA_KEY_OF_NOBODY, "PROD_1", &sale(), at).unwrap();
-    let (status, answer) = ask(&account, &request("MER_1", now()));
-    assert_eq!((status, &*waffo::opened(&answer, now()).unwrap().session_id), (200, "cs_pay_1"));
-    assert_eq!(ask(&account, &request("", now())).0, 401);
-    let stale = now().saturating_sub(Duration::from_secs(301));
-    assert_eq!(ask(&account, &request("MER_1", stale)).0, 401);
-    let mut changed = request("MER_1", now());
+    let stale = set().at(now().saturating_sub(Duration::from_secs(301)));
+    let waffo = provider("waffo").unwrap();
+    let stale = stale.terms(|terms| waffo.checkout(terms, &sale())).unwrap();
+    assert_eq!(ask(&account, &stale).0, 401);
+    let mut changed = request(Vendor::Waffo, &sale());
     changed.body.push(b' ');
     assert_eq!(ask(&account, &changed).0, 401);
 }

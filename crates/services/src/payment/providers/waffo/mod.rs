@@ -13,12 +13,11 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::fields::{display, minor, owned, text, time};
-use super::{Event, Money, Opened, Prepared, Refs, Refused, Sale, What};
-use crate::payment::signature::rsa::{KeyError, PrivateKey, PublicKey};
+use super::{Event, Money, Obstacle, Opened, Prepared, Provider, Refs, Refused, Sale, Terms, What};
+use crate::payment::signature::rsa::{PrivateKey, PublicKey};
 use crate::payment::signature::{SignatureError, Stamped, check_age, hmac};
 
-/// Where Waffo is, in both modes.
-pub(crate) const BASE: &str = "https://api.waffo.ai";
+const BASE: &str = "https://api.waffo.ai";
 const CHECKOUT: &str = "/v1/actions/checkout/create-session";
 /// Waffo's own public key of its test mode, and that of production.
 const TEST_KEY: &str = include_str!("test_public_key.pem");
@@ -28,41 +27,136 @@ const OPEN_FOR: Duration = Duration::from_mins(45);
 /// How Waffo taxes credits.
 const TAX_CATEGORY: &str = "digital_goods";
 
-/// The request that opens a session, signed for this second.
-///
-/// # Errors
-/// [`KeyError`] when the private key cannot be used.
-pub(crate) fn checkout(
-    merchant_id: &str,
-    private_key: &str,
-    product_id: &str,
-    sale: &Sale,
-    now: Timestamp,
-) -> Result<Prepared, KeyError> {
-    let body = json!({
-        "productId": product_id,
-        "currency": sale.price.currency.to_ascii_uppercase(),
-        "priceSnapshot": {
-            "amount": display(sale.price.minor, sale.digits),
-            "taxCategory": TAX_CATEGORY,
-        },
-        "successUrl": sale.success_url,
-        "orderMerchantExternalId": sale.payment_id,
-        "metadata": {
-            "payment_id": sale.payment_id,
-            "topup_id": sale.topup_id,
-            "user_id": sale.user_id,
-        },
-    });
-    let (body, seconds) = (body.to_string(), now.seconds());
-    let signature = PrivateKey::parse(private_key)?.sign(&canonical(seconds, &body))?;
-    let headers = vec![
-        ("x-merchant-id", merchant_id.to_owned()),
-        ("x-timestamp", seconds.to_string()),
-        ("x-signature", signature),
-        ("x-idempotency-key", idempotency_key(merchant_id, &body, seconds)),
-    ];
-    Ok(Prepared { path: CHECKOUT, headers, body: body.into_bytes() })
+/// Waffo Pancake.
+#[derive(Debug)]
+pub(crate) struct Waffo;
+
+impl Provider for Waffo {
+    fn id(&self) -> &'static str {
+        "waffo"
+    }
+
+    fn label(&self) -> &'static str {
+        "Waffo Pancake"
+    }
+
+    fn env(&self) -> &'static [(&'static str, &'static str)] {
+        &[
+            (
+                "WAFFO_MERCHANT_ID",
+                "The merchant, MER_ and 22 characters; needed for Waffo Pancake.",
+            ),
+            (
+                "WAFFO_PRIVATE_KEY",
+                "The merchant's RSA key, PEM or base64, that signs requests; needed for Waffo Pancake.",
+            ),
+            (
+                "WAFFO_PRODUCT_ID",
+                "The product that Waffo Pancake sells, PROD_ and 22 characters; needed for it.",
+            ),
+            (
+                "WAFFO_WEBHOOK_PUBLIC_KEY",
+                "Verifies webhooks in place of Waffo's own public key of the mode. Several, separated by commas, while one is replaced.",
+            ),
+            (
+                "WAFFO_ENVIRONMENT",
+                "prod or test; where it is set, it has to agree with payment.mode.",
+            ),
+            ("WAFFO_CURRENCY", "The currency of its checkouts; usd unless set."),
+            ("WAFFO_API_BASE_URL", "Where its API is; https://api.waffo.ai unless set."),
+        ]
+    }
+
+    fn webhook_headers(&self) -> &'static [&'static str] {
+        &["x-waffo-signature"]
+    }
+
+    fn currency_key(&self) -> &'static str {
+        "WAFFO_CURRENCY"
+    }
+
+    fn obstacle(&self, terms: &Terms<'_>) -> Option<Obstacle> {
+        if !terms.has(&["WAFFO_MERCHANT_ID", "WAFFO_PRIVATE_KEY", "WAFFO_PRODUCT_ID"]) {
+            return Some(Obstacle::NotConfigured);
+        }
+        if !self.can_verify(terms) || PrivateKey::parse(&terms.text("WAFFO_PRIVATE_KEY")).is_err() {
+            return Some(Obstacle::NotSupported);
+        }
+        let environment = match &*terms.text("WAFFO_ENVIRONMENT") {
+            "" => terms.is_live(),
+            "prod" | "production" | "live" => true,
+            "test" => false,
+            _ => return Some(Obstacle::NotSupported),
+        };
+        (environment != terms.is_live()).then_some(Obstacle::WrongMode)
+    }
+
+    /// Signed for this second.
+    fn checkout(&self, terms: &Terms<'_>, sale: &Sale) -> Result<Prepared, String> {
+        let url = format!("{}{CHECKOUT}", terms.base("WAFFO_API_BASE_URL", BASE)?);
+        let merchant_id = terms.text("WAFFO_MERCHANT_ID");
+        let body = json!({
+            "productId": terms.text("WAFFO_PRODUCT_ID"),
+            "currency": sale.price.currency.to_ascii_uppercase(),
+            "priceSnapshot": {
+                "amount": display(sale.price.minor, sale.digits),
+                "taxCategory": TAX_CATEGORY,
+            },
+            "successUrl": sale.success_url,
+            "orderMerchantExternalId": sale.payment_id,
+            "metadata": {
+                "payment_id": sale.payment_id,
+                "topup_id": sale.topup_id,
+                "user_id": sale.user_id,
+            },
+        });
+        let (text, seconds) = (body.to_string(), terms.now.seconds());
+        let signature = PrivateKey::parse(&terms.text("WAFFO_PRIVATE_KEY"))
+            .and_then(|key| key.sign(&canonical(seconds, &text)))
+            .map_err(|error| format!("WAFFO_PRIVATE_KEY: {error}"))?;
+        let headers = vec![
+            ("x-timestamp", seconds.to_string()),
+            ("x-signature", signature),
+            ("x-idempotency-key", idempotency_key(&merchant_id, &text, seconds)),
+            ("x-merchant-id", merchant_id),
+        ];
+        Ok(Prepared::json(url, headers, &body))
+    }
+
+    fn opened(&self, answer: &Value, now: Timestamp) -> Option<Opened> {
+        Some(Opened {
+            session_id: owned(answer, &["/data/sessionId"])?,
+            provider_payment_id: String::new(),
+            checkout_url: owned(answer, &["/data/checkoutUrl"])?,
+            expires_at: time(answer, &["/data/expiresAt"]).unwrap_or(now.saturating_add(OPEN_FOR)),
+        })
+    }
+
+    fn can_verify(&self, terms: &Terms<'_>) -> bool {
+        !public_keys(terms).is_empty()
+    }
+
+    fn event(&self, terms: &Terms<'_>, headers: &HeaderMap, body: &[u8]) -> Result<Event, Refused> {
+        let header = headers.get("x-waffo-signature").ok_or(SignatureError::Missing)?;
+        let stamped = Stamped::parse(header.to_str().map_err(|_| SignatureError::Malformed)?)?;
+        let is_signed =
+            public_keys(terms).iter().any(|key| key.verify_stamped(&stamped, body).is_ok());
+        if !is_signed {
+            return Err(SignatureError::Wrong.into());
+        }
+        // The time is in milliseconds.
+        check_age(Some(stamped.at), terms.now, terms.tolerance())?;
+        let event: Value = serde_json::from_slice(body).map_err(|_| Refused::Unreadable)?;
+        read(&event, &|currency| terms.digits(currency)).ok_or(Refused::Unreadable)
+    }
+}
+
+/// The keys that verify webhooks: those that are set, else Waffo's own of the mode.
+fn public_keys(terms: &Terms<'_>) -> Vec<PublicKey> {
+    let own = if terms.is_live() { LIVE_KEY } else { TEST_KEY };
+    let set = (terms.env)("WAFFO_WEBHOOK_PUBLIC_KEY");
+    let text = set.as_ref().map_or(own, |set| set.expose());
+    hmac::secrets(text).filter_map(|key| PublicKey::parse(key).ok()).collect()
 }
 
 /// What a request's signature covers.
@@ -80,50 +174,6 @@ fn idempotency_key(merchant_id: &str, body: &str, seconds: i64) -> String {
         let _ = write!(text, "{byte:02x}");
         text
     })
-}
-
-/// What the answer says; `None` when it is no session.
-pub(crate) fn opened(answer: &Value, now: Timestamp) -> Option<Opened> {
-    Some(Opened {
-        session_id: owned(answer, &["/data/sessionId"])?,
-        provider_payment_id: String::new(),
-        checkout_url: owned(answer, &["/data/checkoutUrl"])?,
-        expires_at: time(answer, &["/data/expiresAt"]).unwrap_or(now.saturating_add(OPEN_FOR)),
-    })
-}
-
-/// Verifies a webhook and reads its event. `keys` are public keys separated by commas; without any, Waffo's own
-/// key of the mode counts. `digits` says how many digits a currency (lower case) has behind the point.
-///
-/// # Errors
-/// [`Refused`].
-pub(crate) fn event(
-    keys: Option<&str>,
-    is_live: bool,
-    headers: &HeaderMap,
-    body: &[u8],
-    now: Timestamp,
-    tolerance: Duration,
-    digits: &dyn Fn(&str) -> u32,
-) -> Result<Event, Refused> {
-    let header = headers.get("x-waffo-signature").ok_or(SignatureError::Missing)?;
-    let stamped = Stamped::parse(header.to_str().map_err(|_| SignatureError::Malformed)?)?;
-    let own = if is_live { LIVE_KEY } else { TEST_KEY };
-    let is_signed = hmac::secrets(keys.unwrap_or(own))
-        .filter_map(|key| PublicKey::parse(key).ok())
-        .any(|key| key.verify_stamped(&stamped, body).is_ok());
-    if !is_signed {
-        return Err(SignatureError::Wrong.into());
-    }
-    // The time is in milliseconds.
-    check_age(Some(stamped.at), now, tolerance)?;
-    let event: Value = serde_json::from_slice(body).map_err(|_| Refused::Unreadable)?;
-    read(&event, digits).ok_or(Refused::Unreadable)
-}
-
-/// Whether a public key can be read.
-pub(crate) fn is_public_key(text: &str) -> bool {
-    PublicKey::parse(text).is_ok()
 }
 
 fn read(event: &Value, digits: &dyn Fn(&str) -> u32) -> Option<Event> {
@@ -170,10 +220,8 @@ mod tests {
     use downcity_testkit::RSA_KEY_OF_NOBODY;
 
     use super::*;
-    use crate::payment::providers::tests::{headers, now, refs, sale, usd};
+    use crate::payment::providers::tests::{Set, headers, now, refs, sale, usd};
     use crate::payment::signature::rsa::tests::fingerprint;
-
-    const TOLERANCE: Duration = Duration::from_secs(300);
 
     fn key() -> PrivateKey {
         PrivateKey::parse(RSA_KEY_OF_NOBODY).unwrap()
@@ -184,8 +232,18 @@ mod tests {
         headers(&[("x-waffo-signature", &format!("t={at},v1={signature}"))])
     }
 
+    fn set(keys: Option<&str>) -> Set {
+        let mut env = vec![
+            ("WAFFO_MERCHANT_ID", "MER_1"),
+            ("WAFFO_PRIVATE_KEY", RSA_KEY_OF_NOBODY),
+            ("WAFFO_PRODUCT_ID", "PROD_1"),
+        ];
+        env.extend(keys.map(|keys| ("WAFFO_WEBHOOK_PUBLIC_KEY", keys)));
+        Set::new(&env)
+    }
+
     fn verify(keys: Option<&str>, at: i64, body: &str) -> Result<Event, Refused> {
-        event(keys, true, &signed(at, body), body.as_bytes(), now(), TOLERANCE, &|_| 2)
+        set(keys).terms(|terms| Waffo.event(terms, &signed(at, body), body.as_bytes()))
     }
 
     fn parse(kind: &str, data: &Value) -> Event {
@@ -202,7 +260,7 @@ mod tests {
             (LIVE_KEY, "24c177484bca4ab317da97af17b41276123f11950582d3639ad5868ce3d591ee"),
         ] {
             assert_eq!(fingerprint(key), expected);
-            assert!(is_public_key(key));
+            assert!(PublicKey::parse(key).is_ok());
         }
     }
 
@@ -222,8 +280,8 @@ mod tests {
 
     #[test]
     fn a_session_sets_its_price() {
-        let request = checkout("MER_1", RSA_KEY_OF_NOBODY, "PROD_1", &sale(), now()).unwrap();
-        assert_eq!(request.path, CHECKOUT);
+        let request = set(None).terms(|terms| Waffo.checkout(terms, &sale())).unwrap();
+        assert_eq!(request.url, format!("{BASE}{CHECKOUT}"));
         let text = std::str::from_utf8(&request.body).unwrap();
         let body: Value = serde_json::from_str(text).unwrap();
         assert_eq!(
@@ -241,15 +299,16 @@ mod tests {
         ] {
             assert!(request.headers.contains(&(pair.0, pair.1.to_owned())), "{pair:?}");
         }
-        let bad = checkout("MER_1", "no key", "PROD_1", &sale(), now()).map(|_| ());
-        assert_eq!(bad, Err(KeyError::Encoding));
+        let bad = Set::new(&[("WAFFO_PRIVATE_KEY", "no key")]);
+        let bad = bad.terms(|terms| Waffo.checkout(terms, &sale())).map(|_| ());
+        assert_eq!(bad.unwrap_err(), "WAFFO_PRIVATE_KEY: The key is neither PEM nor base64.");
     }
 
     #[test]
     fn an_answer_is_a_session_or_nothing() {
         let answer = json!({"data": {"sessionId": "cs_1", "checkoutUrl": "https://pay.waffo.ai/cs_1",
             "expiresAt": "2023-11-14T23:00:00Z"}});
-        let session = opened(&answer, now()).unwrap();
+        let session = Waffo.opened(&answer, now()).unwrap();
         assert_eq!(
             (&*session.session_id, &*session.checkout_url),
             ("cs_1", "https://pay.waffo.ai/cs_1")
@@ -257,10 +316,13 @@ mod tests {
         assert_eq!(session.expires_at.millis(), 1_700_002_800_000);
         let bare =
             json!({"data": {"sessionId": "cs_1", "checkoutUrl": "https://pay.waffo.ai/cs_1"}});
-        assert_eq!(opened(&bare, now()).unwrap().expires_at.millis() - now().millis(), 45 * 60_000);
+        assert_eq!(
+            Waffo.opened(&bare, now()).unwrap().expires_at.millis() - now().millis(),
+            45 * 60_000
+        );
         let errors =
             json!({"data": null, "errors": [{"message": "no such product", "layer": "product"}]});
-        assert_eq!(opened(&errors, now()), None);
+        assert_eq!(Waffo.opened(&errors, now()), None);
     }
 
     #[test]
@@ -302,7 +364,32 @@ mod tests {
         assert_eq!(verify(Some(&own), at + 300_001, body), stale);
         assert_eq!(verify(Some(&own), now().seconds(), body), stale, "seconds are no milliseconds");
         assert_eq!(verify(Some(&own), at, "{}"), Err(Refused::Unreadable));
-        let none = event(None, true, &HeaderMap::new(), b"", now(), TOLERANCE, &|_| 2);
+        let none = set(None).terms(|terms| Waffo.event(terms, &HeaderMap::new(), b""));
         assert_eq!(none, Err(SignatureError::Missing.into()));
+    }
+
+    #[test]
+    fn settings_have_to_be_usable_and_of_the_mode() {
+        let obstacle = |key: &str, value: &str, live: bool| {
+            let mut env = vec![
+                ("WAFFO_MERCHANT_ID", "MER_1"),
+                ("WAFFO_PRIVATE_KEY", RSA_KEY_OF_NOBODY),
+                ("WAFFO_PRODUCT_ID", "PROD_1"),
+            ];
+            env.retain(|(known, _)| *known != key);
+            let key = ["WAFFO_ENVIRONMENT", "WAFFO_PRIVATE_KEY", "WAFFO_WEBHOOK_PUBLIC_KEY"]
+                .into_iter()
+                .find(|known| *known == key)
+                .unwrap();
+            env.push((key, value));
+            Set::new(&env).live(live).terms(|terms| Waffo.obstacle(terms))
+        };
+        assert_eq!(obstacle("WAFFO_ENVIRONMENT", "production", true), None);
+        assert_eq!(obstacle("WAFFO_ENVIRONMENT", "test", false), None);
+        assert_eq!(obstacle("WAFFO_ENVIRONMENT", "prod", false), Some(Obstacle::WrongMode));
+        assert_eq!(obstacle("WAFFO_ENVIRONMENT", "dev", false), Some(Obstacle::NotSupported));
+        assert_eq!(obstacle("WAFFO_PRIVATE_KEY", "no key", true), Some(Obstacle::NotSupported));
+        let bad = obstacle("WAFFO_WEBHOOK_PUBLIC_KEY", "no key", true);
+        assert_eq!(bad, Some(Obstacle::NotSupported));
     }
 }

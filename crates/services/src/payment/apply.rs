@@ -1,0 +1,380 @@
+//! What an event does to its payment and to the wallet, in one transaction.
+
+use downcity_core::{Error, Result};
+use downcity_db::Tx;
+use downcity_types::{ErrorCode, Microcredits, Timestamp};
+use serde_json::{Map, Value, json};
+
+use super::config::PaidTwice;
+use super::events::SyncStatus;
+use super::providers::{Event, Money, Refs, What};
+use super::record::{PaymentStatus, Stored};
+use super::store::{self, Back};
+use crate::balance::topups::{self, NewTopup, TopupEnd, TopupStatus};
+use crate::balance::{self, Balance, Kind, Note, Refund};
+
+/// What applying an event needs besides the transaction.
+pub(super) struct Applying<'a> {
+    pub(super) balance: &'a Balance,
+    pub(super) paid_twice: PaidTwice,
+    /// An id for a further top-up, made before the transaction.
+    pub(super) spare_topup_id: &'a str,
+    pub(super) now: Timestamp,
+}
+
+/// What became of an event, and of which payment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Applied {
+    pub(super) status: SyncStatus,
+    pub(super) payment_id: String,
+}
+
+impl Applying<'_> {
+    /// Applies an event of a provider. The same event, or another one that says the same, may come any number of
+    /// times and in any order.
+    ///
+    /// # Errors
+    /// Those of the database, and of the credit.
+    pub(super) fn apply(&self, tx: &mut Tx<'_>, provider: &str, event: &Event) -> Result<Applied> {
+        let nothing = |status| Ok(Applied { status, payment_id: String::new() });
+        if event.what == What::Other {
+            return nothing(SyncStatus::Ignored);
+        }
+        let Some(payment_id) = store::named(tx, provider, &event.refs)? else {
+            return nothing(SyncStatus::Unmatched);
+        };
+        let Some(mut payment) = store::lock(tx, &payment_id)? else {
+            return nothing(SyncStatus::Unmatched);
+        };
+        learn(&mut payment, &event.refs);
+        let status = match &event.what {
+            What::Other => SyncStatus::Ignored,
+            What::Paid(money) => self.paid(tx, &mut payment, money.as_ref())?,
+            What::Declined { reason } => declined(&mut payment, reason.as_deref()),
+            What::Expired => ended(&mut payment, PaymentStatus::Expired, None),
+            What::Failed { reason } => {
+                ended(&mut payment, PaymentStatus::Failed, reason.as_deref())
+            }
+            What::Canceled => ended(&mut payment, PaymentStatus::Canceled, None),
+            What::Refunded { refund_id, money } => {
+                self.refunded(tx, &mut payment, refund_id, money.as_ref())?
+            }
+            What::RefundedInAll { money } => self.refunded_in_all(tx, &mut payment, money)?,
+            What::Disputed { dispute_id, money } => {
+                self.disputed(tx, &mut payment, dispute_id, money.as_ref())?
+            }
+            What::DisputeClosed { dispute_id, is_won } => {
+                self.dispute_closed(tx, &mut payment, dispute_id, *is_won)?
+            }
+        };
+        store::save(tx, &payment, self.now)?;
+        Ok(Applied { status, payment_id })
+    }
+
+    fn paid(
+        &self,
+        tx: &mut Tx<'_>,
+        payment: &mut Stored,
+        money: Option<&Money>,
+    ) -> Result<SyncStatus> {
+        if payment.is_credited() || payment.status == PaymentStatus::Review {
+            return Ok(SyncStatus::Applied);
+        }
+        if let Some(money) = money {
+            payment.paid_minor = money.minor.max(0);
+            payment.paid_currency.clone_from(&money.currency);
+        }
+        let wanted = format!("{} {}", payment.minor, payment.currency);
+        let fault = match money {
+            None => Some(format!("the event does not say how much was paid of {wanted}")),
+            Some(money) if money.currency != payment.currency || money.minor < payment.minor => {
+                Some(format!("{} {} were paid in place of {wanted}", money.minor, money.currency))
+            }
+            Some(_) => None,
+        };
+        match fault {
+            Some(fault) => review(payment, &fault),
+            None => self.credit(tx, payment, self.paid_twice)?,
+        }
+        Ok(SyncStatus::Applied)
+    }
+
+    /// Credits what is paid: the top-up, or a further one where that is over. What cannot be credited waits for an
+    /// administrator.
+    pub(super) fn credit(
+        &self,
+        tx: &mut Tx<'_>,
+        payment: &mut Stored,
+        paid_twice: PaidTwice,
+    ) -> Result<()> {
+        let mut end = TopupEnd {
+            topup_id: payment.topup_id.clone(),
+            city_id: None,
+            noted: balance::Noted::default(),
+            actor: format!("payment:{}", payment.payment_id),
+            effect: Some(format!("payment:{}", payment.payment_id)),
+            even_if_expired: true,
+            now: self.now,
+        };
+        end.noted.meta = facts(payment);
+        end.noted.note = Some(format!("{} topup", payment.provider));
+        let before = topups::find(tx, &payment.topup_id)?;
+        let is_pending = before.is_some_and(|topup| topup.status == TopupStatus::Pending);
+        match topups::finish(self.balance, tx, &end) {
+            Ok(topup) => payment.credited_topup_id = topup.topup_id,
+            Err(error) if is_pending || !is_refusal(&error) => return Err(error),
+            Err(_) if paid_twice == PaidTwice::Review => {
+                review(payment, "the top-up is not pending any more");
+                return Ok(());
+            }
+            Err(_) => {
+                end.topup_id = self.spare_topup_id.to_owned();
+                end.noted.meta.insert("duplicate_of".to_owned(), payment.topup_id.clone().into());
+                match self.further(tx, payment, &end) {
+                    Ok(()) => payment.credited_topup_id = end.topup_id,
+                    Err(error) if is_refusal(&error) => {
+                        review(payment, error.message());
+                        return Ok(());
+                    }
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        payment.status = PaymentStatus::Paid;
+        payment.last_error.clear();
+        Ok(())
+    }
+
+    /// A further top-up, paid at once.
+    fn further(&self, tx: &mut Tx<'_>, payment: &Stored, end: &TopupEnd) -> Result<()> {
+        let new = NewTopup {
+            topup_id: end.topup_id.clone(),
+            city_id: payment.city_id.clone(),
+            user_id: payment.user_id.clone(),
+            amount: Microcredits(payment.amount),
+            note: format!("{} topup", payment.provider),
+            reference: format!("payment:{}", payment.payment_id),
+            metadata: Map::new(),
+            now: self.now,
+        };
+        topups::create(self.balance, tx, &new)?;
+        topups::finish(self.balance, tx, end).map(drop)
+    }
+
+    fn refunded(
+        &self,
+        tx: &mut Tx<'_>,
+        payment: &mut Stored,
+        refund_id: &str,
+        money: Option<&Money>,
+    ) -> Result<SyncStatus> {
+        if !payment.is_credited() {
+            return Ok(before_credit(payment));
+        }
+        if let Some(fault) = other_currency(payment, money) {
+            payment.last_error = fault;
+            return Ok(SyncStatus::Applied);
+        }
+        let refund_id = format!("{}:{refund_id}", payment.provider);
+        let minor = money.map_or(payment.paid_minor - payment.refunded_minor, |money| money.minor);
+        self.take_back(tx, payment, &refund_id, minor, "refund")?;
+        if payment.refunded == payment.amount && payment.status == PaymentStatus::Paid {
+            payment.status = PaymentStatus::Refunded;
+        }
+        Ok(SyncStatus::Applied)
+    }
+
+    /// The provider says how much has gone back by now: what is new is a refund of its own.
+    fn refunded_in_all(
+        &self,
+        tx: &mut Tx<'_>,
+        payment: &mut Stored,
+        money: &Money,
+    ) -> Result<SyncStatus> {
+        if payment.is_credited() && money.minor <= payment.refunded_minor {
+            return Ok(SyncStatus::Applied);
+        }
+        let refund_id = format!("{}:{}", payment.payment_id, money.minor);
+        let minor = money.minor - payment.refunded_minor;
+        let further = Money { minor, currency: money.currency.clone() };
+        self.refunded(tx, payment, &refund_id, Some(&further))
+    }
+
+    fn disputed(
+        &self,
+        tx: &mut Tx<'_>,
+        payment: &mut Stored,
+        dispute_id: &str,
+        money: Option<&Money>,
+    ) -> Result<SyncStatus> {
+        if !payment.is_credited() {
+            return Ok(before_credit(payment));
+        }
+        let refund_id = format!("{}:{dispute_id}", payment.provider);
+        let left = payment.paid_minor - payment.refunded_minor;
+        let same = money.filter(|money| money.currency == payment.paid_currency);
+        let minor = same.map_or(left, |money| money.minor.min(left));
+        if self.take_back(tx, payment, &refund_id, minor, "dispute")? {
+            payment.status = PaymentStatus::Disputed;
+        }
+        Ok(SyncStatus::Applied)
+    }
+
+    /// A dispute that was won gives back what it took.
+    fn dispute_closed(
+        &self,
+        tx: &mut Tx<'_>,
+        payment: &mut Stored,
+        dispute_id: &str,
+        is_won: bool,
+    ) -> Result<SyncStatus> {
+        let refund_id = format!("{}:{dispute_id}", payment.provider);
+        let Some(back) = store::find_refund(tx, &refund_id)? else {
+            // The message of its beginning may be on its way.
+            return Ok(SyncStatus::Unmatched);
+        };
+        if !is_won {
+            return Ok(SyncStatus::Applied);
+        }
+        let won_id = format!("{refund_id}:won");
+        let again = Back { minor: -back.minor, amount: -back.amount, taken: -back.taken };
+        if !store::insert_refund(tx, &won_id, &payment.payment_id, again, self.now)? {
+            return Ok(SyncStatus::Applied);
+        }
+        payment.refunded_minor -= back.minor;
+        payment.refunded -= back.amount;
+        payment.status = PaymentStatus::Paid;
+        if back.taken > 0 {
+            let note = Note {
+                kind: Kind::Add,
+                note: format!("{} dispute won", payment.provider),
+                reference: format!("payment:{}", payment.payment_id),
+                metadata: facts(payment),
+                actor: format!("payment:{}", payment.payment_id),
+                effect: Some(format!("dispute_won:{refund_id}")),
+                now: self.now,
+            };
+            let owner = self.balance.owner(&payment.city_id, &payment.user_id);
+            balance::credit(tx, &owner, Microcredits(back.taken), balance::NEVER, &note)?;
+        }
+        Ok(SyncStatus::Applied)
+    }
+
+    /// Takes back the credits for money that went back, once per id; `false` when that was done before.
+    fn take_back(
+        &self,
+        tx: &mut Tx<'_>,
+        payment: &mut Stored,
+        refund_id: &str,
+        minor: i64,
+        why: &str,
+    ) -> Result<bool> {
+        let minor = minor.clamp(0, payment.paid_minor - payment.refunded_minor);
+        let amount = share(payment, payment.refunded_minor + minor) - payment.refunded;
+        let back = Back { minor, amount, taken: 0 };
+        if !store::insert_refund(tx, refund_id, &payment.payment_id, back, self.now)? {
+            return Ok(false);
+        }
+        payment.refunded_minor += minor;
+        payment.refunded += amount;
+        if amount > 0 {
+            let refund = Refund {
+                refund_id: refund_id.to_owned(),
+                owner: self.balance.owner(&payment.city_id, &payment.user_id),
+                amount: Microcredits(amount),
+                note: format!("{} {why}", payment.provider),
+                reference: format!("payment:{}", payment.payment_id),
+                metadata: facts(payment),
+                actor: format!("payment:{}", payment.payment_id),
+                now: self.now,
+            };
+            let taken = balance::claw_back(tx, &refund)?.taken;
+            store::set_taken(tx, refund_id, taken.get())?;
+        }
+        Ok(true)
+    }
+}
+
+/// Keeps the provider's ids that were not known before.
+fn learn(payment: &mut Stored, refs: &Refs) {
+    for (known, told) in [
+        (&mut payment.session_id, &refs.session_id),
+        (&mut payment.provider_payment_id, &refs.provider_payment_id),
+        (&mut payment.order_id, &refs.order_id),
+    ] {
+        if let (true, Some(told)) = (known.is_empty(), told)
+            && !told.contains('\0')
+        {
+            known.clone_from(told);
+        }
+    }
+}
+
+/// What of the credits has to be back when so much money has gone back: all of them once the price is reached.
+fn share(payment: &Stored, refunded_minor: i64) -> i64 {
+    if refunded_minor >= payment.paid_minor.min(payment.minor) {
+        return payment.amount;
+    }
+    let part = i128::from(payment.amount) * i128::from(refunded_minor)
+        / i128::from(payment.paid_minor.max(1));
+    i64::try_from(part).unwrap_or(payment.amount).clamp(payment.refunded, payment.amount)
+}
+
+/// Money went back before its credits were given out: a payment in review is over, any other is yet to be paid as
+/// far as is known here, and its message may be on its way.
+fn before_credit(payment: &mut Stored) -> SyncStatus {
+    if payment.status == PaymentStatus::Review {
+        payment.status = PaymentStatus::Refunded;
+        return SyncStatus::Applied;
+    }
+    SyncStatus::Unmatched
+}
+
+fn other_currency(payment: &Stored, money: Option<&Money>) -> Option<String> {
+    let money = money.filter(|money| money.currency != payment.paid_currency)?;
+    Some(format!(
+        "{} {} went back of a payment in {}: take the credits back by hand",
+        money.minor, money.currency, payment.paid_currency
+    ))
+}
+
+fn review(payment: &mut Stored, fault: &str) {
+    payment.status = PaymentStatus::Review;
+    fault.clone_into(&mut payment.last_error);
+}
+
+fn declined(payment: &mut Stored, reason: Option<&str>) -> SyncStatus {
+    if !payment.status.is_open() {
+        return SyncStatus::Ignored;
+    }
+    payment.last_error = reason.unwrap_or("an attempt to pay failed").to_owned();
+    SyncStatus::Applied
+}
+
+fn ended(payment: &mut Stored, status: PaymentStatus, reason: Option<&str>) -> SyncStatus {
+    if !payment.status.is_open() {
+        return SyncStatus::Ignored;
+    }
+    payment.status = status;
+    payment.last_error = reason.unwrap_or_default().to_owned();
+    SyncStatus::Applied
+}
+
+/// Whether an error is about what was asked for, and not about the database.
+fn is_refusal(error: &Error) -> bool {
+    matches!(error.code(), ErrorCode::Conflict | ErrorCode::InvalidInput | ErrorCode::NotFound)
+}
+
+fn facts(payment: &Stored) -> Map<String, Value> {
+    let facts = json!({
+        "provider": payment.provider,
+        "payment_id": payment.payment_id,
+        "provider_session_id": payment.session_id,
+        "provider_payment_id": payment.provider_payment_id,
+        "provider_order_id": payment.order_id,
+    });
+    match facts {
+        Value::Object(facts) => facts,
+        _ => Map::new(),
+    }
+}
