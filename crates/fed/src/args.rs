@@ -6,6 +6,7 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::audit::AuditCommand;
+use crate::ledger::LedgerCommand;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -15,6 +16,7 @@ Examples:
   fed config check                            show what is configured, and where
   fed key show-admin                          print the admin key
   fed audit verify                            prove that the audit trail is whole
+  fed ledger verify                           prove that all money is where the ledger says
   fed vault rekey                             change the master key while servers run";
 
 /// A Federation: one self-hosted backend that many AI products share.
@@ -60,6 +62,9 @@ pub(crate) enum Command {
     /// Check the audit trail.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Check the money of users.
+    #[command(subcommand)]
+    Ledger(LedgerCommand),
     /// Print the OpenAPI document of every route. Needs no database.
     Openapi,
     /// Print the table of error codes as Markdown.

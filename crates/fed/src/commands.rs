@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::args::{Args, Command, ConfigCommand, KeyCommand, Layers, VaultCommand};
 use crate::audit;
 use crate::failure::Failure;
+use crate::ledger;
 use crate::vault;
 
 /// Threads for work that blocks: files and DNS lookups. Databases have threads of their own.
@@ -30,6 +31,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         }
         Command::Backup { path, layers, json } => backup(layers, &path, json),
         Command::Audit(command) => audit::run(command),
+        Command::Ledger(command) => ledger::run(command),
         Command::Openapi => openapi(),
         Command::Errors => print(&downcity_types::error_table_markdown()),
         Command::Completions { shell } => {

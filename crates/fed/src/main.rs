@@ -7,6 +7,7 @@ mod args;
 mod audit;
 mod commands;
 mod failure;
+mod ledger;
 mod vault;
 
 use std::process::ExitCode;

@@ -53,6 +53,7 @@ mod federation;
 #[cfg(test)]
 mod fuzz;
 mod http;
+mod ledger;
 mod metrics;
 pub mod prelude;
 mod rekey;
@@ -66,3 +67,4 @@ pub use config::Config;
 pub use downcity_core::env::{MasterKey, Rekeyed};
 pub use error::{FailureKind, StartError};
 pub use federation::Federation;
+pub use ledger::{BrokenMoney, LedgerVerification, MoneyProblem};

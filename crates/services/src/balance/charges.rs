@@ -73,11 +73,11 @@ pub(crate) fn charge(
         metadata,
         created_at: note.now,
     };
-    write(tx, &after.wallet_id, &stored)?;
+    write(tx, &after.wallet_id, after.entries, &stored)?;
     Ok(stored)
 }
 
-/// Stores the charge that settles a hold.
+/// Stores the charge that settles a hold, before the entry of what the wallet can pay of it.
 pub(super) fn insert(
     tx: &mut Tx<'_>,
     wallet: &Wallet,
@@ -101,15 +101,17 @@ pub(super) fn insert(
         metadata,
         created_at: settlement.now,
     };
-    write(tx, &wallet.wallet_id, &charge)
+    let entry = if unpaid < settlement.amount { wallet.entries + 1 } else { 0 };
+    write(tx, &wallet.wallet_id, entry, &charge)
 }
 
-fn write(tx: &mut Tx<'_>, wallet_id: &str, charge: &Charge) -> Result<()> {
+/// `entry` is the number of the ledger entry; 0 where nothing was paid.
+fn write(tx: &mut Tx<'_>, wallet_id: &str, entry: i64, charge: &Charge) -> Result<()> {
     let inserted = tx.execute(
         sql!(
             "INSERT INTO balance_charges (charge_id, wallet_id, user_id, city_id, amount, unpaid,
-               refunded, status, hold_id, note, ref, metadata, created_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+               refunded, status, hold_id, entry, note, ref, metadata, created_at)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
              ON CONFLICT (charge_id) DO NOTHING"
         ),
         &[
@@ -122,6 +124,7 @@ fn write(tx: &mut Tx<'_>, wallet_id: &str, charge: &Charge) -> Result<()> {
             &charge.refunded.get(),
             &charge.status,
             &charge.hold_id,
+            &entry,
             &charge.note,
             &charge.reference,
             &charge.metadata,

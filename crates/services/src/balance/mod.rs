@@ -17,6 +17,7 @@ mod service;
 mod settings;
 mod sweeper;
 pub mod topups;
+mod verify;
 mod wallet;
 
 pub use account::Account;
@@ -28,5 +29,6 @@ pub use records::{ChargeRecord, Conversion, HoldRecord, LedgerEntry, OwnWallet};
 pub use refunds::{Refund, Refunded, claw_back};
 pub use service::Balance;
 pub use sweeper::sweep_vouchers;
+pub use verify::{Broken, Problem, Verification, verify};
 pub use wallet::{Kind, Note, Owner, Wallet};
 pub(crate) use wallet::{NEVER, credit};

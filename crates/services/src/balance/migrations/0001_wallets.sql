@@ -102,6 +102,8 @@ CREATE TABLE balance_charges (
   refunded   BIGINT NOT NULL CHECK (refunded >= 0 AND refunded <= amount - unpaid),
   status     TEXT NOT NULL CHECK (status IN ('settled', 'unpaid', 'refunded')),
   hold_id    TEXT NOT NULL,
+  -- The number of its ledger entry; 0 where nothing was paid.
+  entry      BIGINT NOT NULL,
   note       TEXT NOT NULL,
   ref        TEXT NOT NULL,
   metadata   TEXT NOT NULL,
