@@ -4,3 +4,5 @@
 mod actions;
 #[cfg(test)]
 mod holds;
+#[cfg(test)]
+mod verify;
