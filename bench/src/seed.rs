@@ -92,11 +92,11 @@ fn entries() -> &'static Sql {
 fn charges() -> &'static Sql {
     sql!(
         "INSERT INTO balance_charges (charge_id, wallet_id, user_id, city_id, amount, unpaid,
-           refunded, status, hold_id, note, ref, metadata, created_at)
+           refunded, status, hold_id, entry, note, ref, metadata, created_at)
          WITH RECURSIVE n(i) AS (SELECT $1 WHERE $1 < $2 UNION ALL
            SELECT i + 1 FROM n WHERE i + 1 < $2)
          SELECT 'chg_' || i, 'wal_' || (i % $3), 'user_' || (i % $3), 'bench', 1, 0, 0, 'settled', '',
-           'a call', 'req_' || i, '{}', $4 + CAST(i * 1.0 / $5 * $6 AS BIGINT) FROM n"
+           i / $3 + 1, 'a call', 'req_' || i, '{}', $4 + CAST(i * 1.0 / $5 * $6 AS BIGINT) FROM n"
     )
 }
 

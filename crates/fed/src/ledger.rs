@@ -52,14 +52,16 @@ fn verify(layers: Layers, json: bool) -> Result<(), Failure> {
     }
     print(&format!(
         "The ledger is whole: {} wallets with {} microcredits, {} of them reserved; {} entries, {} \
-         charges, {} holds, {} refunds\n",
+         charges, {} holds, {} refunds, {} top-ups, {} codes\n",
         found.wallets,
         found.balance,
         found.held,
         found.entries,
         found.charges,
         found.holds,
-        found.refunds
+        found.refunds,
+        found.topups,
+        found.codes
     ))
 }
 
@@ -79,6 +81,8 @@ fn report(found: &LedgerVerification) -> Value {
         "charges": found.charges,
         "holds": found.holds,
         "refunds": found.refunds,
+        "topups": found.topups,
+        "codes": found.codes,
         // Together they may be more than JSON numbers can say exactly.
         "balance_microcredits": found.balance.to_string(),
         "held_microcredits": found.held.to_string(),

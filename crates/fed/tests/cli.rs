@@ -7,6 +7,7 @@ use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 
+use downcity_db::{Db, DbOptions, sql};
 use rustix::process::{Pid, Signal};
 use serde_json::Value;
 use tempfile::TempDir;
@@ -402,4 +403,37 @@ fn the_audit_trail_is_checked_beside_a_running_server() {
     let other = run(folder.path(), &["audit", "verify", "--database", "sqlite:other.sqlite"]);
     assert_eq!(other.status.code(), Some(1), "{other:?}");
     assert!(text(&other.stderr).contains("no audit trail"), "{other:?}");
+}
+
+#[test]
+fn the_ledger_is_checked_beside_a_running_server() {
+    let folder = TempDir::new().unwrap();
+    let early = run(folder.path(), &["ledger", "verify"]);
+    assert_eq!(early.status.code(), Some(3), "{early:?}");
+    let mut command = fed(folder.path());
+    command.args(["serve", "--listen", "127.0.0.1:0"]);
+    let server = Server::start(command);
+    let whole = run(folder.path(), &["ledger", "verify"]);
+    assert!(whole.status.success(), "{whole:?}");
+    assert!(text(&whole.stdout).starts_with("The ledger is whole: 0 wallets"), "{whole:?}");
+    let found = run(folder.path(), &["ledger", "verify", "--json"]);
+    let found: Value = serde_json::from_slice(&found.stdout).unwrap();
+    assert_eq!((&found["ok"], &found["problems"]), (&true.into(), &0.into()));
+    assert!(server.stop().0.success());
+
+    // Money that came from nowhere.
+    let database = folder.path().join(".base/downcity.sqlite");
+    let options = DbOptions::new(format!("sqlite:{}", database.display()).parse().unwrap());
+    let wallet = sql!("INSERT INTO balance_wallets VALUES ('wal_1', '', 'u', 5, 0, 0, 0, 0, 0)");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let db = Db::open(options, &[]).await.unwrap();
+        db.write(move |tx| tx.execute(wallet, &[])).await.unwrap();
+        db.close().await;
+    });
+    let broken = run(folder.path(), &["ledger", "verify", "--json"]);
+    assert_eq!(broken.status.code(), Some(1), "{broken:?}");
+    assert!(text(&broken.stderr).contains("balance of user u in wal_1"), "{broken:?}");
+    let found: Value = serde_json::from_slice(&broken.stdout).unwrap();
+    assert_eq!(found["broken"][0]["problem"], "balance");
 }

@@ -83,6 +83,10 @@ fn prompt(_: &World) -> Value {
     json!({"prompt": "Hello"})
 }
 
+fn money(world: &World) -> Value {
+    json!({"city_id": world.home, "user_id": world.vouchers.user_id, "amount": 1})
+}
+
 fn topup(world: &World) -> Value {
     json!({"city_id": world.home, "topup_id": world.vouchers.topup_id})
 }
@@ -290,6 +294,35 @@ pub(crate) const TABLE: &[Row] = &[
     row("GET /v1/usage/requests/{request_id}", UsersAndTrusted, Anything, nothing)
         .answers(404, "not_found"),
     row("GET /v1/usage/status", Trusted, Anything, nothing),
+    row("GET /v1/balance/me", Users, Anything, nothing),
+    row("GET /v1/balance/history/me", Users, Anything, nothing),
+    row("GET /v1/balance/charges/me", Users, Anything, nothing),
+    row("GET /v1/balance/users", Trusted, Anything, nothing),
+    row("GET /v1/balance/history", Trusted, OneCity, city),
+    row("GET /v1/balance/charges", Trusted, OneCity, city),
+    row("GET /v1/balance/holds/list", Trusted, OneCity, city),
+    row("POST /v1/balance/add", Trusted, OneCity, money),
+    row("POST /v1/balance/sub", Trusted, OneCity, money),
+    row("POST /v1/balance/charge", Trusted, OneCity, money),
+    row(
+        "POST /v1/balance/charges/refund",
+        Trusted,
+        OneCity,
+        |world| json!({"city_id": world.home, "charge_id": world.vouchers.charge_id}),
+    ),
+    row("POST /v1/balance/holds/create", Trusted, OneCity, money),
+    row(
+        "POST /v1/balance/holds/settle",
+        Trusted,
+        OneCity,
+        |world| json!({"city_id": world.home, "hold_id": world.vouchers.hold_id, "amount_microcredits": 1}),
+    ),
+    row(
+        "POST /v1/balance/holds/release",
+        Trusted,
+        OneCity,
+        |world| json!({"city_id": world.home, "hold_id": world.vouchers.hold_id}),
+    ),
     row("POST /v1/balance/topups/create", Users, Anything, |_| json!({"amount": 5})),
     row("GET /v1/balance/topups/me", Users, Anything, nothing),
     row("GET /v1/balance/topups", Trusted, OneCity, city),

@@ -132,6 +132,10 @@ impl Bench {
                      UNION ALL SELECT 'accounts_users', COUNT(*) FROM accounts_users
                      UNION ALL SELECT 'accounts_sessions', COUNT(*) FROM accounts_sessions
                      UNION ALL SELECT 'audit', COUNT(*) FROM audit
+                     UNION ALL SELECT 'balance_wallets', COUNT(*) FROM balance_wallets
+                     UNION ALL SELECT 'balance_ledger', COUNT(*) FROM balance_ledger
+                     UNION ALL SELECT 'balance_holds', COUNT(*) FROM balance_holds
+                     UNION ALL SELECT 'balance_charges', COUNT(*) FROM balance_charges
                      UNION ALL SELECT 'balance_topups', COUNT(*) FROM balance_topups
                      UNION ALL SELECT 'balance_redeem_codes', COUNT(*) FROM balance_redeem_codes
                      UNION ALL SELECT 'balance_redemptions', COUNT(*) FROM balance_redemptions
@@ -248,11 +252,18 @@ impl Bench {
         let topup = self.call(Some(&user), &Method::POST, path, &json!({"amount": 5})).await;
         let many = json!({"amount": 5, "max_uses": 100, "max_uses_per_user": 100});
         let of_city = json!({"amount": 5, "city_id": city_id});
+        let money = |amount: i64| json!({"city_id": city_id, "user_id": user_id, "amount": amount});
+        self.admin("/v1/balance/add", money(100)).await;
+        let charge = self.admin("/v1/balance/charge", money(1)).await;
+        let hold = self.admin("/v1/balance/holds/create", money(1)).await;
         let (code, own) = join!(
             self.admin("/v1/balance/redeem-codes/create", many),
             self.admin("/v1/balance/redeem-codes/create", of_city),
         );
         Vouchers {
+            user_id: user_id.to_owned(),
+            charge_id: text(&charge["charge_id"]),
+            hold_id: text(&hold["hold_id"]),
             topup_id: text(&topup.body["topup_id"]),
             code: text(&code["code"]),
             redeem_code_id: text(&own["redeem_code_id"]),
@@ -282,6 +293,12 @@ fn query(input: &Value) -> String {
 /// What wallets are filled with.
 #[derive(Default)]
 pub(crate) struct Vouchers {
+    /// A user of `home` whose wallet holds something.
+    pub(crate) user_id: String,
+    /// A charge of this user.
+    pub(crate) charge_id: String,
+    /// An open hold of this user.
+    pub(crate) hold_id: String,
     /// A pending top-up of a user of `home`.
     pub(crate) topup_id: String,
     /// A code that everybody can redeem.

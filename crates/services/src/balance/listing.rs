@@ -38,7 +38,7 @@ pub(super) struct Filter {
 /// A stretch of a list, newest first.
 #[derive(Clone, Debug)]
 pub(crate) struct Stretch {
-    /// Records before this time and id.
+    /// Records before this time and id: after the page before, and before `to`.
     pub(crate) before: (i64, String),
     /// Records made at this time or later.
     pub(crate) from: i64,
@@ -64,6 +64,11 @@ impl Stretch {
                 }
                 (cursor.int(0).map_err(invalid)?, id.to_owned())
             }
+        };
+        // One bound, so that the index leads there: no id stands before the empty one.
+        let before = match to.map(Timestamp::millis) {
+            Some(to) if to <= before.0 => (to, String::new()),
+            _ => before,
         };
         Ok(Self {
             before,

@@ -6,10 +6,10 @@ use downcity_types::{BadCursor, Cursor, Items, Page, Timestamp};
 
 use super::account::Account;
 use super::charges::Charge;
-use super::holds::Hold;
+use super::holds::{Hold, HoldStatus};
 use super::listing::Stretch;
 use super::records::{ChargeRecord, HoldRecord, LedgerEntry, entry_of};
-use super::wallet::Wallet;
+use super::wallet::{Kind, Wallet};
 
 /// Records of a page where no number is asked for, and the most there are.
 const DEFAULT: u32 = 20;
@@ -60,11 +60,12 @@ impl Entries {
         })
     }
 
+    /// One statement per index. What the index does not hold is looked at row by row.
     fn rows(&self, tx: &mut Tx<'_>) -> Result<Vec<Row>> {
-        let (at, seq, wallet_id) = &self.before;
+        let (at, seq, wallet_id) = self.begin();
         let wanted = i64::from(self.limit) + 1;
-        let (kind, city_id) = (&self.kind, &self.city_id);
-        // One statement per index. What is not indexed is looked at row by row.
+        let (user_id, city_id, kind, from) = (&self.user_id, &self.city_id, &self.kind, &self.from);
+        let is_rare = !kind.is_empty() && *kind != Kind::Charge.as_str();
         let rows = if !self.reference.is_empty() {
             tx.query(
                 sql!(
@@ -72,33 +73,57 @@ impl Entries {
                        note, ref, metadata, actor, created_at FROM balance_ledger
                      WHERE ref = $1 AND ref <> '' AND (created_at, seq, wallet_id) < ($2, $3, $4)
                        AND ($5 = '' OR user_id = $5) AND ($6 = '' OR kind = $6)
-                       AND ($7 = '' OR city_id = $7) AND created_at >= $8 AND created_at < $9
-                     ORDER BY created_at DESC, seq DESC, wallet_id DESC LIMIT $10"
+                       AND ($7 = '' OR city_id = $7) AND created_at >= $8
+                     ORDER BY created_at DESC, seq DESC, wallet_id DESC LIMIT $9"
                 ),
-                &[
-                    &self.reference,
-                    at,
-                    seq,
-                    wallet_id,
-                    &self.user_id,
-                    kind,
-                    city_id,
-                    &self.from,
-                    &self.to,
-                    &wanted,
-                ],
+                &[&self.reference, &at, &seq, &wallet_id, user_id, kind, city_id, from, &wanted],
             )
-        } else if !self.user_id.is_empty() {
+        } else if !user_id.is_empty() && is_rare {
+            tx.query(
+                sql!(
+                    "SELECT wallet_id, seq, entry_id, user_id, city_id, kind, amount, balance_after,
+                       note, ref, metadata, actor, created_at FROM balance_ledger
+                     WHERE user_id = $1 AND kind = $2 AND kind <> 'charge'
+                       AND (created_at, seq, wallet_id) < ($3, $4, $5)
+                       AND ($6 = '' OR city_id = $6) AND created_at >= $7
+                     ORDER BY created_at DESC, seq DESC, wallet_id DESC LIMIT $8"
+                ),
+                &[user_id, kind, &at, &seq, &wallet_id, city_id, from, &wanted],
+            )
+        } else if !user_id.is_empty() {
             tx.query(
                 sql!(
                     "SELECT wallet_id, seq, entry_id, user_id, city_id, kind, amount, balance_after,
                        note, ref, metadata, actor, created_at FROM balance_ledger
                      WHERE user_id = $1 AND (created_at, seq, wallet_id) < ($2, $3, $4)
                        AND ($5 = '' OR kind = $5) AND ($6 = '' OR city_id = $6)
-                       AND created_at >= $7 AND created_at < $8
-                     ORDER BY created_at DESC, seq DESC, wallet_id DESC LIMIT $9"
+                       AND created_at >= $7
+                     ORDER BY created_at DESC, seq DESC, wallet_id DESC LIMIT $8"
                 ),
-                &[&self.user_id, at, seq, wallet_id, kind, city_id, &self.from, &self.to, &wanted],
+                &[user_id, &at, &seq, &wallet_id, kind, city_id, from, &wanted],
+            )
+        } else if is_rare {
+            tx.query(
+                sql!(
+                    "SELECT wallet_id, seq, entry_id, user_id, city_id, kind, amount, balance_after,
+                       note, ref, metadata, actor, created_at FROM balance_ledger
+                     WHERE kind = $1 AND kind <> 'charge'
+                       AND (created_at, seq, wallet_id) < ($2, $3, $4)
+                       AND ($5 = '' OR city_id = $5) AND created_at >= $6
+                     ORDER BY created_at DESC, seq DESC, wallet_id DESC LIMIT $7"
+                ),
+                &[kind, &at, &seq, &wallet_id, city_id, from, &wanted],
+            )
+        } else if !city_id.is_empty() {
+            tx.query(
+                sql!(
+                    "SELECT wallet_id, seq, entry_id, user_id, city_id, kind, amount, balance_after,
+                       note, ref, metadata, actor, created_at FROM balance_ledger
+                     WHERE city_id = $1 AND (created_at, seq, wallet_id) < ($2, $3, $4)
+                       AND ($5 = '' OR kind = $5) AND created_at >= $6
+                     ORDER BY created_at DESC, seq DESC, wallet_id DESC LIMIT $7"
+                ),
+                &[city_id, &at, &seq, &wallet_id, kind, from, &wanted],
             )
         } else {
             tx.query(
@@ -106,14 +131,19 @@ impl Entries {
                     "SELECT wallet_id, seq, entry_id, user_id, city_id, kind, amount, balance_after,
                        note, ref, metadata, actor, created_at FROM balance_ledger
                      WHERE (created_at, seq, wallet_id) < ($1, $2, $3)
-                       AND ($4 = '' OR kind = $4) AND ($5 = '' OR city_id = $5)
-                       AND created_at >= $6 AND created_at < $7
-                     ORDER BY created_at DESC, seq DESC, wallet_id DESC LIMIT $8"
+                       AND ($4 = '' OR kind = $4) AND created_at >= $5
+                     ORDER BY created_at DESC, seq DESC, wallet_id DESC LIMIT $6"
                 ),
-                &[at, seq, wallet_id, kind, city_id, &self.from, &self.to, &wanted],
+                &[&at, &seq, &wallet_id, kind, from, &wanted],
             )
         };
         Ok(rows?)
+    }
+
+    /// Where the page begins: after the page before, and before `to`.
+    fn begin(&self) -> (i64, i64, &str) {
+        let (at, seq, wallet_id) = &self.before;
+        if self.to <= *at { (self.to, i64::MIN, "") } else { (*at, *seq, wallet_id) }
     }
 }
 
@@ -151,6 +181,9 @@ pub(super) fn charges(
     let Conditions { user_id, city_id, status, reference } = which;
     let (at, id) = &stretch.before;
     let wanted = i64::from(stretch.wanted());
+    let is_rare = !status.is_empty() && status != "settled";
+    let from = &stretch.from;
+    // One statement per index. What the index does not hold is looked at row by row.
     let rows = if !reference.is_empty() {
         tx.query(
             sql!(
@@ -158,10 +191,22 @@ pub(super) fn charges(
                    ref, metadata, created_at FROM balance_charges
                  WHERE ref = $1 AND (created_at, charge_id) < ($2, $3)
                    AND ($4 = '' OR user_id = $4) AND ($5 = '' OR city_id = $5)
-                   AND ($6 = '' OR status = $6) AND created_at >= $7 AND created_at < $8
-                 ORDER BY created_at DESC, charge_id DESC LIMIT $9"
+                   AND ($6 = '' OR status = $6) AND created_at >= $7
+                 ORDER BY created_at DESC, charge_id DESC LIMIT $8"
             ),
-            &[reference, at, id, user_id, city_id, status, &stretch.from, &stretch.to, &wanted],
+            &[reference, at, id, user_id, city_id, status, from, &wanted],
+        )?
+    } else if !user_id.is_empty() && is_rare {
+        tx.query(
+            sql!(
+                "SELECT charge_id, user_id, city_id, amount, unpaid, refunded, status, hold_id, note,
+                   ref, metadata, created_at FROM balance_charges
+                 WHERE user_id = $1 AND status = $2 AND status <> 'settled'
+                   AND (created_at, charge_id) < ($3, $4)
+                   AND ($5 = '' OR city_id = $5) AND created_at >= $6
+                 ORDER BY created_at DESC, charge_id DESC LIMIT $7"
+            ),
+            &[user_id, status, at, id, city_id, from, &wanted],
         )?
     } else if !user_id.is_empty() {
         tx.query(
@@ -170,22 +215,43 @@ pub(super) fn charges(
                    ref, metadata, created_at FROM balance_charges
                  WHERE user_id = $1 AND (created_at, charge_id) < ($2, $3)
                    AND ($4 = '' OR city_id = $4) AND ($5 = '' OR status = $5)
-                   AND created_at >= $6 AND created_at < $7
-                 ORDER BY created_at DESC, charge_id DESC LIMIT $8"
+                   AND created_at >= $6
+                 ORDER BY created_at DESC, charge_id DESC LIMIT $7"
             ),
-            &[user_id, at, id, city_id, status, &stretch.from, &stretch.to, &wanted],
+            &[user_id, at, id, city_id, status, from, &wanted],
+        )?
+    } else if is_rare {
+        tx.query(
+            sql!(
+                "SELECT charge_id, user_id, city_id, amount, unpaid, refunded, status, hold_id, note,
+                   ref, metadata, created_at FROM balance_charges
+                 WHERE status = $1 AND status <> 'settled' AND (created_at, charge_id) < ($2, $3)
+                   AND ($4 = '' OR city_id = $4) AND created_at >= $5
+                 ORDER BY created_at DESC, charge_id DESC LIMIT $6"
+            ),
+            &[status, at, id, city_id, from, &wanted],
+        )?
+    } else if !city_id.is_empty() {
+        tx.query(
+            sql!(
+                "SELECT charge_id, user_id, city_id, amount, unpaid, refunded, status, hold_id, note,
+                   ref, metadata, created_at FROM balance_charges
+                 WHERE city_id = $1 AND (created_at, charge_id) < ($2, $3)
+                   AND ($4 = '' OR status = $4) AND created_at >= $5
+                 ORDER BY created_at DESC, charge_id DESC LIMIT $6"
+            ),
+            &[city_id, at, id, status, from, &wanted],
         )?
     } else {
         tx.query(
             sql!(
                 "SELECT charge_id, user_id, city_id, amount, unpaid, refunded, status, hold_id, note,
                    ref, metadata, created_at FROM balance_charges
-                 WHERE (created_at, charge_id) < ($1, $2)
-                   AND ($3 = '' OR city_id = $3) AND ($4 = '' OR status = $4)
-                   AND created_at >= $5 AND created_at < $6
-                 ORDER BY created_at DESC, charge_id DESC LIMIT $7"
+                 WHERE (created_at, charge_id) < ($1, $2) AND ($3 = '' OR status = $3)
+                   AND created_at >= $4
+                 ORDER BY created_at DESC, charge_id DESC LIMIT $5"
             ),
-            &[at, id, city_id, status, &stretch.from, &stretch.to, &wanted],
+            &[at, id, status, from, &wanted],
         )?
     };
     let charges = rows.iter().map(Charge::of).collect::<Result<Vec<_>>>()?;
@@ -202,29 +268,41 @@ pub(super) fn holds(
     let Conditions { user_id, city_id, status, reference } = which;
     let (at, id) = &stretch.before;
     let wanted = i64::from(stretch.wanted());
-    let rows = if user_id.is_empty() {
-        tx.query(
-            sql!(
-                "SELECT hold_id, wallet_id, user_id, city_id, amount, status, charge_id, note, ref,
-                   metadata, deadline, created_at, updated_at FROM balance_holds
-                 WHERE (created_at, hold_id) < ($1, $2) AND ($3 = '' OR city_id = $3)
-                   AND ($4 = '' OR status = $4) AND ($5 = '' OR ref = $5)
-                   AND created_at >= $6 AND created_at < $7
-                 ORDER BY created_at DESC, hold_id DESC LIMIT $8"
-            ),
-            &[at, id, city_id, status, reference, &stretch.from, &stretch.to, &wanted],
-        )?
-    } else {
+    let is_rare = !status.is_empty() && status != HoldStatus::Settled.as_str();
+    let from = &stretch.from;
+    let rows = if !user_id.is_empty() {
         tx.query(
             sql!(
                 "SELECT hold_id, wallet_id, user_id, city_id, amount, status, charge_id, note, ref,
                    metadata, deadline, created_at, updated_at FROM balance_holds
                  WHERE user_id = $1 AND (created_at, hold_id) < ($2, $3)
                    AND ($4 = '' OR city_id = $4) AND ($5 = '' OR status = $5)
-                   AND ($6 = '' OR ref = $6) AND created_at >= $7 AND created_at < $8
-                 ORDER BY created_at DESC, hold_id DESC LIMIT $9"
+                   AND ($6 = '' OR ref = $6) AND created_at >= $7
+                 ORDER BY created_at DESC, hold_id DESC LIMIT $8"
             ),
-            &[user_id, at, id, city_id, status, reference, &stretch.from, &stretch.to, &wanted],
+            &[user_id, at, id, city_id, status, reference, from, &wanted],
+        )?
+    } else if is_rare {
+        tx.query(
+            sql!(
+                "SELECT hold_id, wallet_id, user_id, city_id, amount, status, charge_id, note, ref,
+                   metadata, deadline, created_at, updated_at FROM balance_holds
+                 WHERE status = $1 AND status <> 'settled' AND (created_at, hold_id) < ($2, $3)
+                   AND ($4 = '' OR city_id = $4) AND ($5 = '' OR ref = $5) AND created_at >= $6
+                 ORDER BY created_at DESC, hold_id DESC LIMIT $7"
+            ),
+            &[status, at, id, city_id, reference, from, &wanted],
+        )?
+    } else {
+        tx.query(
+            sql!(
+                "SELECT hold_id, wallet_id, user_id, city_id, amount, status, charge_id, note, ref,
+                   metadata, deadline, created_at, updated_at FROM balance_holds
+                 WHERE (created_at, hold_id) < ($1, $2) AND ($3 = '' OR city_id = $3)
+                   AND ($4 = '' OR status = $4) AND ($5 = '' OR ref = $5) AND created_at >= $6
+                 ORDER BY created_at DESC, hold_id DESC LIMIT $7"
+            ),
+            &[at, id, city_id, status, reference, from, &wanted],
         )?
     };
     let holds = rows.iter().map(Hold::of).collect::<Result<Vec<_>>>()?;

@@ -28,7 +28,7 @@ pub use holds::HoldStatus;
 pub use records::{ChargeRecord, Conversion, HoldRecord, LedgerEntry, OwnWallet};
 pub use refunds::{Refund, Refunded, claw_back};
 pub use service::Balance;
-pub use sweeper::sweep_vouchers;
+pub use sweeper::{sweep_vouchers, sweep_wallets};
 pub use verify::{Broken, Problem, Verification, verify};
 pub use wallet::{Kind, Note, Owner, Wallet};
 pub(crate) use wallet::{NEVER, credit};

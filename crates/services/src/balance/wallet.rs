@@ -181,6 +181,17 @@ pub(crate) fn lock_by_id(tx: &mut Tx<'_>, wallet_id: &str, now: Timestamp) -> Re
     Wallet::of(&row)
 }
 
+/// Takes ended lots out of a wallet that nobody uses; of one per city it happens there.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn expire_of(tx: &mut Tx<'_>, wallet_id: &str, now: Timestamp) -> Result<()> {
+    let wallet = lock_by_id(tx, wallet_id, now)?;
+    let row = tx
+        .query_one(sql!("SELECT scope FROM balance_wallets WHERE wallet_id = $1"), &[&wallet_id])?;
+    expire_due(tx, wallet, &row.get::<String>("scope")?, now).map(drop)
+}
+
 /// Takes ended lots out of a locked wallet.
 ///
 /// # Errors
@@ -310,11 +321,37 @@ pub(crate) fn debit(
     amount: Microcredits,
     note: &Note,
 ) -> Result<Wallet> {
+    if let Some(after) = take_at_once(tx, owner, amount, note.now)? {
+        spend(tx, &after.wallet_id, amount.get())?;
+        append(tx, &after, &owner.city_id, -amount.get(), note)?;
+        return Ok(after);
+    }
     let wallet = lock(tx, owner, note.now)?;
     if wallet.available() < amount {
         return Err(insufficient(amount, wallet.available()));
     }
     debit_locked(tx, wallet, &owner.city_id, amount, note)
+}
+
+/// Lowers a balance in the statement that locks it; `None` where there is no wallet, where credits
+/// have ended, or where too little is available.
+fn take_at_once(
+    tx: &mut Tx<'_>,
+    owner: &Owner,
+    amount: Microcredits,
+    now: Timestamp,
+) -> Result<Option<Wallet>> {
+    let row = tx.query_opt(
+        sql!(
+            "UPDATE balance_wallets SET balance = balance - $3, entries = entries + 1,
+               updated_at = $4
+             WHERE scope = $1 AND user_id = $2 AND balance - held >= $3 AND next_expiry > $4
+             RETURNING wallet_id, user_id, balance, held, entries, next_expiry, created_at,
+               updated_at"
+        ),
+        &[&owner.scope, &owner.user_id, &amount.get(), &now.millis()],
+    )?;
+    row.as_ref().map(Wallet::of).transpose()
 }
 
 /// Takes credits of a locked wallet. The caller has seen that they are available.
@@ -386,6 +423,19 @@ fn append(tx: &mut Tx<'_>, after: &Wallet, city_id: &str, amount: i64, note: &No
 
 /// Takes an amount out of the lots, those first that end first.
 fn spend(tx: &mut Tx<'_>, wallet_id: &str, amount: i64) -> Result<()> {
+    // Most often the first lot has enough.
+    let taken = tx.execute(
+        sql!(
+            "UPDATE balance_lots SET remaining = remaining - $2
+             WHERE wallet_id = $1 AND remaining >= $2 AND seq =
+               (SELECT seq FROM balance_lots WHERE wallet_id = $1 AND remaining > 0
+                ORDER BY expires_at, seq LIMIT 1)"
+        ),
+        &[&wallet_id, &amount],
+    )?;
+    if taken == 1 {
+        return Ok(());
+    }
     let mut left = amount;
     while left > 0 {
         let lots = open_lots(tx, wallet_id)?;
@@ -437,6 +487,29 @@ fn take(tx: &mut Tx<'_>, wallet_id: &str, seq: i64, amount: i64) -> Result<()> {
         &[&wallet_id, &seq, &amount],
     )?;
     Ok(())
+}
+
+/// Wallets after `after` of which credits have ended, those first whose credits ended first: when that
+/// was, and the id. At most `limit`.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn list_expiring(
+    tx: &mut Tx<'_>,
+    after: &(i64, String),
+    now: Timestamp,
+    limit: i64,
+) -> Result<Vec<(i64, String)>> {
+    let rows = tx.query(
+        sql!(
+            "SELECT next_expiry, wallet_id FROM balance_wallets
+             WHERE (next_expiry, wallet_id) > ($1, $2) AND next_expiry <= $3
+               AND next_expiry < 9223372036854775807
+             ORDER BY next_expiry, wallet_id LIMIT $4"
+        ),
+        &[&after.0, &after.1, &now.millis(), &limit],
+    )?;
+    rows.iter().map(|row| Ok((row.get("next_expiry")?, row.get("wallet_id")?))).collect()
 }
 
 /// Takes out what has ended, as far as it is not reserved, and notes what ends next.

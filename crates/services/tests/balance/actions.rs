@@ -212,6 +212,30 @@ both_engines! {
             }
             assert_eq!(&items, whole["items"].as_array().unwrap(), "{path}");
         }
+        app.admin().post("/v1/balance/sub", json!({"user_id": "u0", "city_id": "c", "amount": "0.5"})).await.expect(200);
+        app.admin().post("/v1/balance/charge", json!({"user_id": "u1", "city_id": "c", "amount": "0.5"})).await.expect(200);
+        let all = app.admin().get("/v1/balance/history").await.expect(200);
+        let all = all["items"].as_array().unwrap();
+        let middle = all[4]["created_at"].clone();
+        let times = |item: &Value| item["created_at"].as_str().unwrap().to_owned();
+        let (from, to) = (format!("from={}", middle.as_str().unwrap()), format!("to={}", middle.as_str().unwrap()));
+        let is = |field: &'static str, text: &'static str| move |item: &Value| item[field] == text;
+        let filters: [(&str, &dyn Fn(&Value) -> bool); 9] = [
+            ("kind=add", &is("kind", "add")),
+            ("kind=charge", &is("kind", "charge")),
+            ("kind=add&user_id=u1", &|item: &Value| item["kind"] == "add" && item["user_id"] == "u1"),
+            ("kind=charge&user_id=u1", &|item: &Value| item["kind"] == "charge" && item["user_id"] == "u1"),
+            ("city_id=c", &is("city_id", "c")),
+            ("city_id=c&kind=sub", &|item: &Value| item["city_id"] == "c" && item["kind"] == "sub"),
+            (&from, &|item: &Value| times(item) >= times(&all[4])),
+            (&to, &|item: &Value| times(item) < times(&all[4])),
+            ("ref=r3&user_id=u0", &|_: &Value| false),
+        ];
+        for (query, is_in) in filters {
+            let found = app.admin().get(&format!("/v1/balance/history?{query}")).await.expect(200);
+            let expected: Vec<_> = all.iter().filter(|item| is_in(item)).cloned().collect();
+            assert_eq!(found["items"], json!(expected), "{query}");
+        }
         let one = app.admin().get("/v1/balance/history?ref=r3").await.expect(200);
         assert_eq!(one["items"].as_array().unwrap().len(), 1);
     }

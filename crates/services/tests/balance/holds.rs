@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use downcity_core::{Error, NewHold, Settled, Settlement, Wallets};
-use downcity_services::balance::{Refund, claw_back};
+use downcity_services::balance::{Refund, claw_back, sweep_wallets, verify};
 use downcity_services::{Balance, BalanceConfig};
 use downcity_testkit::{TestApp, TestAppBuilder, both_engines};
 use downcity_types::{ErrorCode, Microcredits};
@@ -97,5 +97,37 @@ both_engines! {
         }
         let settled = settle(&app, "a", 300).await.unwrap();
         assert_eq!((settled.charged, settled.unpaid), (Microcredits(300), Microcredits(0)));
+    }
+
+    async fn overdue_holds_and_ended_credits_are_swept(app: TestApp = balance) {
+        hold(&app, "a", 600).await.unwrap();
+        let soon = app.runtime().clock().now().saturating_add(Duration::from_secs(30));
+        let input = serde_json::json!({"user_id": "ann", "amount_microcredits": 5_000, "expires_at": soon});
+        app.admin().post("/v1/balance/add", input).await.expect(200);
+        let wallet = async || {
+            let list = app.admin().get("/v1/balance/users").await.expect(200);
+            let of = |field: &str| list["items"][0][field].as_i64().unwrap();
+            (of("balance"), of("held"))
+        };
+        assert_eq!(sweep_wallets(app.runtime()).await.unwrap(), 0);
+        app.clock().advance(Duration::from_secs(31));
+        sweep_wallets(app.runtime()).await.unwrap();
+        assert_eq!(wallet().await, (1_000, 600));
+        // What is reserved does not end.
+        let soon = app.runtime().clock().now().saturating_add(Duration::from_secs(5));
+        let input = serde_json::json!({"user_id": "ann", "amount_microcredits": 900, "expires_at": soon});
+        app.admin().post("/v1/balance/add", input).await.expect(200);
+        hold(&app, "b", 1_200).await.unwrap();
+        app.clock().advance(Duration::from_secs(6));
+        sweep_wallets(app.runtime()).await.unwrap();
+        assert_eq!(wallet().await, (1_800, 1_800));
+        app.clock().advance(Duration::from_secs(60));
+        sweep_wallets(app.runtime()).await.unwrap();
+        assert_eq!(wallet().await, (1_000, 0));
+        assert_eq!(sweep_wallets(app.runtime()).await.unwrap(), 0);
+        // A hold that has ended is charged to what is there.
+        let settled = settle(&app, "a", 300).await.unwrap();
+        assert_eq!((settled.charged, settled.unpaid), (Microcredits(300), Microcredits(0)));
+        assert!(verify(app.runtime().db(), |_| ()).await.unwrap().is_whole());
     }
 }

@@ -63,6 +63,19 @@ async fn world(app: &TestApp) {
     assert!(done.taken > Microcredits::ZERO && done.unpaid > Microcredits::ZERO);
     app.clock().advance(Duration::from_secs(61));
     post("add", json!({"user_id": "ann", "amount": 1})).await;
+    app.create_city("shop").await;
+    let ann = app.user(&app.token("shop", "ann").await);
+    for _ in 0..2 {
+        let topup = ann.post("/v1/balance/topups/create", json!({"amount": 5})).await.expect(200);
+        post("topups/finish", json!({"topup_id": topup["topup_id"]})).await;
+    }
+    ann.post("/v1/balance/topups/create", json!({"amount": 5})).await.expect(200);
+    let code = post("redeem-codes/create", json!({"amount": 3, "max_uses": 5, "max_uses_per_user": 5})).await;
+    for _ in 0..2 {
+        let input = json!({"code": code["code"]});
+        ann.post("/v1/balance/redeem-codes/redeem", input).await.expect(200);
+    }
+    post("redeem-codes/create", json!({"amount": 3})).await;
 }
 
 /// Takes away what keeps a person from changing rows, constraints included, and keeps copies.
@@ -91,13 +104,16 @@ fn open_to_change(app: &TestApp) {
     }
 }
 
-const TABLES: [&str; 6] = [
+const TABLES: [&str; 9] = [
     "balance_wallets",
     "balance_ledger",
     "balance_lots",
     "balance_holds",
     "balance_charges",
     "balance_refunds",
+    "balance_topups",
+    "balance_redeem_codes",
+    "balance_redemptions",
 ];
 
 fn by_hand(app: &TestApp, sql: &str) {
@@ -120,6 +136,7 @@ both_engines! {
         let found = check(&app).await;
         assert!(found.is_whole(), "{:?}", found.broken);
         assert_eq!((found.wallets, found.charges, found.holds, found.refunds), (2, 4, 5, 1));
+        assert_eq!((found.topups, found.codes), (3, 2));
         assert!(found.entries > 10 && found.balance > 0 && found.held == 1_000_000, "{found:?}");
     }
 
@@ -185,6 +202,18 @@ both_engines! {
         change(Problem::Refund, "DELETE FROM balance_refunds".to_owned());
         change(Problem::Refund, "UPDATE balance_ledger SET effect = NULL WHERE kind = 'refund'".to_owned());
         change(Problem::Refund, "UPDATE balance_ledger SET effect = 'refund:y' WHERE effect = 'refund:re_1'".to_owned());
+        change(Problem::Topup, "UPDATE balance_topups SET status = 'paid', pending_slot = NULL".to_owned());
+        change(Problem::Topup, "UPDATE balance_topups SET status = 'canceled' WHERE status = 'paid'".to_owned());
+        change(Problem::Topup, "UPDATE balance_topups SET amount = amount + 1 WHERE status = 'paid'".to_owned());
+        change(Problem::Topup, "UPDATE balance_topups SET user_id = 'eve' WHERE status = 'paid'".to_owned());
+        change(Problem::Topup, "DELETE FROM balance_topups".to_owned());
+        change(Problem::Topup, "UPDATE balance_ledger SET effect = NULL WHERE kind = 'topup'".to_owned());
+        change(Problem::Code, "UPDATE balance_redeem_codes SET uses = uses + 1".to_owned());
+        change(Problem::Code, "UPDATE balance_redeem_codes SET uses = 0".to_owned());
+        change(Problem::Code, "UPDATE balance_redeem_codes SET amount = amount + 1".to_owned());
+        change(Problem::Code, "DELETE FROM balance_redeem_codes".to_owned());
+        change(Problem::Code, "DELETE FROM balance_redemptions".to_owned());
+        change(Problem::Code, "UPDATE balance_ledger SET effect = 'redeem:x' WHERE kind = 'redeem' AND effect LIKE '%:2'".to_owned());
         for (problem, sql) in changes {
             by_hand(&app, &sql);
             let found = check(&app).await;

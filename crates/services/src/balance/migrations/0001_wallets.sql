@@ -24,7 +24,7 @@ CREATE TABLE balance_wallets (
 CREATE UNIQUE INDEX balance_wallets_of ON balance_wallets (scope, user_id);
 CREATE INDEX balance_wallets_by_user ON balance_wallets (user_id);
 CREATE INDEX balance_wallets_by_change ON balance_wallets (updated_at, wallet_id);
-CREATE INDEX balance_wallets_expiring ON balance_wallets (next_expiry)
+CREATE INDEX balance_wallets_expiring ON balance_wallets (next_expiry, wallet_id)
   WHERE next_expiry < 9223372036854775807;
 
 -- Every change of a balance, numbered per wallet. Rows are only ever added.
@@ -52,6 +52,12 @@ CREATE TABLE balance_ledger (
 CREATE UNIQUE INDEX balance_ledger_effects ON balance_ledger (effect) WHERE effect IS NOT NULL;
 CREATE INDEX balance_ledger_by_time ON balance_ledger (created_at, seq, wallet_id);
 CREATE INDEX balance_ledger_by_user ON balance_ledger (user_id, created_at, seq, wallet_id);
+CREATE INDEX balance_ledger_by_city ON balance_ledger (city_id, created_at, seq, wallet_id);
+-- Charges are most entries: they are found by time, the others are few.
+CREATE INDEX balance_ledger_by_kind ON balance_ledger (kind, created_at, seq, wallet_id)
+  WHERE kind <> 'charge';
+CREATE INDEX balance_ledger_by_user_and_kind
+  ON balance_ledger (user_id, kind, created_at, seq, wallet_id) WHERE kind <> 'charge';
 CREATE INDEX balance_ledger_by_ref ON balance_ledger (ref, created_at, seq, wallet_id)
   WHERE ref <> '';
 
@@ -88,6 +94,8 @@ CREATE TABLE balance_holds (
 CREATE INDEX balance_holds_overdue ON balance_holds (deadline) WHERE status = 'open';
 CREATE INDEX balance_holds_of_wallet ON balance_holds (wallet_id) WHERE status = 'open';
 CREATE INDEX balance_holds_by_time ON balance_holds (created_at, hold_id);
+CREATE INDEX balance_holds_by_status ON balance_holds (status, created_at, hold_id)
+  WHERE status <> 'settled';
 CREATE INDEX balance_holds_by_user ON balance_holds (user_id, created_at, hold_id);
 
 -- What users were charged.
@@ -111,6 +119,12 @@ CREATE TABLE balance_charges (
 );
 CREATE INDEX balance_charges_by_time ON balance_charges (created_at, charge_id);
 CREATE INDEX balance_charges_by_user ON balance_charges (user_id, created_at, charge_id);
+CREATE INDEX balance_charges_by_city ON balance_charges (city_id, created_at, charge_id);
+-- Most are settled: they are found by time.
+CREATE INDEX balance_charges_by_status ON balance_charges (status, created_at, charge_id)
+  WHERE status <> 'settled';
+CREATE INDEX balance_charges_by_user_and_status
+  ON balance_charges (user_id, status, created_at, charge_id) WHERE status <> 'settled';
 CREATE INDEX balance_charges_by_ref ON balance_charges (ref, created_at, charge_id);
 
 -- Money that went back to whoever paid: what was still there was taken, the rest is owed.

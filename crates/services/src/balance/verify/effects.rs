@@ -10,7 +10,7 @@ use super::report::{Problem, Verification, differ};
 use crate::balance::wallet::Kind;
 
 /// Rows that are read at a time, and charges that one statement looks up.
-const ROWS: i64 = 2_000;
+pub(super) const ROWS: i64 = 2_000;
 const LOOKED_UP: usize = 16;
 
 /// What an entry says it stands for.
@@ -25,6 +25,8 @@ enum Of {
     Itself,
     Charge(String),
     Refund(String),
+    Topup(String),
+    Code(String),
     /// It should name something, and does not.
     Nothing(Problem),
 }
@@ -33,10 +35,15 @@ impl Claim {
     pub(super) fn of(row: &Row) -> Result<Self> {
         let kind: String = row.get("kind")?;
         let of = if kind == Kind::Charge.as_str() {
-            charge_id(&row.get::<String>("metadata")?)
+            named(&row.get::<String>("metadata")?, "charge_id")
                 .map_or(Of::Nothing(Problem::Charge), Of::Charge)
         } else if kind == Kind::Refund.as_str() {
             row.get::<Option<String>>("effect")?.map_or(Of::Nothing(Problem::Refund), Of::Refund)
+        } else if kind == Kind::Redeem.as_str() {
+            row.get::<Option<String>>("effect")?.map_or(Of::Nothing(Problem::Code), Of::Code)
+        } else if kind == Kind::Topup.as_str() {
+            named(&row.get::<String>("metadata")?, "topup_id")
+                .map_or(Of::Nothing(Problem::Topup), Of::Topup)
         } else {
             Of::Itself
         };
@@ -44,15 +51,15 @@ impl Claim {
     }
 }
 
-/// The charge that the facts of an entry name.
-fn charge_id(metadata: &str) -> Option<String> {
+/// A text among the facts of a row.
+pub(super) fn named(metadata: &str, name: &str) -> Option<String> {
     let metadata: Value = serde_json::from_str(metadata).ok()?;
-    Some(metadata.get("charge_id")?.as_str()?.to_owned())
+    Some(metadata.get(name)?.as_str()?.to_owned())
 }
 
 /// What is wrong with each of these claims.
 pub(super) fn check(tx: &mut Tx<'_>, claims: &[Claim]) -> Result<Vec<Option<(Problem, String)>>> {
-    let named: Vec<&str> = claims
+    let charged: Vec<&str> = claims
         .iter()
         .filter_map(|claim| match &claim.of {
             Of::Charge(charge_id) => Some(charge_id.as_str()),
@@ -60,7 +67,7 @@ pub(super) fn check(tx: &mut Tx<'_>, claims: &[Claim]) -> Result<Vec<Option<(Pro
         })
         .collect();
     let mut paid = HashMap::new();
-    for charge_ids in named.chunks(LOOKED_UP) {
+    for charge_ids in charged.chunks(LOOKED_UP) {
         look_up(tx, charge_ids, &mut paid)?;
     }
     claims.iter().map(|claim| wrong(tx, claim, &paid)).collect()
@@ -115,6 +122,8 @@ fn wrong(
         Of::Nothing(problem) => return Ok(Some((*problem, "it names nothing".to_owned()))),
         Of::Charge(charge_id) => (Problem::Charge, charge_id, paid.get(charge_id).cloned()),
         Of::Refund(effect) => (Problem::Refund, effect, gone_back(tx, effect)?),
+        Of::Topup(topup_id) => (Problem::Topup, topup_id, paid_topup(tx, claim, topup_id)?),
+        Of::Code(effect) => (Problem::Code, effect, redeemed(tx, claim, effect)?),
     };
     let Some((wallet_id, moved)) = found else {
         return Ok(Some((problem, format!("there is no {id}"))));
@@ -147,19 +156,43 @@ fn gone_back(tx: &mut Tx<'_>, effect: &str) -> Result<Option<(String, i64)>> {
     row.map(|row| Ok((row.get("wallet_id")?, row.get("moved")?))).transpose()
 }
 
-/// Something that is wrong with a row of one of the tables below.
-struct Finding {
-    problem: Problem,
-    wallet_id: String,
-    subject: String,
-    message: String,
+/// What a top-up that was paid brought.
+fn paid_topup(tx: &mut Tx<'_>, claim: &Claim, topup_id: &str) -> Result<Option<(String, i64)>> {
+    let row = tx.query_opt(
+        sql!("SELECT amount FROM balance_topups WHERE topup_id = $1 AND status = 'paid'"),
+        &[&topup_id],
+    )?;
+    row.map(|row| Ok((claim.wallet_id.clone(), row.get("amount")?))).transpose()
+}
+
+/// What one use of a code brought.
+fn redeemed(tx: &mut Tx<'_>, claim: &Claim, effect: &str) -> Result<Option<(String, i64)>> {
+    let Some((code_id, number)) =
+        effect.strip_prefix("redeem:").and_then(|rest| rest.rsplit_once(':'))
+    else {
+        return Ok(None);
+    };
+    let Ok(number) = number.parse::<i64>() else { return Ok(None) };
+    let row = tx.query_opt(
+        sql!("SELECT amount FROM balance_redeem_codes WHERE redeem_code_id = $1 AND uses >= $2"),
+        &[&code_id, &number],
+    )?;
+    row.map(|row| Ok((claim.wallet_id.clone(), row.get("amount")?))).transpose()
+}
+
+/// Something that is wrong with a row of a table.
+pub(super) struct Finding {
+    pub(super) problem: Problem,
+    pub(super) wallet_id: String,
+    pub(super) subject: String,
+    pub(super) message: String,
 }
 
 /// A row that was looked at: its id, and what is wrong with it.
-type Looked = (String, Vec<Finding>);
+pub(super) type Looked = (String, Vec<Finding>);
 
 /// Looks at all rows of a table, some at a time; says how many there are.
-async fn walk(
+pub(super) async fn walk(
     db: &Db,
     report: &mut Verification,
     look: fn(&mut Tx<'_>, &str) -> Result<Vec<Looked>>,
@@ -225,8 +258,8 @@ fn look_at_charge(row: &Row) -> Result<Looked> {
             if kind != Kind::Charge.as_str() || moved != paid.wrapping_neg() {
                 add(Problem::Charge, format!("its entry is {kind} of {moved} microcredits"));
             }
-            let named = charge_id(&row.get::<String>("entry_metadata")?);
-            if named.as_deref() != Some(&id) {
+            let charge_id = named(&row.get::<String>("entry_metadata")?, "charge_id");
+            if charge_id.as_deref() != Some(&id) {
                 add(Problem::Charge, "its entry names another charge".to_owned());
             }
         }

@@ -6,6 +6,7 @@
 
 mod effects;
 mod report;
+mod vouchers;
 mod wallets;
 
 use downcity_core::Result;
@@ -13,7 +14,7 @@ use downcity_db::Db;
 
 pub use report::{Broken, Problem, Verification};
 
-/// Compares wallets, ledger, lots, holds, charges and refunds with each other. `progress` is told how
+/// Compares wallets, ledger, lots, holds, charges, refunds, top-ups and codes with each other. `progress` is told how
 /// many entries are done.
 ///
 /// # Errors
@@ -24,6 +25,8 @@ pub async fn verify(db: &Db, mut progress: impl FnMut(u64) + Send) -> Result<Ver
     effects::charges(db, &mut report).await?;
     effects::holds(db, &mut report).await?;
     effects::refunds(db, &mut report).await?;
+    vouchers::topups(db, &mut report).await?;
+    vouchers::codes(db, &mut report).await?;
     effects::repeated(db, &mut report).await?;
     Ok(report)
 }

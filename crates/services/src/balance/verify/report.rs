@@ -20,6 +20,10 @@ pub struct Verification {
     pub holds: u64,
     /// Payments that went back.
     pub refunds: u64,
+    /// Top-ups, paid or not.
+    pub topups: u64,
+    /// Redeem codes, used or not.
+    pub codes: u64,
     /// What all wallets hold together.
     pub balance: i128,
     /// What of it is reserved.
@@ -94,6 +98,10 @@ pub enum Problem {
     Hold,
     /// Something that was given or taken back and its entry are not the same.
     Refund,
+    /// A top-up and its entry are not the same.
+    Topup,
+    /// A redeem code and the entries of its uses are not the same.
+    Code,
     /// Something has changed a balance twice that may do so once.
     Effect,
     /// Rows of a wallet that is not there.
@@ -112,6 +120,8 @@ impl Problem {
             Self::Charge => "charge",
             Self::Hold => "hold",
             Self::Refund => "refund",
+            Self::Topup => "topup",
+            Self::Code => "code",
             Self::Effect => "effect",
             Self::Orphan => "orphan",
         }
