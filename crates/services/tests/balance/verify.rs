@@ -70,7 +70,9 @@ async fn world(app: &TestApp) {
         post("topups/finish", json!({"topup_id": topup["topup_id"]})).await;
     }
     ann.post("/v1/balance/topups/create", json!({"amount": 5})).await.expect(200);
-    let code = post("redeem-codes/create", json!({"amount": 3, "max_uses": 5, "max_uses_per_user": 5})).await;
+    let code =
+        post("redeem-codes/create", json!({"amount": 3, "max_uses": 5, "max_uses_per_user": 5}))
+            .await;
     for _ in 0..2 {
         let input = json!({"code": code["code"]});
         ann.post("/v1/balance/redeem-codes/redeem", input).await.expect(200);
