@@ -107,6 +107,8 @@ impl Meter {
     /// The provider failed. A call that ends like this owes what was produced before.
     pub(crate) fn failed(&mut self) {
         self.progress = Progress::Failed;
+        // Where the failure is an answer of its own, or was told in more words, this changes nothing.
+        self.cx.broke_off(ErrorCode::UpstreamError, "The AI provider broke its answer off.");
     }
 
     /// So many bytes of texts have been produced so far.

@@ -53,7 +53,7 @@ pub(crate) struct StreamTap {
     usage: Option<Value>,
     /// Bytes of the texts so far; `None` where nobody asks, as every event is parsed for it.
     produced: Option<u64>,
-    /// The provider told an error, as far as texts are counted.
+    /// The provider told an error.
     has_failed: bool,
     /// Anything has arrived.
     has_begun: bool,
@@ -99,7 +99,7 @@ impl StreamTap {
         self.produced.unwrap_or(0)
     }
 
-    /// Whether the provider told an error, where texts are counted.
+    /// Whether the provider told an error.
     pub(crate) fn has_failed(&self) -> bool {
         self.has_failed
     }
@@ -167,7 +167,10 @@ impl StreamTap {
 
     /// Counts the texts of whole events.
     fn count_events(&mut self, bytes: &[u8]) {
-        let Some(produced) = &mut self.produced else { return };
+        let Some(produced) = &mut self.produced else {
+            self.has_failed |= tells_error(bytes);
+            return;
+        };
         for data in bytes.split(|byte| matches!(byte, b'\n' | b'\r')) {
             let Some(data) = data.strip_prefix(b"data:") else { continue };
             if let Ok(chunk) = serde_json::from_slice::<Chunk<'_>>(data) {
@@ -265,16 +268,23 @@ fn begin_of_value(bytes: &[u8]) -> Option<u8> {
     rest.next().copied()
 }
 
-/// Whether events tell a finish reason or an error. Quotes inside of texts are escaped, so that no
-/// text of the model reads as a field.
+/// Whether events tell a finish reason or an error.
 fn tells_end(bytes: &[u8]) -> bool {
-    let has = |finder: &Finder<'static>, begins: &[u8]| {
-        finder.find_iter(bytes).any(|hit| {
-            let value = begin_of_value(&bytes[hit + finder.needle().len()..]);
-            value.is_some_and(|byte| begins.contains(&byte))
-        })
-    };
-    has(&FINISH, b"\"") || has(&ERROR, b"{\"")
+    has_field(bytes, &FINISH, b"\"") || tells_error(bytes)
+}
+
+/// Whether events tell an error.
+fn tells_error(bytes: &[u8]) -> bool {
+    has_field(bytes, &ERROR, b"{\"")
+}
+
+/// Whether events have a field whose value begins so. Quotes inside of texts are escaped, so that no
+/// text of the model reads as a field.
+fn has_field(bytes: &[u8], finder: &Finder<'static>, begins: &[u8]) -> bool {
+    finder.find_iter(bytes).any(|hit| {
+        let value = begin_of_value(&bytes[hit + finder.needle().len()..]);
+        value.is_some_and(|byte| begins.contains(&byte))
+    })
 }
 
 /// Where the event `[DONE]` ends.

@@ -24,3 +24,5 @@ mod resolve;
 mod stream;
 #[cfg(test)]
 mod text;
+#[cfg(test)]
+mod usage;
