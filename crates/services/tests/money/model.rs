@@ -329,6 +329,14 @@ impl Model {
         for topup in &mut self.topups {
             topup.expire(now);
         }
+        for index in 0..self.holds.len() {
+            if self.holds[index].deadline <= now {
+                self.end_hold(index, "expired");
+            }
+        }
+        for wallet in &mut self.wallets {
+            wallet.expire(now);
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 
+use downcity_services::balance::verify;
 use downcity_services::{Balance, BalanceConfig};
 use downcity_testkit::tokio::runtime::Handle;
 use downcity_testkit::tokio::task::block_in_place;
@@ -53,4 +54,6 @@ async fn run(engine: Engine, short: u32, long: u32) {
     if let Err(failure) = result {
         panic!("{failure}");
     }
+    let found = verify(app.runtime().db(), |_| ()).await.expect("all money is looked at");
+    assert!(found.is_whole() && found.entries > 0, "{found:?}");
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use downcity_core::Clock as _;
 use downcity_services::Balance;
-use downcity_services::balance::{Refund, Refunded, claw_back, sweep_vouchers};
+use downcity_services::balance::{Refund, Refunded, claw_back, sweep_vouchers, sweep_wallets};
 use downcity_testkit::{Client, TestApp, TestReply};
 use downcity_types::{Microcredits, Timestamp};
 use proptest::prelude::*;
@@ -118,7 +118,7 @@ pub(crate) fn step() -> impl Strategy<Value = Step> {
         2 => nth.prop_map(|request| Step::Repeat { request }),
         3 => (1..5_000_i64).prop_map(|seconds| Step::Wait { seconds }),
         1 => (80_000..90_000_i64).prop_map(|seconds| Step::Wait { seconds }),
-        1 => Just(Step::Sweep),
+        2 => Just(Step::Sweep),
     ]
 }
 
@@ -208,6 +208,7 @@ impl World {
             }
             Step::Sweep => {
                 sweep_vouchers(self.app.runtime()).await.expect("the sweep ends");
+                sweep_wallets(self.app.runtime()).await.expect("the sweep ends");
                 self.model.sweep(self.now());
             }
         }

@@ -9,4 +9,6 @@ mod guesses;
 #[cfg(test)]
 mod parallel;
 #[cfg(test)]
+mod pinned;
+#[cfg(test)]
 mod topups;
