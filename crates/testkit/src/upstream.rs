@@ -35,6 +35,7 @@ struct Shared {
 struct Script {
     next: VecDeque<Answer>,
     always: Option<Answer>,
+    by: Option<Arc<dyn Fn(&Recorded) -> Answer + Send + Sync>>,
     models: Option<Answer>,
 }
 
@@ -247,6 +248,11 @@ impl MockUpstream {
         locked(&self.shared.script).always = Some(answer);
     }
 
+    /// Answers every request that has no answer of its own as this says.
+    pub fn by(&self, answer: impl Fn(&Recorded) -> Answer + Send + Sync + 'static) {
+        locked(&self.shared.script).by = Some(Arc::new(answer));
+    }
+
     /// Answers the next request that has no answer yet like this.
     pub fn then(&self, answer: Answer) {
         locked(&self.shared.script).next.push_back(answer);
@@ -297,17 +303,23 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     while let Some((target, headers, body)) = read_request(&mut reader, &mut buffer).await {
         let (ended, gone) = watch::channel(None);
         let lists = target.starts_with("GET ") && target.contains("/models");
+        let recorded = Recorded { target, headers, body, gone };
         let answer = {
             let mut script = locked(&shared.script);
             if lists {
                 let none = || Answer::text(404, "text/plain", "no list of models");
                 Some(script.models.clone().unwrap_or_else(none))
             } else {
-                script.next.pop_front().or_else(|| script.always.clone())
+                let by = script.by.clone();
+                script
+                    .next
+                    .pop_front()
+                    .or_else(|| by.map(|by| by(&recorded)))
+                    .or_else(|| script.always.clone())
             }
         };
         let requests = if lists { &shared.model_requests } else { &shared.requests };
-        locked(requests).push(Recorded { target, headers, body, gone });
+        locked(requests).push(recorded);
         let answer = answer.unwrap_or_else(|| Answer::text(599, "text/plain", "not scripted"));
         let mut more = [0; 1024];
         tokio::select! {

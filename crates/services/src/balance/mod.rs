@@ -26,6 +26,7 @@ pub use config::{BalanceConfig, WalletScope};
 pub use extra::Noted;
 pub use holds::HoldStatus;
 pub use records::{ChargeRecord, Conversion, HoldRecord, LedgerEntry, OwnWallet};
+pub(crate) use refunds::forgive;
 pub use refunds::{Refund, Refunded, claw_back};
 pub use service::Balance;
 pub use sweeper::{sweep_vouchers, sweep_wallets};

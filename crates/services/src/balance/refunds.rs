@@ -84,6 +84,23 @@ pub fn claw_back(tx: &mut Tx<'_>, refund: &Refund) -> Result<Refunded> {
     Ok(Refunded { taken, unpaid: Microcredits(refund.amount.get() - taken.get()) })
 }
 
+/// A payment did not go back after all, as when a dispute was won: what its wallet still owed is owed no more.
+/// What was taken is for the caller to give back.
+///
+/// # Errors
+/// Those of the database.
+pub(crate) fn forgive(tx: &mut Tx<'_>, refund_id: &str) -> Result<()> {
+    tx.execute(
+        sql!("UPDATE balance_refunds SET amount = taken WHERE refund_id = $1 AND taken > 0"),
+        &[&refund_id],
+    )?;
+    tx.execute(
+        sql!("DELETE FROM balance_refunds WHERE refund_id = $1 AND taken = 0"),
+        &[&refund_id],
+    )?;
+    Ok(())
+}
+
 fn find(tx: &mut Tx<'_>, refund_id: &str) -> Result<Option<Refunded>> {
     let row = tx.query_opt(
         sql!("SELECT amount, taken FROM balance_refunds WHERE refund_id = $1"),

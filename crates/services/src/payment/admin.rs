@@ -213,7 +213,7 @@ impl Payment {
                         spare_topup_id: &spare,
                         now,
                     };
-                    applying.credit(tx, &mut payment, PaidTwice::Credit)?;
+                    applying.credit(tx, &mut payment)?;
                 } else {
                     trail.authorise_amount(tx, Microcredits::ZERO)?;
                     payment.status = PaymentStatus::Failed;

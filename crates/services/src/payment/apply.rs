@@ -1,8 +1,8 @@
 //! What an event does to its payment and to the wallet, in one transaction.
 
-use downcity_core::{Error, Result};
+use downcity_core::Result;
 use downcity_db::Tx;
-use downcity_types::{ErrorCode, Microcredits, Timestamp};
+use downcity_types::{Microcredits, Timestamp};
 use serde_json::{Map, Value, json};
 
 use super::config::PaidTwice;
@@ -10,7 +10,7 @@ use super::events::SyncStatus;
 use super::providers::{Event, Money, Refs, What};
 use super::record::{PaymentStatus, Stored};
 use super::store::{self, Back};
-use crate::balance::topups::{self, NewTopup, TopupEnd, TopupStatus};
+use crate::balance::topups::{self, NewTopup, TopupEnd};
 use crate::balance::{self, Balance, Kind, Note, Refund};
 
 /// What applying an event needs besides the transaction.
@@ -94,71 +94,79 @@ impl Applying<'_> {
         };
         match fault {
             Some(fault) => review(payment, &fault),
-            None => self.credit(tx, payment, self.paid_twice)?,
+            None if self.paid_twice == PaidTwice::Review
+                && !topups::can_be_paid(tx, &payment.topup_id)? =>
+            {
+                review(payment, "the top-up is not pending any more");
+            }
+            None => self.credit(tx, payment)?,
         }
         Ok(SyncStatus::Applied)
     }
 
-    /// Credits what is paid: the top-up, or a further one where that is over. What cannot be credited waits for an
-    /// administrator.
-    pub(super) fn credit(
-        &self,
-        tx: &mut Tx<'_>,
-        payment: &mut Stored,
-        paid_twice: PaidTwice,
-    ) -> Result<()> {
+    /// Credits what is paid: the top-up, or a further one where that is over.
+    ///
+    /// # Errors
+    /// Those of the credit. Some come after something was written: the transaction has to be undone.
+    pub(super) fn credit(&self, tx: &mut Tx<'_>, payment: &mut Stored) -> Result<()> {
         let mut end = TopupEnd {
             topup_id: payment.topup_id.clone(),
             city_id: None,
-            noted: balance::Noted::default(),
+            noted: balance::Noted {
+                note: Some(format!("{} topup", payment.provider)),
+                reference: None,
+                meta: facts(payment),
+            },
             actor: format!("payment:{}", payment.payment_id),
             effect: Some(format!("payment:{}", payment.payment_id)),
             even_if_expired: true,
             now: self.now,
         };
-        end.noted.meta = facts(payment);
-        end.noted.note = Some(format!("{} topup", payment.provider));
-        let before = topups::find(tx, &payment.topup_id)?;
-        let is_pending = before.is_some_and(|topup| topup.status == TopupStatus::Pending);
-        match topups::finish(self.balance, tx, &end) {
-            Ok(topup) => payment.credited_topup_id = topup.topup_id,
-            Err(error) if is_pending || !is_refusal(&error) => return Err(error),
-            Err(_) if paid_twice == PaidTwice::Review => {
-                review(payment, "the top-up is not pending any more");
-                return Ok(());
-            }
-            Err(_) => {
-                end.topup_id = self.spare_topup_id.to_owned();
-                end.noted.meta.insert("duplicate_of".to_owned(), payment.topup_id.clone().into());
-                match self.further(tx, payment, &end) {
-                    Ok(()) => payment.credited_topup_id = end.topup_id,
-                    Err(error) if is_refusal(&error) => {
-                        review(payment, error.message());
-                        return Ok(());
-                    }
-                    Err(error) => return Err(error),
-                }
-            }
+        if !topups::can_be_paid(tx, &payment.topup_id)? {
+            self.spare_topup_id.clone_into(&mut end.topup_id);
+            end.noted.meta.insert("duplicate_of".to_owned(), payment.topup_id.clone().into());
+            let further = NewTopup {
+                topup_id: end.topup_id.clone(),
+                city_id: payment.city_id.clone(),
+                user_id: payment.user_id.clone(),
+                amount: Microcredits(payment.amount),
+                note: format!("{} topup", payment.provider),
+                reference: format!("payment:{}", payment.payment_id),
+                metadata: Map::new(),
+                now: self.now,
+            };
+            topups::create(self.balance, tx, &further)?;
         }
+        payment.credited_topup_id = topups::finish(self.balance, tx, &end)?.topup_id;
         payment.status = PaymentStatus::Paid;
         payment.last_error.clear();
         Ok(())
     }
 
-    /// A further top-up, paid at once.
-    fn further(&self, tx: &mut Tx<'_>, payment: &Stored, end: &TopupEnd) -> Result<()> {
-        let new = NewTopup {
-            topup_id: end.topup_id.clone(),
-            city_id: payment.city_id.clone(),
-            user_id: payment.user_id.clone(),
-            amount: Microcredits(payment.amount),
-            note: format!("{} topup", payment.provider),
-            reference: format!("payment:{}", payment.payment_id),
-            metadata: Map::new(),
-            now: self.now,
+    /// Keeps a payment whose money could not be credited for an administrator; `None` when the event is not about such
+    /// a payment. For a transaction of its own, after the one of the event was undone.
+    ///
+    /// # Errors
+    /// Those of the database.
+    pub(super) fn keep_for_review(
+        &self,
+        tx: &mut Tx<'_>,
+        provider: &str,
+        event: &Event,
+        fault: &str,
+    ) -> Result<Option<String>> {
+        let What::Paid(Some(money)) = &event.what else { return Ok(None) };
+        let Some(payment_id) = store::named(tx, provider, &event.refs)? else { return Ok(None) };
+        let found = store::lock(tx, &payment_id)?;
+        let Some(mut payment) = found.filter(|payment| !payment.is_credited()) else {
+            return Ok(None);
         };
-        topups::create(self.balance, tx, &new)?;
-        topups::finish(self.balance, tx, end).map(drop)
+        learn(&mut payment, &event.refs);
+        payment.paid_minor = money.minor.max(0);
+        payment.paid_currency.clone_from(&money.currency);
+        review(&mut payment, fault);
+        store::save(tx, &payment, self.now)?;
+        Ok(Some(payment_id))
     }
 
     fn refunded(
@@ -229,13 +237,15 @@ impl Applying<'_> {
         is_won: bool,
     ) -> Result<SyncStatus> {
         let refund_id = format!("{}:{dispute_id}", payment.provider);
-        let Some(back) = store::find_refund(tx, &refund_id)? else {
+        let opened = store::find_refund(tx, &refund_id)?;
+        if !is_won {
+            // Also where the message of its beginning never came.
+            return self.disputed(tx, payment, dispute_id, None);
+        }
+        let Some(back) = opened else {
             // The message of its beginning may be on its way.
             return Ok(SyncStatus::Unmatched);
         };
-        if !is_won {
-            return Ok(SyncStatus::Applied);
-        }
         let won_id = format!("{refund_id}:won");
         let again = Back { minor: -back.minor, amount: -back.amount, taken: -back.taken };
         if !store::insert_refund(tx, &won_id, &payment.payment_id, again, self.now)? {
@@ -243,7 +253,9 @@ impl Applying<'_> {
         }
         payment.refunded_minor -= back.minor;
         payment.refunded -= back.amount;
-        payment.status = PaymentStatus::Paid;
+        let is_all_back = payment.refunded == payment.amount;
+        payment.status = if is_all_back { PaymentStatus::Refunded } else { PaymentStatus::Paid };
+        balance::forgive(tx, &refund_id)?;
         if back.taken > 0 {
             let note = Note {
                 kind: Kind::Add,
@@ -358,11 +370,6 @@ fn ended(payment: &mut Stored, status: PaymentStatus, reason: Option<&str>) -> S
     payment.status = status;
     payment.last_error = reason.unwrap_or_default().to_owned();
     SyncStatus::Applied
-}
-
-/// Whether an error is about what was asked for, and not about the database.
-fn is_refusal(error: &Error) -> bool {
-    matches!(error.code(), ErrorCode::Conflict | ErrorCode::InvalidInput | ErrorCode::NotFound)
 }
 
 fn facts(payment: &Stored) -> Map<String, Value> {

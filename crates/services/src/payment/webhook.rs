@@ -121,19 +121,55 @@ impl Payment {
                 events::end(tx, &run, applied.status, "", &applied.payment_id, now)
             })
             .await;
-        let error = match handled {
-            Ok(status) => return Ok(status),
-            Err(error) => error,
-        };
+        match handled {
+            Ok(status) => Ok(status),
+            Err(error) if error.status().is_client_error() => {
+                self.keep_for_review(runtime, claim, error).await
+            }
+            Err(error) => self.note_failure(runtime, claim, error).await,
+        }
+    }
+
+    /// Money came that the wallet refuses: the payment waits for an administrator.
+    async fn keep_for_review(
+        &self,
+        runtime: &Runtime,
+        claim: Claim,
+        error: Error,
+    ) -> Result<SyncStatus> {
+        let now = runtime.clock().now();
+        let (balance, paid_twice) = (self.balance.clone(), self.config.paid_twice);
+        let (run, text) = (claim.clone(), error.message().to_owned());
+        let kept = runtime
+            .db()
+            .write(move |tx| {
+                let applying = Applying { balance: &balance, paid_twice, spare_topup_id: "", now };
+                let kept = applying.keep_for_review(tx, &run.provider, &run.event, &text)?;
+                let Some(payment_id) = kept else { return Ok(None) };
+                events::end(tx, &run, SyncStatus::Applied, &text, &payment_id, now).map(Some)
+            })
+            .await?;
+        match kept {
+            Some(status) => Ok(status),
+            None => self.note_failure(runtime, claim, error).await,
+        }
+    }
+
+    async fn note_failure(
+        &self,
+        runtime: &Runtime,
+        claim: Claim,
+        error: Error,
+    ) -> Result<SyncStatus> {
         tracing::error!(event_id = claim.event_id, ?error, "an event could not be handled");
-        let text = error.message().to_owned();
+        let (now, text) = (runtime.clock().now(), error.message().to_owned());
         let failed =
             move |tx: &mut Tx<'_>| events::end(tx, &claim, SyncStatus::Failed, &text, "", now);
         // The lease ends by itself where not even this can be stored.
         if let Err(error) = runtime.db().write(failed).await {
             tracing::error!(?error, "the failure of an event could not be noted");
         }
-        Err(error)
+        if error.status().is_server_error() { Err(error) } else { Err(Error::internal(error)) }
     }
 }
 

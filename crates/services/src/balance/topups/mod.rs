@@ -148,6 +148,15 @@ pub fn find(tx: &mut Tx<'_>, topup_id: &str) -> Result<Option<Topup>> {
     Ok(store::find(tx, topup_id)?.map(Stored::into_record))
 }
 
+/// Whether a payment can still finish a top-up: it is pending, or was canceled for not being paid in time.
+///
+/// # Errors
+/// Those of the database.
+pub fn can_be_paid(tx: &mut Tx<'_>, topup_id: &str) -> Result<bool> {
+    let topup = store::find(tx, topup_id)?;
+    Ok(topup.is_some_and(|topup| topup.status == TopupStatus::Pending || topup.is_expired))
+}
+
 /// A top-up is paid: credits it to its user. Exactly one call per top-up succeeds.
 ///
 /// # Errors
