@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use downcity_db::{Tx, sql};
 use downcity_testkit::both_engines;
 use serde_json::{Value, json};
 
@@ -183,5 +184,76 @@ both_engines! {
         assert_eq!((reply.status.as_u16(), reply.header("location")), (303, Some(RETURN_URL)));
         assert_eq!(reply.header("cache-control"), Some("no-store"));
         assert_eq!(world.result(&started).await.expect(200)["status"], "done");
+    }
+
+    async fn what_has_ended_is_swept(app: TestApp = oauth) {
+        let world = World::new(&app).await;
+        let flows = async || {
+            let count = |tx: &mut Tx<'_>| {
+                let row = tx.query_one(sql!("SELECT COUNT(*) FROM accounts_oauth_states"), &[])?;
+                Ok::<_, downcity_core::Error>(row.at::<i64>(0)?)
+            };
+            app.runtime().db().scan(count).await.unwrap()
+        };
+        let first = world.start("google").await;
+        app.clock().advance(Duration::from_secs(299));
+        world.start("google").await;
+        downcity_services::accounts::sweep(app.runtime()).await.unwrap();
+        assert_eq!(flows().await, 2);
+        app.clock().advance(Duration::from_secs(1));
+        downcity_services::accounts::sweep(app.runtime()).await.unwrap();
+        assert_eq!(flows().await, 1);
+        world.result(&first).await.expect_error(404, "not_found");
+    }
+
+    async fn nobody_fills_the_table(app: TestApp = oauth) {
+        let world = World::new(&app).await;
+        let input = json!({"provider": "google", "city_id": "shop"});
+        let start = async |address: &str| {
+            world.at(address).post("/v1/accounts/oauth/start", input.clone()).await
+        };
+        for _ in 0..300 {
+            start(HERE).await.expect(200);
+        }
+        let refused = start(HERE).await;
+        refused.expect_error(429, "rate_limited");
+        assert!(refused.header("retry-after").is_some());
+        start("198.51.100.9").await.expect(200);
+        app.clock().advance(Duration::from_secs(15 * 60));
+        start(HERE).await.expect(200);
+    }
+
+    async fn secrets_are_stored_as_hashes(app: TestApp = oauth) {
+        let world = World::new(&app).await;
+        let started = world.start("github").await;
+        world.says("github", json!({"id": 1, "login": "a"}));
+        world.back(&started, HERE).await;
+        let result = world.result(&started).await.expect(200);
+        let body = world.provider.requests()[0].json();
+        let read = |tx: &mut Tx<'_>| {
+            let row = tx.query_one(
+                sql!(
+                    "SELECT flow_id, state, poll, nonce, COALESCE(confirmation, '') AS confirmation,
+                            COALESCE(person, '') AS person, COALESCE(session_id, '') AS session_id
+                     FROM accounts_oauth_states"
+                ),
+                &[],
+            )?;
+            let columns =
+                ["flow_id", "state", "poll", "nonce", "confirmation", "person", "session_id"];
+            columns.iter().map(|name| Ok(row.get::<String>(name)?)).collect()
+        };
+        let stored: Result<Vec<String>, downcity_core::Error> =
+            app.runtime().db().scan(read).await;
+        let stored = stored.unwrap().join(" ");
+        for secret in [
+            started.handle(),
+            started.sent("state"),
+            text(&body, "code_verifier"),
+            text(&body, "client_secret"),
+            text(&result, "user_token"),
+        ] {
+            assert!(!stored.contains(secret), "{stored}");
+        }
     }
 }
