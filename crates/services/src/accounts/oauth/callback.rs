@@ -19,7 +19,7 @@ use super::person::Person;
 use super::provider::Provider;
 use super::resolve::{self, Refusal, Resolved};
 use super::{github, google, pkce, store, wechat};
-use crate::accounts::config::OauthConfirmation;
+use crate::accounts::config::{EmailVerification, OauthConfirmation};
 use crate::accounts::service::Accounts;
 use crate::accounts::store::users;
 
@@ -198,8 +198,12 @@ impl Accounts {
         cx: &Cx,
         flow: &Flow,
         city: &City,
-        person: Person,
+        mut person: Person,
     ) -> Result<Reply, Failure> {
+        if self.config.email_verification == EmailVerification::Required && !person.email_verified {
+            // Here every address of an account is a proved one, or stands in for one.
+            person.email = None;
+        }
         let now = cx.runtime().clock().now();
         let user_id = crate::accounts::register::new_user_id(cx);
         let new = resolve::new_account(&person, user_id, now);

@@ -120,6 +120,9 @@ pub(super) fn link(
     if !store::lock_user(tx, user_id)? {
         return Ok(Err(Refusal::AccountGone));
     }
+    if users::find(tx, user_id)?.is_some_and(|user| user.disabled) {
+        return Ok(Err(Refusal::Disabled));
+    }
     match store::find_user_id(tx, person, now)? {
         Some(owner) if owner != user_id => return Ok(Err(Refusal::LinkedElsewhere)),
         Some(_) => return known(tx, person, user_id.to_owned(), now),

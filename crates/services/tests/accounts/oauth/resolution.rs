@@ -4,7 +4,7 @@ use downcity_db::sql;
 use downcity_testkit::{TestApp, both_engines};
 use serde_json::{Value, json};
 
-use super::world::{World, oauth};
+use super::world::{World, oauth, oauth_verified};
 use crate::common::{PASSWORD, login, register, text};
 
 const ANN: &str = "ann@example.com";
@@ -151,5 +151,19 @@ both_engines! {
         let second = world.sign_in("google", json!({"sub": "1"})).await;
         let third = world.sign_in("wechat", json!({"openid": "1"})).await;
         assert!(first["user_id"] != second["user_id"] && second["user_id"] != third["user_id"]);
+    }
+
+    async fn where_addresses_are_verified_no_other_is_taken(app: TestApp = oauth_verified) {
+        let world = World::new(&app).await;
+        let claimed = world.sign_in("google", google("1", false)).await;
+        let profile = world.profile(&claimed).await;
+        assert_eq!(profile["email"], "google_1@google.user");
+        // So the owner of the address is not kept from it.
+        let owner = world.sign_in("github", github(2, true)).await;
+        assert_ne!(owner["user_id"], claimed["user_id"]);
+        let profile = world.profile(&owner).await;
+        assert_eq!((&profile["email"], &profile["email_verified"]), (&json!(ANN), &json!(true)));
+        let again = world.sign_in("google", google("1", false)).await;
+        assert_eq!(again["user_id"], claimed["user_id"]);
     }
 }

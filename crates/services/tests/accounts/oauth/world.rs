@@ -6,7 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use downcity_core::token::digest;
 use downcity_services::accounts::OauthConfirmation;
-use downcity_services::{AccountsConfig, MailConfig};
+use downcity_services::{AccountsConfig, EmailVerification, MailConfig, MailMode};
 use downcity_testkit::{Answer, Client, MockUpstream, TestApp, TestAppBuilder, TestReply};
 use http::Method;
 use serde_json::{Value, json};
@@ -33,8 +33,23 @@ pub(crate) fn oauth_hasty(builder: TestAppBuilder) -> TestAppBuilder {
     with_config(builder, |config| config.provider_timeout_ms = 100)
 }
 
+/// The same, where addresses have to be verified.
+pub(crate) fn oauth_verified(builder: TestAppBuilder) -> TestAppBuilder {
+    let mail = MailConfig { mode: MailMode::Development, ..MailConfig::default() };
+    let required = EmailVerification::Required;
+    with_mail(builder, mail, |config| config.email_verification = required)
+}
+
 pub(crate) fn with_config(
     builder: TestAppBuilder,
+    change: impl FnOnce(&mut AccountsConfig),
+) -> TestAppBuilder {
+    with_mail(builder, MailConfig::default(), change)
+}
+
+fn with_mail(
+    builder: TestAppBuilder,
+    mail: MailConfig,
     change: impl FnOnce(&mut AccountsConfig),
 ) -> TestAppBuilder {
     let mut config = AccountsConfig {
@@ -45,7 +60,7 @@ pub(crate) fn with_config(
     change(&mut config);
     let public_url = Some("https://fed.test/".to_owned());
     let builder = builder.settings(|settings| settings.public_url = public_url);
-    with(builder, config, MailConfig::default())
+    with(builder, config, mail)
 }
 
 /// The Federation, and the provider that answers it.
