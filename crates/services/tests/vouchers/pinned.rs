@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use downcity_services::{Balance, BalanceConfig};
-use downcity_testkit::{TestApp, TestAppBuilder, both_engines};
+use downcity_testkit::{TestAppBuilder, both_engines};
 use downcity_types::Microcredits;
 use serde_json::json;
 

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use downcity_services::balance::sweep_vouchers;
+use downcity_core::Error;
+use downcity_services::balance::topups::{self, TopupEnd};
+use downcity_services::balance::{sweep_vouchers, verify};
+use downcity_services::{Balance, BalanceConfig};
 use downcity_testkit::both_engines;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::common::{at_once, balance, balance_of, each, get, ledger, post, text, times, user};
 
@@ -200,6 +203,38 @@ both_engines! {
         }
         let input = json!({"topup_id": topup["topup_id"], "city_id": "shop"});
         post(&app.admin(), "topups/finish", input).await.expect(200);
+    }
+
+    async fn a_refused_end_leaves_nothing_in_a_transaction_that_goes_on(app: TestApp = balance) {
+        let ann = user(&app, "ann").await;
+        let first = post(&ann, "topups/create", json!({"amount": 5})).await.expect(200);
+        let second = post(&ann, "topups/create", json!({"amount": 6})).await.expect(200);
+        app.clock().advance(Duration::from_secs(1));
+        let third = post(&ann, "topups/create", json!({"amount": 7})).await.expect(200);
+        let service = Balance::new(BalanceConfig::default());
+        let finish = async |topup: &Value, payment_id: &str| {
+            let mut end = TopupEnd::new(app.runtime(), &text(topup, "topup_id"), "payment:p1");
+            end.effect = Some(format!("payment:{payment_id}"));
+            end.noted.meta = json!({"payment_id": payment_id}).as_object().unwrap().clone();
+            let service = service.clone();
+            let write = move |tx: &mut downcity_db::Tx<'_>| {
+                let refused = topups::finish(&service, tx, &end).map(drop);
+                Ok::<_, Error>(refused.map_err(|error| error.status().as_u16()))
+            };
+            app.runtime().db().write(write).await.unwrap()
+        };
+        assert_eq!(finish(&first, "p1").await, Ok(()));
+        // The same payment credits nothing else, and leaves the other top-up as it was.
+        assert_eq!(finish(&second, "p1").await, Err(409));
+        assert_eq!(balance_of(&ann).await, 5_000_000);
+        // A wallet that is full takes no more.
+        let full = json!({"user_id": "ann", "city_id": "shop", "amount_microcredits": 9_007_199_249_740_991_i64});
+        post(&app.admin(), "add", full).await.expect(200);
+        assert_eq!(finish(&third, "p3").await, Err(400));
+        let pending = get(&app.admin(), "topups?status=pending").await;
+        assert_eq!(each(&pending, "amount_credits"), ["7", "6"]);
+        let found = verify(app.runtime().db(), |_| ()).await.unwrap();
+        assert!(found.is_whole(), "{found:?}");
     }
 
     async fn a_service_key_finishes_within_its_amounts(app: TestApp = balance) {

@@ -157,15 +157,17 @@ pub fn can_be_paid(tx: &mut Tx<'_>, topup_id: &str) -> Result<bool> {
     Ok(topup.is_some_and(|topup| topup.status == TopupStatus::Pending || topup.is_expired))
 }
 
-/// A top-up is paid: credits it to its user. Exactly one call per top-up succeeds.
+/// A top-up is paid: credits it to its user. Exactly one call per top-up succeeds. What is refused
+/// has changed no money, so that the caller's transaction may go on.
 ///
 /// # Errors
-/// 404 for an unknown top-up, 409 for one that is not pending any more, and those of the credit.
+/// 404 for an unknown top-up, 409 for one that is not pending any more or whose effect has happened,
+/// 400 when the wallet would hold too much.
 pub fn finish(balance: &Balance, tx: &mut Tx<'_>, end: &TopupEnd) -> Result<Topup> {
     let before = ending(tx, end)?;
-    let topup = ended(tx, end, &before, TopupStatus::Paid)?;
-    credit(balance, tx, end, &topup)?;
-    Ok(topup.into_record())
+    let after = ended(end, &before)?;
+    credit(balance, tx, end, &after)?;
+    Ok(store_end(tx, &before, TopupStatus::Paid, &after)?.into_record())
 }
 
 /// A top-up is given up: nothing is credited.
@@ -174,7 +176,8 @@ pub fn finish(balance: &Balance, tx: &mut Tx<'_>, end: &TopupEnd) -> Result<Topu
 /// 404 for an unknown top-up, 409 for one that is not pending any more.
 pub fn cancel(tx: &mut Tx<'_>, end: &TopupEnd) -> Result<Topup> {
     let before = ending(tx, end)?;
-    Ok(ended(tx, end, &before, TopupStatus::Canceled)?.into_record())
+    let after = ended(end, &before)?;
+    Ok(store_end(tx, &before, TopupStatus::Canceled, &after)?.into_record())
 }
 
 /// Cancels overdue top-ups, a limited number of them; says how many.
@@ -185,9 +188,9 @@ pub fn expire(tx: &mut Tx<'_>, now: Timestamp) -> Result<u64> {
     store::expire(tx, now, CHUNK)
 }
 
-/// The top-up that is to end.
+/// The top-up that is to end, locked until the commit.
 fn ending(tx: &mut Tx<'_>, end: &TopupEnd) -> Result<Stored> {
-    let topup = store::find(tx, &end.topup_id)?
+    let topup = store::lock(tx, &end.topup_id)?
         .filter(|topup| end.city_id.as_ref().is_none_or(|city_id| *city_id == topup.city_id))
         .ok_or_else(|| unknown(&end.topup_id))?;
     let is_open = topup.status == TopupStatus::Pending || end.even_if_expired && topup.is_expired;
@@ -197,7 +200,8 @@ fn ending(tx: &mut Tx<'_>, end: &TopupEnd) -> Result<Stored> {
     Err(Error::new(ErrorCode::Conflict, format!("topup is already {}", topup.status.as_str())))
 }
 
-fn ended(tx: &mut Tx<'_>, end: &TopupEnd, before: &Stored, status: TopupStatus) -> Result<Stored> {
+/// What a top-up says after its end.
+fn ended(end: &TopupEnd, before: &Stored) -> Result<Stored> {
     let mut after = before.clone();
     if let Some(note) = &end.noted.note {
         after.note.clone_from(note);
@@ -207,7 +211,16 @@ fn ended(tx: &mut Tx<'_>, end: &TopupEnd, before: &Stored, status: TopupStatus) 
     }
     after.metadata = merged(&before.metadata, &end.noted.meta)?;
     after.updated_at = end.now.millis();
-    store::end(tx, before, status, &after)?
+    Ok(after)
+}
+
+fn store_end(
+    tx: &mut Tx<'_>,
+    before: &Stored,
+    status: TopupStatus,
+    after: &Stored,
+) -> Result<Stored> {
+    store::end(tx, before, status, after)?
         .ok_or_else(|| Error::new(ErrorCode::Conflict, "topup is no longer pending"))
 }
 
@@ -249,13 +262,18 @@ fn credit(balance: &Balance, tx: &mut Tx<'_>, end: &TopupEnd, topup: &Stored) ->
     let mut metadata: Map<String, Value> =
         serde_json::from_str(&topup.metadata).map_err(Error::internal)?;
     metadata.insert("topup_id".to_owned(), topup.topup_id.clone().into());
+    let effect = end.effect.clone().unwrap_or_else(|| format!("topup:{}", topup.topup_id));
+    // Asked before anything is changed: an entry that turns out to be there already is found too late.
+    if store::has_happened(tx, &effect)? {
+        return Err(Error::new(ErrorCode::Conflict, "This has changed the balance already."));
+    }
     let note = Note {
         kind: Kind::Topup,
         note: text(&topup.note, "topup"),
         reference: text(&topup.reference, &topup.topup_id),
         metadata,
         actor: end.actor.clone(),
-        effect: Some(end.effect.clone().unwrap_or_else(|| format!("topup:{}", topup.topup_id))),
+        effect: Some(effect),
         now: end.now,
     };
     let owner = balance.owner(&topup.city_id, &topup.user_id);

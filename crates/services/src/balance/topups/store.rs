@@ -107,6 +107,27 @@ pub(super) fn find(tx: &mut Tx<'_>, topup_id: &str) -> Result<Option<Stored>> {
         .transpose()
 }
 
+/// A top-up by its id, locked until the commit.
+pub(super) fn lock(tx: &mut Tx<'_>, topup_id: &str) -> Result<Option<Stored>> {
+    tx.query_opt(
+        rows_sql!(
+            "UPDATE balance_topups SET updated_at = updated_at WHERE topup_id = $1 RETURNING",
+            ""
+        ),
+        &[&topup_id],
+    )?
+    .as_ref()
+    .map(stored)
+    .transpose()
+}
+
+/// Whether an entry of the ledger has this effect.
+pub(super) fn has_happened(tx: &mut Tx<'_>, effect: &str) -> Result<bool> {
+    let entry =
+        tx.query_opt(sql!("SELECT seq FROM balance_ledger WHERE effect = $1"), &[&effect])?;
+    Ok(entry.is_some())
+}
+
 /// Ends a top-up that stands as it was read; `None` when it does not any more.
 pub(super) fn end(
     tx: &mut Tx<'_>,
