@@ -144,6 +144,8 @@ impl Bench {
                      UNION ALL SELECT 'env_versions', COUNT(*) FROM env_versions
                      UNION ALL SELECT 'idempotency', COUNT(*) FROM idempotency
                      UNION ALL SELECT 'jobs', COUNT(*) FROM jobs
+                     UNION ALL SELECT 'payment_payments', COUNT(*) FROM payment_payments
+                     UNION ALL SELECT 'payment_events', COUNT(*) FROM payment_events
                      UNION ALL SELECT 'revocations', COUNT(*) FROM revocations
                      UNION ALL SELECT 'service_keys', COUNT(*) FROM service_keys
                      UNION ALL SELECT 'service_key_spending', COUNT(*) FROM service_key_spending
