@@ -88,7 +88,7 @@ pub(crate) fn hold(tx: &mut Tx<'_>, owner: &Owner, hold: &NewHold) -> Result<Hol
         return Err(wallet::insufficient(hold.amount, wallet.available()));
     }
     let held = wallet.held.plus(hold.amount).map_err(Error::internal)?;
-    let wallet = wallet::store(tx, Wallet { held, ..wallet }, hold.now)?;
+    let wallet = wallet::store(tx, Wallet { held, ..wallet })?;
     let metadata = serde_json::to_string(&hold.metadata).map_err(Error::internal)?;
     let inserted = tx.execute(
         sql!(
@@ -125,7 +125,7 @@ pub(crate) fn settle(tx: &mut Tx<'_>, settlement: &Settlement, actor: &str) -> R
     if hold.status == HoldStatus::Settled.as_str() {
         return charges::settled(tx, &hold.charge_id);
     }
-    let wallet = if hold.is_open() { unhold(tx, wallet, &hold, settlement.now)? } else { wallet };
+    let wallet = if hold.is_open() { unhold(tx, wallet, &hold)? } else { wallet };
     let wallet = wallet::expire_due(tx, wallet, &hold.city_id, settlement.now)?;
     let amount = settlement.amount.max(Microcredits::ZERO);
     let charged = amount.min(wallet.available());
@@ -171,7 +171,7 @@ pub(crate) fn release(
     if !hold.is_open() {
         return Ok(hold);
     }
-    unhold(tx, wallet, &hold, now)?;
+    unhold(tx, wallet, &hold)?;
     end(tx, hold_id, status, "", now)?;
     get(tx, hold_id)
 }
@@ -221,9 +221,9 @@ fn lock(tx: &mut Tx<'_>, hold_id: &str, now: Timestamp) -> Result<(Wallet, Hold)
     Ok((wallet, get(tx, hold_id)?))
 }
 
-fn unhold(tx: &mut Tx<'_>, wallet: Wallet, hold: &Hold, now: Timestamp) -> Result<Wallet> {
+fn unhold(tx: &mut Tx<'_>, wallet: Wallet, hold: &Hold) -> Result<Wallet> {
     let held = wallet.held.minus(hold.amount).map_err(Error::internal)?;
-    wallet::store(tx, Wallet { held, ..wallet }, now)
+    wallet::store(tx, Wallet { held, ..wallet })
 }
 
 fn end(

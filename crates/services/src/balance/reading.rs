@@ -111,7 +111,11 @@ impl Balance {
         let owner = self.owner_of(&cx)?;
         let (now, init) = (cx.started_at(), owner.init);
         let user_id = owner.user_id.clone();
-        let found = cx.runtime().db().read(move |tx| wallet::find(tx, &owner)).await?;
+        let found = cx.runtime().db().read(move |tx| {
+            let found = wallet::find(tx, &owner)?;
+            found.map(|found| wallet::without_ended(tx, found, now)).transpose()
+        });
+        let found = found.await?;
         Ok(match found {
             None => OwnWallet::new(user_id, init, Microcredits::ZERO, now, now),
             Some(found) => OwnWallet::new(

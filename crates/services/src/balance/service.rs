@@ -120,6 +120,7 @@ impl Service for Balance {
                 (2, "vouchers", "migrations/0002_vouchers.sql"),
             ]
         ));
+        service.instruction(include_str!("instruction.md"));
         reading::define(&self, service);
         changing::define(&self, service);
         topups::define(&self, service);

@@ -115,7 +115,7 @@ pub struct Wallet {
     pub(crate) next_expiry: i64,
     /// When it was made.
     pub created_at: Timestamp,
-    /// When it was last changed.
+    /// When it was last changed; never before the change before.
     pub updated_at: Timestamp,
 }
 
@@ -152,6 +152,27 @@ pub(crate) fn find(tx: &mut Tx<'_>, owner: &Owner) -> Result<Option<Wallet>> {
     row.as_ref().map(Wallet::of).transpose()
 }
 
+/// A wallet as it is at this time: without credits that have ended and were not taken out yet. What is
+/// reserved does not end.
+///
+/// # Errors
+/// Those of the database.
+pub(super) fn without_ended(tx: &mut Tx<'_>, wallet: Wallet, now: Timestamp) -> Result<Wallet> {
+    if wallet.next_expiry > now.millis() {
+        return Ok(wallet);
+    }
+    let row = tx.query_one(
+        sql!(
+            "SELECT CAST(COALESCE(SUM(remaining), 0) AS BIGINT) AS ended FROM balance_lots
+             WHERE wallet_id = $1 AND remaining > 0 AND expires_at <= $2"
+        ),
+        &[&wallet.wallet_id, &now.millis()],
+    )?;
+    let ended: i64 = row.get("ended")?;
+    let balance = Microcredits(wallet.balance.get() - ended.min(wallet.available().get()));
+    Ok(Wallet { balance, ..wallet })
+}
+
 /// The wallet of an owner, locked until the transaction ends, with ended lots taken out. It is made
 /// where there is none, with what every wallet begins with.
 ///
@@ -172,7 +193,9 @@ pub(crate) fn lock(tx: &mut Tx<'_>, owner: &Owner, now: Timestamp) -> Result<Wal
 pub(crate) fn lock_by_id(tx: &mut Tx<'_>, wallet_id: &str, now: Timestamp) -> Result<Wallet> {
     let row = tx.query_one(
         sql!(
-            "UPDATE balance_wallets SET updated_at = $2 WHERE wallet_id = $1
+            "UPDATE balance_wallets
+             SET updated_at = CASE WHEN updated_at > $2 THEN updated_at ELSE $2 END
+             WHERE wallet_id = $1
              RETURNING wallet_id, user_id, balance, held, entries, next_expiry, created_at,
                updated_at"
         ),
@@ -211,7 +234,9 @@ pub(crate) fn expire_due(
 fn touch(tx: &mut Tx<'_>, owner: &Owner, now: Timestamp) -> Result<Option<Wallet>> {
     let row = tx.query_opt(
         sql!(
-            "UPDATE balance_wallets SET updated_at = $3 WHERE scope = $1 AND user_id = $2
+            "UPDATE balance_wallets
+             SET updated_at = CASE WHEN updated_at > $3 THEN updated_at ELSE $3 END
+             WHERE scope = $1 AND user_id = $2
              RETURNING wallet_id, user_id, balance, held, entries, next_expiry, created_at,
                updated_at"
         ),
@@ -295,11 +320,7 @@ fn credit_locked(
         return Err(Error::invalid("amount", "would make the balance larger than can be counted"));
     };
     let next_expiry = wallet.next_expiry.min(expires_at);
-    let after = store(
-        tx,
-        Wallet { balance, next_expiry, entries: wallet.entries + 1, ..wallet },
-        note.now,
-    )?;
+    let after = store(tx, Wallet { balance, next_expiry, entries: wallet.entries + 1, ..wallet })?;
     append(tx, &after, city_id, amount.get(), note)?;
     tx.execute(
         sql!(
@@ -344,7 +365,7 @@ fn take_at_once(
     let row = tx.query_opt(
         sql!(
             "UPDATE balance_wallets SET balance = balance - $3, entries = entries + 1,
-               updated_at = $4
+               updated_at = CASE WHEN updated_at > $4 THEN updated_at ELSE $4 END
              WHERE scope = $1 AND user_id = $2 AND balance - held >= $3 AND next_expiry > $4
              RETURNING wallet_id, user_id, balance, held, entries, next_expiry, created_at,
                updated_at"
@@ -364,17 +385,17 @@ pub(crate) fn debit_locked(
 ) -> Result<Wallet> {
     spend(tx, &wallet.wallet_id, amount.get())?;
     let balance = wallet.balance.minus(amount).map_err(Error::internal)?;
-    let after = store(tx, Wallet { balance, entries: wallet.entries + 1, ..wallet }, note.now)?;
+    let after = store(tx, Wallet { balance, entries: wallet.entries + 1, ..wallet })?;
     append(tx, &after, city_id, -amount.get(), note)?;
     Ok(after)
 }
 
 /// Writes what an operation made of a locked wallet. The table refuses what must not be.
-pub(crate) fn store(tx: &mut Tx<'_>, wallet: Wallet, now: Timestamp) -> Result<Wallet> {
+pub(crate) fn store(tx: &mut Tx<'_>, wallet: Wallet) -> Result<Wallet> {
     tx.execute(
         sql!(
-            "UPDATE balance_wallets SET balance = $2, held = $3, entries = $4, next_expiry = $5,
-               updated_at = $6 WHERE wallet_id = $1"
+            "UPDATE balance_wallets SET balance = $2, held = $3, entries = $4, next_expiry = $5
+             WHERE wallet_id = $1"
         ),
         &[
             &wallet.wallet_id,
@@ -382,13 +403,13 @@ pub(crate) fn store(tx: &mut Tx<'_>, wallet: Wallet, now: Timestamp) -> Result<W
             &wallet.held.get(),
             &wallet.entries,
             &wallet.next_expiry,
-            &now.millis(),
         ],
     )?;
-    Ok(Wallet { updated_at: now, ..wallet })
+    Ok(wallet)
 }
 
-/// Writes the entry of a change whose wallet is stored already.
+/// Writes the entry of a change whose wallet is stored already. Its time is that of the wallet: calls
+/// that overlap have their entries in the order in which they changed it.
 fn append(tx: &mut Tx<'_>, after: &Wallet, city_id: &str, amount: i64, note: &Note) -> Result<()> {
     let metadata = serde_json::to_string(&note.metadata).map_err(Error::internal)?;
     let inserted = tx.execute(
@@ -412,7 +433,7 @@ fn append(tx: &mut Tx<'_>, after: &Wallet, city_id: &str, amount: i64, note: &No
             &metadata,
             &note.actor,
             &note.effect,
-            &note.now.millis(),
+            &after.updated_at.millis(),
         ],
     )?;
     if inserted == 0 {
@@ -524,7 +545,7 @@ fn expire_lots(
         let first = lots.first().map_or(NEVER, |lot| lot.expires_at);
         let available = wallet.available().get();
         let Some(lot) = lots.first().filter(|_| first <= now.millis() && available > 0) else {
-            return store(tx, Wallet { next_expiry: first, ..wallet }, now);
+            return store(tx, Wallet { next_expiry: first, ..wallet });
         };
         let amount = lot.remaining.min(available);
         take(tx, &wallet.wallet_id, lot.seq, amount)?;
@@ -538,7 +559,7 @@ fn expire_lots(
             now,
         };
         let balance = Microcredits(wallet.balance.get() - amount);
-        wallet = store(tx, Wallet { balance, entries: wallet.entries + 1, ..wallet }, now)?;
+        wallet = store(tx, Wallet { balance, entries: wallet.entries + 1, ..wallet })?;
         append(tx, &wallet, city_id, -amount, &note)?;
     }
 }

@@ -184,7 +184,10 @@ both_engines! {
         app.admin().post("/v1/balance/charge", json!({"user_id": "u", "amount_microcredits": 1})).await.expect(200);
         assert_eq!(kinds(&app, "/v1/balance/history?user_id=u&kind=expire").await, [""; 0]);
         app.clock().advance(Duration::from_secs(100));
-        // 39 of the second lot ended; 100 are left.
+        // 39 of the second lot ended; 100 are left, also before they are taken out.
+        app.create_city("shop").await;
+        let me = app.user(&app.token("shop", "u").await).get("/v1/balance/me").await.expect(200);
+        assert_eq!((&me["microcredits"], &me["available_microcredits"]), (&json!(100), &json!(100)));
         app.admin().post("/v1/balance/charge", json!({"user_id": "u", "amount_microcredits": 101})).await.expect_error(402, "insufficient_balance");
         app.admin().post("/v1/balance/charge", json!({"user_id": "u", "amount_microcredits": 100})).await.expect(200);
         let list = app.admin().get("/v1/balance/history?user_id=u&kind=expire").await.expect(200);
