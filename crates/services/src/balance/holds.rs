@@ -3,7 +3,6 @@
 use downcity_core::{Error, NewHold, Result, Settled, Settlement};
 use downcity_db::{Row, Tx, sql};
 use downcity_types::{ErrorCode, Microcredits, Timestamp};
-use serde_json::{Map, Value};
 
 use super::charges;
 use super::wallet::{self, Kind, Note, Owner, Wallet};
@@ -241,9 +240,4 @@ fn end(
         &[&hold_id, &status.as_str(), &charge_id, &now.millis()],
     )?;
     Ok(())
-}
-
-/// Further facts as a row keeps them.
-pub(crate) fn facts(text: &str) -> Map<String, Value> {
-    serde_json::from_str(text).unwrap_or_default()
 }
