@@ -28,7 +28,7 @@ fn per_city(app: TestAppBuilder) -> TestAppBuilder {
 }
 
 /// Whether a record is in a list.
-type Condition = dyn Fn(&Value) -> bool;
+type Condition<'a> = &'a dyn Fn(&Value) -> bool;
 
 async fn add(app: &TestApp, input: Value) -> Value {
     app.admin().post("/v1/balance/add", input).await.expect(200)
@@ -226,7 +226,7 @@ both_engines! {
         let times = |item: &Value| item["created_at"].as_str().unwrap().to_owned();
         let (from, to) = (format!("from={}", middle.as_str().unwrap()), format!("to={}", middle.as_str().unwrap()));
         let is = |field: &'static str, text: &'static str| move |item: &Value| item[field] == text;
-        let filters: [(&str, &Condition); 9] = [
+        let filters: [(&str, Condition<'_>); 9] = [
             ("kind=add", &is("kind", "add")),
             ("kind=charge", &is("kind", "charge")),
             ("kind=add&user_id=u1", &|item: &Value| item["kind"] == "add" && item["user_id"] == "u1"),
