@@ -29,38 +29,51 @@ impl AmountIn {
     /// # Errors
     /// 400 where there is none, where there are both, and for what is no amount.
     pub(super) fn positive(&self) -> Result<Microcredits> {
+        self.at_least(1, "positive")
+    }
+
+    /// The amount, which may be nothing.
+    ///
+    /// # Errors
+    /// As for [`AmountIn::positive`].
+    pub(super) fn not_negative(&self) -> Result<Microcredits> {
+        self.at_least(0, "non-negative")
+    }
+
+    fn at_least(&self, least: i64, what: &str) -> Result<Microcredits> {
         match (&self.amount, &self.amount_microcredits) {
             (Some(_), Some(_)) => Err(Error::invalid(
                 "amount_microcredits",
                 "is sent beside amount; send one of them",
             )),
-            (Some(credits), None) => parse_credits(credits).ok_or_else(|| {
-                Error::invalid(
-                    "amount",
-                    "must be a positive credits amount with at most 6 decimals",
-                )
-            }),
+            (Some(credits), None) => {
+                parse_credits(credits).filter(|amount| amount.get() >= least).ok_or_else(|| {
+                    let advice = format!("must be a {what} credits amount with at most 6 decimals");
+                    Error::invalid("amount", advice)
+                })
+            }
             (None, Some(micro)) => micro
                 .as_i64()
-                .filter(|amount| (1..=Microcredits::MAX_WIRE).contains(amount))
+                .filter(|amount| (least..=Microcredits::MAX_WIRE).contains(amount))
                 .map(Microcredits)
                 .ok_or_else(|| {
-                    let advice = "must be a positive microcredits integer";
+                    let advice = format!("must be a {what} microcredits integer");
                     Error::invalid("amount_microcredits", advice)
                 }),
-            (None, None) => Err(Error::invalid("amount", "must be a positive credits amount")),
+            (None, None) => {
+                Err(Error::invalid("amount", format!("must be a {what} credits amount")))
+            }
         }
     }
 }
 
-/// Credits as a number or a text; `None` for what is no positive amount.
+/// Credits as a number or a text; `None` for what is no amount.
 fn parse_credits(value: &Value) -> Option<Microcredits> {
-    let amount = match value {
-        Value::Number(number) => of_number(number)?,
-        Value::String(text) => of_decimal(text)?,
-        _ => return None,
-    };
-    (amount.get() > 0).then_some(amount)
+    match value {
+        Value::Number(number) => of_number(number),
+        Value::String(text) => of_decimal(text),
+        _ => None,
+    }
 }
 
 /// A number of JSON is read by its shortest decimal form: no arithmetic rounds it.

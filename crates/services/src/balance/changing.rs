@@ -5,7 +5,7 @@ use std::sync::Arc;
 use downcity_core::audit::Target;
 use downcity_core::idempotency::{self, IdempotentRequest};
 use downcity_core::{ADMIN, Cx, Error, Identity, NewHold, Result, ServiceDef, Settlement};
-use downcity_types::{ErrorCode, Microcredits, Timestamp};
+use downcity_types::{ErrorCode, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -128,8 +128,9 @@ struct SettleIn {
     /// The city that it has to be of.
     #[serde(default)]
     city_id: Option<String>,
-    /// What it cost, in microcredits; 0 ends the hold without a charge.
-    amount_microcredits: Microcredits,
+    /// What it cost; 0 ends the hold without a charge.
+    #[serde(flatten)]
+    amount: AmountIn,
     /// Remarks; without note and ref those of the hold.
     #[serde(flatten)]
     extra: Extra,
@@ -289,17 +290,19 @@ impl Balance {
     }
 
     async fn settle_hold(self: Arc<Self>, cx: Cx, input: SettleIn) -> Result<HoldRecord> {
-        if input.amount_microcredits < Microcredits::ZERO {
-            return Err(Error::invalid("amount_microcredits", "must not be negative"));
-        }
+        let amount = input.amount.not_negative()?;
         let noted = input.extra.checked()?;
         let (hold_id, city_id) = (input.hold_id, input.city_id);
         let charge_id = cx.runtime().ids().secret::<12>("chg_");
-        let (now, amount, by) = (cx.started_at(), input.amount_microcredits, actor(&cx));
+        let (now, by) = (cx.started_at(), actor(&cx));
         let request = IdempotentRequest::of(&cx)?;
         cx.write(move |tx, trail| {
             idempotency::once(tx, trail, request.as_ref(), |tx, trail| {
                 let before = of(tx, &hold_id, city_id.as_deref())?;
+                if before.status == HoldStatus::Settled.as_str() {
+                    trail.unchanged();
+                    return Ok(HoldRecord::from(before));
+                }
                 trail.authorise_amount(tx, amount)?;
                 let settlement = Settlement {
                     hold_id: hold_id.clone(),

@@ -5,4 +5,6 @@ mod actions;
 #[cfg(test)]
 mod holds;
 #[cfg(test)]
+mod trust;
+#[cfg(test)]
 mod verify;
