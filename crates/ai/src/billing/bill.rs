@@ -16,6 +16,9 @@ use crate::price::{Consumed, Rate, tokens_of};
 /// How much longer than its call a hold lasts: the time for the end of the call to be stored.
 const GRACE: Duration = Duration::from_secs(10 * 60);
 
+/// The longest id of a user or a city, in bytes, as tokens have them.
+const MAX_ID: usize = 512;
+
 /// Whose wallet pays.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Payer {
@@ -244,10 +247,15 @@ fn payer(cx: &Cx, bills_admin: bool) -> Result<Option<Payer>> {
     }
     let named = |field: &str| match cx.input().get(field) {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::String(id)) if !id.trim().is_empty() && !id.contains('\0') => {
+        Some(Value::String(id))
+            if !id.trim().is_empty() && !id.contains('\0') && id.len() <= MAX_ID =>
+        {
             Ok(Some(id.clone()))
         }
-        Some(_) => Err(Error::invalid(field, "must be a text that is not empty, without NUL")),
+        Some(_) => Err(Error::invalid(
+            field,
+            format!("must be a text of at most {MAX_ID} bytes, not empty, without NUL"),
+        )),
     };
     let Some(user_id) = named("user_id")? else { return Ok(None) };
     let Some(city_id) = named("city_id")? else {

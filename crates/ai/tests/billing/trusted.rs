@@ -43,6 +43,7 @@ on_both! {
         post(wrong(json!(null), json!("ann"))).await.expect_error(400, "invalid_input");
         post(wrong(json!("city_a"), json!(""))).await.expect_error(400, "invalid_input");
         post(wrong(json!("city_a"), json!("a\0b"))).await.expect_error(400, "invalid_input");
+        post(wrong(json!("city_a"), json!("a".repeat(513)))).await.expect_error(400, "invalid_input");
         post(wrong(json!("city_a"), json!(7))).await.expect_error(400, "invalid_input");
         post(wrong(json!("elsewhere"), json!("ann"))).await.expect_error(404, "city_not_found");
         assert_eq!(shop.upstream.requests().len(), 3);

@@ -124,8 +124,9 @@ pub(crate) fn settle(tx: &mut Tx<'_>, settlement: &Settlement, actor: &str) -> R
     if hold.status == HoldStatus::Settled.as_str() {
         return charges::settled(tx, &hold.charge_id);
     }
-    let wallet = if hold.is_open() { unhold(tx, wallet, &hold)? } else { wallet };
+    // Credits end before the hold does: what is reserved is still there to be charged.
     let wallet = wallet::expire_due(tx, wallet, &hold.city_id, settlement.now)?;
+    let wallet = if hold.is_open() { unhold(tx, wallet, &hold)? } else { wallet };
     let amount = settlement.amount.max(Microcredits::ZERO);
     let charged = amount.min(wallet.available());
     let unpaid = Microcredits(amount.get() - charged.get());

@@ -58,16 +58,6 @@ impl Balance {
 
     /// Whose wallet a call of the trusted side is about.
     pub(super) fn owner_named(&self, city_id: Option<&str>, user_id: &str) -> Result<Owner> {
-        let named = |path: &str, text: &str| {
-            let text = text.trim();
-            if text.is_empty() || text.len() > MAX_ID || text.contains('\0') {
-                return Err(Error::invalid(
-                    path,
-                    format!("is required, with at most {MAX_ID} bytes"),
-                ));
-            }
-            Ok(text.to_owned())
-        };
         let user_id = named("user_id", user_id)?;
         let city_id = match city_id.map(str::trim).filter(|city| !city.is_empty()) {
             Some(city_id) => named("city_id", city_id)?,
@@ -78,6 +68,18 @@ impl Balance {
         };
         Ok(self.owner(&city_id, &user_id))
     }
+}
+
+/// An id that a call of the trusted side names.
+///
+/// # Errors
+/// 400 for one that is empty, or that cannot be stored.
+pub(super) fn named(path: &str, id: &str) -> Result<String> {
+    let id = id.trim();
+    if id.is_empty() || id.len() > MAX_ID || id.contains('\0') {
+        return Err(Error::invalid(path, format!("is required, with at most {MAX_ID} bytes")));
+    }
+    Ok(id.to_owned())
 }
 
 impl Wallets for Balance {

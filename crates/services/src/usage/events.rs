@@ -16,6 +16,10 @@ const BITS: u32 = 20;
 /// How often another number is tried when an id is taken, which takes two nodes and one millisecond.
 const ATTEMPTS: usize = 16;
 
+/// The largest figure of one call. Those above are faults of whoever told them and count as none: a few of
+/// them would be more than a sum can hold.
+const MOST: u64 = 1_000_000_000_000;
+
 /// The smallest id of this time or later.
 pub(super) fn first_id(at: Timestamp) -> i64 {
     at.millis().max(0).saturating_mul(1 << BITS)
@@ -69,7 +73,7 @@ pub(super) fn insert(
 /// Says `false` when the request has a fact already, or when the id is taken.
 fn try_insert(tx: &mut Tx<'_>, fact: &CallFact, id: i64, now: Timestamp) -> Result<bool> {
     let metering = &fact.metering;
-    let count = |count: Option<u64>| count.map(|count| i64::try_from(count).unwrap_or(i64::MAX));
+    let count = |count: Option<u64>| count.filter(|count| *count <= MOST).map(u64::cast_signed);
     let details = &metering.metadata;
     let details = (!details.is_empty()).then(|| Value::from(details.clone()).to_string());
     let inserted = tx.execute(

@@ -147,6 +147,21 @@ both_engines! {
         assert_eq!(kinds(&app, "/v1/balance/history?user_id=u").await, ["add"]);
     }
 
+    async fn a_hold_that_is_settled_again_counts_once_for_its_key(app: TestApp = balance) {
+        add(&app, json!({"user_id": "u", "amount_microcredits": 100})).await;
+        let key = app.admin().post("/v1/keys/create", json!({
+            "name": "shop", "amount_per_day": 100,
+            "actions": ["balance/holds/create", "balance/holds/settle"],
+        })).await.expect(200);
+        let shop = app.user(key["key"].as_str().unwrap());
+        let hold = shop.post("/v1/balance/holds/create", json!({"user_id": "u", "amount_microcredits": 40})).await.expect(200);
+        let input = json!({"hold_id": hold["hold_id"], "amount_microcredits": 40});
+        let first = shop.post("/v1/balance/holds/settle", input.clone()).await.expect(200);
+        for _ in 0..3 {
+            assert_eq!(shop.post("/v1/balance/holds/settle", input.clone()).await.expect(200), first);
+        }
+    }
+
     async fn holds_reserve_until_they_end(app: TestApp = balance) {
         add(&app, json!({"user_id": "u", "amount_microcredits": 100})).await;
         let hold = |amount: i64| {

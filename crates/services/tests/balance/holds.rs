@@ -59,6 +59,13 @@ async fn release(app: &TestApp, id: &'static str) {
     app.runtime().db().write(move |tx| wallets.release(tx, id, now)).await.unwrap();
 }
 
+/// The balance of the only wallet, and what of it is held.
+async fn wallet_of_ann(app: &TestApp) -> (i64, i64) {
+    let list = app.admin().get("/v1/balance/users").await.expect(200);
+    let of = |field: &str| list["items"][0][field].as_i64().unwrap();
+    (of("balance"), of("held"))
+}
+
 both_engines! {
     async fn a_hold_is_settled_once_with_less_or_more(app: TestApp = balance) {
         hold(&app, "a", 600).await.unwrap();
@@ -99,16 +106,25 @@ both_engines! {
         assert_eq!((settled.charged, settled.unpaid), (Microcredits(300), Microcredits(0)));
     }
 
+    async fn what_is_reserved_is_charged_also_after_its_credits_have_ended(app: TestApp = balance) {
+        let soon = app.runtime().clock().now().saturating_add(Duration::from_secs(5));
+        let input = serde_json::json!({"user_id": "ann", "amount_microcredits": 500, "expires_at": soon});
+        app.admin().post("/v1/balance/add", input).await.expect(200);
+        hold(&app, "a", 1_300).await.unwrap();
+        app.clock().advance(Duration::from_secs(6));
+        // 200 of the credits were not reserved: they end. The others are there for the charge.
+        let settled = settle(&app, "a", 1_400).await.unwrap();
+        assert_eq!((settled.charged, settled.unpaid), (Microcredits(1_300), Microcredits(100)));
+        assert_eq!(wallet_of_ann(&app).await, (0, 0));
+        assert!(verify(app.runtime().db(), |_| ()).await.unwrap().is_whole());
+    }
+
     async fn overdue_holds_and_ended_credits_are_swept(app: TestApp = balance) {
         hold(&app, "a", 600).await.unwrap();
         let soon = app.runtime().clock().now().saturating_add(Duration::from_secs(30));
         let input = serde_json::json!({"user_id": "ann", "amount_microcredits": 5_000, "expires_at": soon});
         app.admin().post("/v1/balance/add", input).await.expect(200);
-        let wallet = async || {
-            let list = app.admin().get("/v1/balance/users").await.expect(200);
-            let of = |field: &str| list["items"][0][field].as_i64().unwrap();
-            (of("balance"), of("held"))
-        };
+        let wallet = async || wallet_of_ann(&app).await;
         assert_eq!(sweep_wallets(app.runtime()).await.unwrap(), 0);
         app.clock().advance(Duration::from_secs(31));
         sweep_wallets(app.runtime()).await.unwrap();

@@ -212,13 +212,14 @@ impl Model {
     pub(crate) fn settle(&mut self, index: usize, amount: i64, now: i64) -> Status {
         let hold = &mut self.holds[index];
         let wallet = &mut self.wallets[hold.user];
-        match hold.status {
-            "settled" => return 200,
-            "open" => wallet.held -= hold.amount,
-            _ => {}
+        if hold.status == "settled" {
+            return 200;
+        }
+        wallet.touch(now);
+        if hold.status == "open" {
+            wallet.held -= hold.amount;
         }
         hold.status = "settled";
-        wallet.touch(now);
         let charged = amount.min(wallet.available());
         if amount > 0 {
             let status = if charged < amount { "unpaid" } else { "settled" };

@@ -112,6 +112,19 @@ both_engines! {
         assert_eq!((&mine["summary"]["count"], mine["items"].as_array().unwrap().len()), (&json!(2), 1));
     }
 
+    async fn figures_that_no_call_can_have_do_not_break_the_sums(app: TestApp) {
+        let node = evening(&app, json!({})).await;
+        let user = node.user("c", "u").await;
+        for what in ["wild", "wild", "pear"] {
+            buy(&user, what).await;
+        }
+        assert_eq!(node.events("").await[0]["input_tokens"], Value::Null);
+        assert_eq!(node.ask("summary").await["items"][0]["input_tokens"], 10);
+        node.app.clock().advance(HOUR);
+        node.sweep().await;
+        assert_eq!(node.ask("summary").await["items"][0]["input_tokens"], 10);
+    }
+
     async fn nodes_that_sweep_together_count_once(app: TestApp) {
         let (one, two) = (evening(&app, json!({})).await, evening(&app, json!({})).await);
         let user = one.user("c", "u").await;

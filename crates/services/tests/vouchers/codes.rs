@@ -231,6 +231,16 @@ both_engines! {
         assert_eq!(ledger(&ann).await, [("redeem".to_owned(), 5_000_000)]);
     }
 
+    async fn the_city_of_a_code_is_an_id(app: TestApp = balance) {
+        // Too long for an index of PostgreSQL, also where it compresses texts.
+        let long: String = (0..20_000_u32).map(|i| format!("{:x}", i.wrapping_mul(2_654_435_761))).collect();
+        for city_id in ["x".repeat(513), long, "a\0b".to_owned()] {
+            let input = json!({"amount": 5, "city_id": city_id});
+            post(&app.admin(), "redeem-codes/create", input).await.expect_error(400, "invalid_input");
+        }
+        assert_eq!(code(&app, 5, json!({"city_id": " "})).await["city_id"], "");
+    }
+
     async fn a_service_key_gives_away_what_it_may(app: TestApp = balance) {
         let key = app.admin().post("/v1/keys/create", json!({
             "name": "gifts", "amount_per_call": 10_000_000,

@@ -20,6 +20,7 @@ use crate::balance::account::Account;
 use crate::balance::amount::AmountIn;
 use crate::balance::extra::Extra;
 use crate::balance::listing::{Stretch, wanted_text};
+use crate::balance::service::named;
 
 /// Codes that one call makes at most.
 const LARGEST_BATCH: usize = 500;
@@ -349,7 +350,10 @@ impl TermsIn {
         Ok(Terms {
             amount: self.amount.positive()?,
             noted: self.extra.checked()?,
-            city_id: self.city_id.map(|city_id| city_id.trim().to_owned()).unwrap_or_default(),
+            city_id: match self.city_id.as_deref().map(str::trim) {
+                None | Some("") => String::new(),
+                Some(city_id) => named("city_id", city_id)?,
+            },
             batch_id,
             max_uses: count("max_uses", self.max_uses)?,
             max_uses_per_user: count("max_uses_per_user", self.max_uses_per_user)?,
