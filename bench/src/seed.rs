@@ -40,7 +40,7 @@ pub(crate) async fn fill(url: DbUrl, rows: i64, now: i64) -> Result<()> {
         from = to;
     }
     let end = (now - DAY) << 20;
-    for statement in [daily(), daily_users()] {
+    for statement in [of_users(), daily(), daily_users()] {
         once(&db, statement, &[]).await?;
     }
     once(&db, sql!("UPDATE usage_state SET summed_to = $1 WHERE id = 1"), &[end]).await?;
@@ -115,6 +115,13 @@ fn facts() -> &'static Sql {
            CASE WHEN i % 50 = 0 THEN 502 ELSE 200 END, NULL, NULL, FALSE, 'bench',
            'model_' || (i % 5), 'bench', 100, 50, 0, NULL, NULL, NULL, 200, 900, 1, NULL, 'chg_' || i,
            NULL, at, at + 900, at + 900 FROM n"
+    )
+}
+
+fn of_users() -> &'static Sql {
+    sql!(
+        "INSERT INTO usage_of_users (user_id, city_id, id)
+         SELECT user_id, city_id, id FROM usage_events ORDER BY user_id, city_id, id"
     )
 }
 

@@ -223,43 +223,96 @@ pub(super) struct Filter {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Between(pub(super) i64, pub(super) i64);
 
-/// A list of facts, the newest first, with a condition that an index serves.
+/// A list of facts, the newest first, from a table and with a condition that an index serves.
 macro_rules! list {
-    ($condition:literal) => {
+    ($table:literal, $condition:literal) => {
+        list!($table, $condition, "id")
+    };
+    ($table:literal, $condition:literal, $order:literal) => {
         sql!(concat!(
             "SELECT ",
             columns!(),
-            " FROM usage_events WHERE id >= $1 AND id < $2 AND ",
+            " FROM ",
+            $table,
+            " WHERE id >= $1 AND id < $2 AND ",
             $condition,
             " AND (CAST($5 AS TEXT) IS NULL OR service = $5)
               AND (CAST($6 AS TEXT) IS NULL OR action = $6)
               AND (CAST($7 AS TEXT) IS NULL OR model_id = $7)
               AND (CAST($8 AS TEXT) IS NULL OR status = $8)
-             ORDER BY id DESC LIMIT $9"
+             ORDER BY ",
+            $order,
+            " DESC LIMIT $9"
         ))
     };
 }
 
-/// At most `limit` facts, the newest first.
+/// At most `limit` facts, the newest first. Facts of a user are known by their user up to
+/// `summed_to`, and looked for among all above.
 pub(super) fn list(
     tx: &mut Tx<'_>,
     filter: &Filter,
     Between(from, below): Between,
     limit: u32,
+    summed_to: i64,
 ) -> Result<Vec<Event>> {
     let failed = filter.status.as_deref().is_some_and(|status| status != "success");
-    let statement: &'static Sql = match (&filter.user_id, &filter.city_id) {
-        (Some(_), Some(_)) => list!("user_id = CAST($3 AS TEXT) AND city_id = CAST($4 AS TEXT)"),
-        (Some(_), None) => list!("user_id = CAST($3 AS TEXT) AND CAST($4 AS TEXT) IS NULL"),
-        (None, Some(_)) if !failed => {
-            list!("CAST($3 AS TEXT) IS NULL AND city_id = CAST($4 AS TEXT)")
+    if filter.user_id.is_some() {
+        let fresh = list!(
+            "usage_events",
+            "user_id = CAST($3 AS TEXT) AND (CAST($4 AS TEXT) IS NULL OR city_id = $4)"
+        );
+        let mut found = run(tx, fresh, filter, Between(from.max(summed_to), below), limit)?;
+        let more = limit.saturating_sub(u32::try_from(found.len()).unwrap_or(u32::MAX));
+        if more > 0 && from < summed_to {
+            let old = Between(from, below.min(summed_to));
+            found.extend(run(tx, of_user(filter), filter, old, more)?);
         }
-        (None, _) if failed => list!(
+        return Ok(found);
+    }
+    let statement = match &filter.city_id {
+        _ if failed => list!(
+            "usage_events",
             "status <> 'success' AND CAST($3 AS TEXT) IS NULL
              AND (CAST($4 AS TEXT) IS NULL OR city_id = $4)"
         ),
-        (None, _) => list!("CAST($3 AS TEXT) IS NULL AND CAST($4 AS TEXT) IS NULL"),
+        Some(_) => {
+            list!("usage_events", "CAST($3 AS TEXT) IS NULL AND city_id = CAST($4 AS TEXT)")
+        }
+        None => list!("usage_events", "CAST($3 AS TEXT) IS NULL AND CAST($4 AS TEXT) IS NULL"),
     };
+    run(tx, statement, filter, Between(from, below), limit)
+}
+
+/// The list of a user's older facts.
+fn of_user(filter: &Filter) -> &'static Sql {
+    match &filter.city_id {
+        Some(_) => list!(
+            "(SELECT id AS own_id FROM usage_of_users
+              WHERE user_id = CAST($3 AS TEXT) AND city_id = CAST($4 AS TEXT)
+                AND id >= $1 AND id < $2) AS own
+             JOIN usage_events ON id = own_id",
+            "own_id >= $1",
+            "own_id"
+        ),
+        None => list!(
+            "(SELECT id AS own_id FROM usage_of_users
+              WHERE user_id = CAST($3 AS TEXT) AND CAST($4 AS TEXT) IS NULL
+                AND id >= $1 AND id < $2) AS own
+             JOIN usage_events ON id = own_id",
+            "own_id >= $1",
+            "own_id"
+        ),
+    }
+}
+
+fn run(
+    tx: &mut Tx<'_>,
+    statement: &'static Sql,
+    filter: &Filter,
+    Between(from, below): Between,
+    limit: u32,
+) -> Result<Vec<Event>> {
     let rows = tx.query(
         statement,
         &[
@@ -277,8 +330,29 @@ pub(super) fn list(
     rows.iter().map(|row| event(row).map_err(Error::from)).collect()
 }
 
+/// Notes for each user the facts between two ids.
+pub(super) fn note_users(tx: &mut Tx<'_>, from: i64, to: i64) -> Result<()> {
+    tx.execute(
+        sql!(
+            "INSERT INTO usage_of_users (user_id, city_id, id)
+             SELECT user_id, city_id, id FROM usage_events WHERE id >= $1 AND id < $2
+             ORDER BY user_id, city_id, id"
+        ),
+        &[&from, &to],
+    )?;
+    Ok(())
+}
+
 /// Forgets at most `limit` facts with ids below this one; says how many.
 pub(super) fn erase(tx: &mut Tx<'_>, below: i64, limit: u32) -> Result<u64> {
+    tx.execute(
+        sql!(
+            "DELETE FROM usage_of_users WHERE (user_id, city_id, id) IN
+                 (SELECT user_id, city_id, id FROM usage_events
+                  WHERE id < $1 ORDER BY id LIMIT $2)"
+        ),
+        &[&below, &limit],
+    )?;
     let erased = tx.execute(
         sql!(
             "DELETE FROM usage_events WHERE id IN

@@ -2,8 +2,8 @@
 //!
 //! # What is here
 //! * `queue`: facts on their way to the database, off the path of calls.
-//! * `events`: the facts; `sums`: sums per day, kept behind the facts; `window` and `summary`: both
-//!   read together.
+//! * `events`: the facts; `sums`: sums per day, kept behind the facts; `window`, `summary` and `mine`:
+//!   both read together.
 //!
 //! # Invariants
 //! * A call is never slower or worse for being recorded: what cannot be stored in time is counted
@@ -15,6 +15,7 @@
 
 mod config;
 mod events;
+mod mine;
 mod queue;
 mod records;
 mod redact;
@@ -24,5 +25,5 @@ mod sums;
 mod window;
 
 pub use config::{RecordedCalls, UsageConfig};
-pub use records::{Mine, MySummary, RecordingStatus, SummaryItem, UsageEvent};
+pub use records::{Mine, MyDay, MySummary, RecordingStatus, SummaryItem, UsageEvent};
 pub use service::Usage;

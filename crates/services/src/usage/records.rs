@@ -229,7 +229,30 @@ pub struct MySummary {
     /// The mean of the durations, in milliseconds.
     pub avg_duration_ms: i64,
     /// The same per day, the newest first; at most the last 31 days with calls.
-    pub days: Vec<SummaryItem>,
+    pub days: Vec<MyDay>,
+}
+
+/// One day of a user.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct MyDay {
+    /// The day in UTC, such as `2026-01-02`.
+    pub day: String,
+    /// How many calls there were.
+    pub count: i64,
+    /// How many of them failed.
+    pub errors: i64,
+    /// How many of them were left by their client.
+    pub canceled: i64,
+    /// Input tokens that were not served from a cache.
+    pub input_tokens: i64,
+    /// Output tokens.
+    pub output_tokens: i64,
+    /// Input tokens served from a cache.
+    pub cached_tokens: i64,
+    /// What the calls cost, in microcredits.
+    pub charge_microcredits: i64,
+    /// The mean of the durations, in milliseconds.
+    pub avg_duration_ms: i64,
 }
 
 /// How the recording goes on this node.

@@ -13,12 +13,13 @@ use downcity_types::{Cursor, ErrorCode, Items, Page, Timestamp};
 
 use super::config::UsageConfig;
 use super::events::{self, Between, Event, Filter, Numbers, first_id};
+use super::mine;
 use super::queue::Queue;
 use super::records::{
-    EventsIn, MeIn, Mine, MySummary, ReceiptIn, RecordingStatus, SummaryIn, SummaryItem, UsageEvent,
+    EventsIn, MeIn, Mine, ReceiptIn, RecordingStatus, SummaryIn, SummaryItem, UsageEvent,
 };
-use super::summary::{self, Group, GroupBy, Sums};
-use super::sums;
+use super::summary::{self, GroupBy};
+use super::sums::{self, State};
 use super::window::Window;
 
 /// Facts of a page when no limit is given, and the most of one.
@@ -29,14 +30,8 @@ const PAGE_MAX: u32 = 1_000;
 const GROUPS: u32 = 1_000;
 const GROUPS_MAX: u32 = 10_000;
 
-/// Days that a user sees one by one.
-const DAYS: usize = 31;
-
-/// Rows of a user's own summary: three statuses on each day of a century are fewer.
-const MY_GROUPS: u32 = 120_000;
-
 /// The distance between two sweeps.
-const SWEEP_EVERY: Duration = Duration::from_secs(30);
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
 /// The service `usage`: one fact per call, receipts and sums.
 pub struct Usage {
@@ -55,7 +50,7 @@ impl Usage {
     }
 
     /// Adds older facts to the daily sums and forgets those that are older than the configuration
-    /// says; tells how many were forgotten. Nodes do so by themselves twice a minute.
+    /// says; tells how many were forgotten. Nodes do so by themselves every ten seconds.
     ///
     /// # Errors
     /// Those of the database. What was done so far stays.
@@ -83,7 +78,18 @@ impl Service for Usage {
     }
 
     fn define(self: Arc<Self>, s: &mut ServiceDef) {
-        s.migrations(migrations!("usage", [(1, "usage", "migrations/0001_usage.sql")]));
+        s.migrations(migrations!(
+            "usage",
+            [(
+                1,
+                "usage",
+                {
+                    both: "migrations/0001_usage.sql",
+                    sqlite: "migrations/0001_usage_sqlite.sql",
+                    postgres: "migrations/0001_usage_postgres.sql",
+                }
+            )]
+        ));
         s.instruction(include_str!("instruction.md"));
         s.recorder(self.queue.clone());
         s.get("events", ADMIN, &self, Self::events)
@@ -147,7 +153,10 @@ impl Usage {
         };
         let asked = Asked::new(&page, input.from, input.to)?;
         self.flushed(&cx).await;
-        let list = move |tx: &mut Tx<'_>| events::list(tx, &filter, asked.between, asked.limit + 1);
+        let list = move |tx: &mut Tx<'_>| {
+            let state = sums::state(tx)?;
+            asked.list(tx, &filter, state)
+        };
         let found = cx.runtime().db().scan(list).await?;
         Ok(asked.page(found, true))
     }
@@ -192,15 +201,15 @@ impl Usage {
         };
         let asked = Asked::new(&page, input.from, input.to)?;
         self.flushed(&cx).await;
-        let by = GroupBy { day: true, status: true, ..GroupBy::default() };
         let read = move |tx: &mut Tx<'_>| {
-            let window = Window::new(input.from, input.to, sums::state(tx)?);
-            let groups = summary::groups(tx, by, &filter, &window, MY_GROUPS, 0)?;
-            Ok::<_, Error>((events::list(tx, &filter, asked.between, asked.limit + 1)?, groups))
+            let state = sums::state(tx)?;
+            let window = Window::new(input.from, input.to, state);
+            let days = mine::days(tx, &filter, &window)?;
+            Ok::<_, Error>((asked.list(tx, &filter, state)?, days))
         };
-        let (found, groups) = cx.runtime().db().scan(read).await?;
+        let (found, days) = cx.runtime().db().scan(read).await?;
         let Items { items, next_cursor } = asked.page(found, false);
-        Ok(Mine { items, next_cursor, summary: my_summary(&groups) })
+        Ok(Mine { items, next_cursor, summary: mine::summary(days) })
     }
 
     async fn receipt(self: Arc<Self>, cx: Cx, input: ReceiptIn) -> Result<UsageEvent> {
@@ -249,6 +258,11 @@ impl Asked {
         let below = number(page)?.unwrap_or(i64::MAX).min(to.map_or(i64::MAX, first_id));
         let between = Between(from.map_or(0, first_id), below);
         Ok(Self { between, limit: page.limit(PAGE, PAGE_MAX) })
+    }
+
+    /// The facts of the page, and one more to know whether others follow.
+    fn list(self, tx: &mut Tx<'_>, filter: &Filter, state: State) -> Result<Vec<Event>> {
+        events::list(tx, filter, self.between, self.limit + 1, state.summed_to)
     }
 
     /// The page, of which one more than its limit was looked for.
@@ -309,38 +323,4 @@ fn group_by(text: Option<&str>) -> Result<GroupBy> {
         *flag = true;
     }
     Ok(by)
-}
-
-/// Totals, and days one by one.
-fn my_summary(groups: &[Group]) -> MySummary {
-    let mut total = Sums::default();
-    let mut mine = MySummary::default();
-    let mut days: std::collections::BTreeMap<i64, Sums> = std::collections::BTreeMap::new();
-    for group in groups {
-        total.add(&group.sums);
-        days.entry(group.day).or_default().add(&group.sums);
-        match group.status.as_str() {
-            "error" => mine.errors += group.sums.calls,
-            "canceled" => mine.canceled += group.sums.calls,
-            _ => {}
-        }
-    }
-    let by = GroupBy { day: true, ..GroupBy::default() };
-    let day = |(day, sums): (i64, Sums)| {
-        let none = String::new;
-        let (city_id, user_id, service, action) = (none(), none(), none(), none());
-        let (model_id, status) = (none(), none());
-        let group = Group { city_id, user_id, service, action, model_id, status, day, sums };
-        SummaryItem::new(group, by)
-    };
-    mine.days = days.into_iter().rev().take(DAYS).map(day).collect();
-    MySummary {
-        count: total.calls,
-        input_tokens: total.input_tokens,
-        output_tokens: total.output_tokens,
-        cached_tokens: total.cached_tokens,
-        charge_microcredits: total.charge_microcredits,
-        avg_duration_ms: total.avg_duration_ms(),
-        ..mine
-    }
 }

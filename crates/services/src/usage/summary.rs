@@ -54,6 +54,18 @@ impl Sums {
         add(&mut self.charge_microcredits, other.charge_microcredits);
     }
 
+    /// The measures of a row.
+    pub(super) fn read(row: &Row) -> Result<Self> {
+        Ok(Self {
+            calls: row.get("calls")?,
+            input_tokens: row.get("input_tokens")?,
+            output_tokens: row.get("output_tokens")?,
+            cached_tokens: row.get("cached_tokens")?,
+            duration_ms: row.get("duration_ms")?,
+            charge_microcredits: row.get("charge_microcredits")?,
+        })
+    }
+
     /// The mean duration, in whole milliseconds.
     pub(super) fn avg_duration_ms(&self) -> i64 {
         if self.calls > 0 { self.duration_ms / self.calls } else { 0 }
@@ -90,9 +102,9 @@ macro_rules! keys {
     };
 }
 
-/// Facts between two ids.
+/// Facts between two ids, from a table.
 macro_rules! facts {
-    ($from:literal, $to:literal, $user:literal) => {
+    ($table:literal, $from:literal, $to:literal, $user:literal) => {
         concat!(
             " UNION ALL SELECT ",
             keys!("user_id", "created_at / 86400000"),
@@ -100,7 +112,9 @@ macro_rules! facts {
               COALESCE(input_tokens, 0) AS input_tokens,
               COALESCE(output_tokens, 0) AS output_tokens,
               COALESCE(cached_tokens, 0) AS cached_tokens, duration_ms, charge_microcredits
-              FROM usage_events WHERE id >= ",
+              FROM ",
+            $table,
+            " WHERE id >= ",
             $from,
             " AND id < ",
             $to,
@@ -114,6 +128,9 @@ macro_rules! facts {
 /// The sums of a table and of the facts beside them.
 macro_rules! summary {
     ($table:literal, $key:literal, $condition:literal) => {
+        summary!($table, $key, $condition, "usage_events", "usage_events")
+    };
+    ($table:literal, $key:literal, $condition:literal, $before:literal, $after:literal) => {
         sql!(concat!(
             "SELECT g_city, g_user, g_service, g_action, g_model, g_status, g_day,
                  CAST(SUM(calls) AS BIGINT) AS calls,
@@ -130,9 +147,9 @@ macro_rules! summary {
             " WHERE day >= $14 AND day < $15 AND ",
             $condition,
             filters!(),
-            facts!("$16", "$17", $condition),
-            facts!("$18", "$19", $condition),
-            facts!("$20", "$21", $condition),
+            facts!($before, "$16", "$17", $condition),
+            facts!($after, "$18", "$19", $condition),
+            facts!("usage_events", "$20", "$21", $condition),
             ") AS parts
              GROUP BY g_city, g_user, g_service, g_action, g_model, g_status, g_day
              ORDER BY g_city, g_user, g_service, g_action, g_model, g_status, g_day
@@ -151,7 +168,17 @@ pub(super) fn groups(
     offset: i64,
 ) -> Result<Vec<Group>> {
     let statement: &'static Sql = match &filter.user_id {
-        Some(_) => summary!("usage_daily_users", "user_id", "user_id = CAST($9 AS TEXT)"),
+        Some(_) => summary!(
+            "usage_daily_users",
+            "user_id",
+            "user_id = CAST($9 AS TEXT)",
+            "(SELECT id AS own_id FROM usage_of_users
+              WHERE user_id = CAST($9 AS TEXT) AND id >= $16 AND id < $17) AS own
+             JOIN usage_events ON id = own_id",
+            "(SELECT id AS own_id FROM usage_of_users
+              WHERE user_id = CAST($9 AS TEXT) AND id >= $18 AND id < $19) AS own
+             JOIN usage_events ON id = own_id"
+        ),
         None if by.user_id => {
             summary!("usage_daily_users", "user_id", "CAST($9 AS TEXT) IS NULL")
         }
@@ -198,13 +225,6 @@ fn group(row: &Row) -> Result<Group> {
         model_id: row.get("g_model")?,
         status: row.get("g_status")?,
         day: row.get("g_day")?,
-        sums: Sums {
-            calls: row.get("calls")?,
-            input_tokens: row.get("input_tokens")?,
-            output_tokens: row.get("output_tokens")?,
-            cached_tokens: row.get("cached_tokens")?,
-            duration_ms: row.get("duration_ms")?,
-            charge_microcredits: row.get("charge_microcredits")?,
-        },
+        sums: Sums::read(row)?,
     })
 }

@@ -1,8 +1,10 @@
-//! The tables `usage_daily` and `usage_daily_users`: sums per day, and how they are kept.
+//! What is kept behind the facts: sums per day (`usage_daily`, `usage_daily_users`) and the facts of
+//! each user (`usage_of_users`).
 //!
-//! Facts are added to the sums once they are older than [`SETTLING`], in the order of their ids, up
-//! to a mark (`usage_state.summed_to`); what is newer is summed when it is asked for. So storing a
-//! fact costs nothing more, and no transaction waits for the sums. It relies on ids being times of
+//! Facts are added once they are older than [`SETTLING`], in the order of their ids, up to a mark
+//! (`usage_state.summed_to`); what is newer is summed and looked through when it is asked for. So
+//! storing a fact touches the ends of a few tables and no place of its user's, and no transaction
+//! waits for the sums. It relies on ids being times of
 //! transactions, which end within seconds, and on nodes whose clocks agree to within that time.
 
 use std::time::Duration;
@@ -14,10 +16,10 @@ use downcity_types::Timestamp;
 use super::events::{self, first_id};
 
 /// After this time, every transaction that began before has ended.
-const SETTLING: Duration = Duration::from_secs(60);
+const SETTLING: Duration = Duration::from_secs(30);
 
 /// Facts per transaction, so that no writer waits for long.
-const CHUNK: u32 = 2_000;
+const CHUNK: u32 = 4_000;
 const ERASED: u32 = 1_000;
 
 /// Milliseconds of a day.
@@ -103,6 +105,7 @@ fn add_chunk(tx: &mut Tx<'_>, target: i64) -> Result<bool> {
         Some(row) => row.at(0)?,
         None => target,
     };
+    events::note_users(tx, from, to)?;
     add_users(tx, from, to)?;
     add_all(tx, from, to)?;
     tx.execute(sql!("UPDATE usage_state SET summed_to = $1 WHERE id = 1"), &[&to])?;

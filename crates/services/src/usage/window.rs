@@ -10,7 +10,8 @@ use super::sums::{DAY, State};
 pub(super) struct Window {
     /// Days since 1970, the second excluded.
     pub(super) days: (i64, i64),
-    /// Ids of facts, the seconds excluded: before the days, after them, and not yet in the sums.
+    /// Ids of facts, the seconds excluded: before the days, after them, and not yet in the sums. Those
+    /// of the first two are below the mark of the sums.
     pub(super) ids: [(i64, i64); 3],
 }
 
@@ -29,9 +30,10 @@ impl Window {
             first = from.div_euclid(DAY);
         }
         let first_id = id_of_day(first);
-        let head = if from_id < first_id { (from_id, first_id.min(to_id)) } else { NOTHING };
+        let head = (from_id, first_id.min(to_id).min(state.summed_to));
+        let head = if head.0 < head.1 { head } else { NOTHING };
         if to_id >= state.summed_to {
-            let fresh = (state.summed_to.max(first_id), to_id);
+            let fresh = (state.summed_to.max(from_id), to_id);
             return Self { days: (first, i64::MAX), ids: [head, NOTHING, fresh] };
         }
         let to = to.map_or(0, |to| to.millis().max(0));

@@ -19,22 +19,35 @@ both_engines! {
         let mut made = Vec::new();
         for n in 0..7 {
             made.push(buy(&user, "pear").await);
+            node.events("").await;
             if n % 2 == 0 {
-                node.events("").await;
                 node.app.clock().advance(Duration::from_millis(1));
+            }
+            if n == 3 {
+                // From here on, the first ones are found by their user.
+                node.app.clock().advance(Duration::from_hours(1));
+                node.sweep().await;
             }
         }
         made.reverse();
-        for (path, client) in [("events", node.app.admin()), ("me", user.clone())] {
+        let admin = node.app.admin();
+        let lists = [
+            ("events?", &admin),
+            ("events?city_id=c", &admin),
+            ("events?user_id=u", &admin),
+            ("events?user_id=u&city_id=c&status=success", &admin),
+            ("me?", &user),
+        ];
+        for (path, client) in lists {
             let mut found = Vec::new();
-            let mut next = format!("/v1/usage/{path}?limit=3");
+            let mut next = format!("/v1/usage/{path}&limit=3");
             let mut sizes = Vec::new();
             loop {
                 let page = client.get(&next).await.expect(200);
                 sizes.push(page["items"].as_array().unwrap().len());
                 found.extend(ids(&page["items"]));
                 let Some(cursor) = page["next_cursor"].as_str() else { break };
-                next = format!("/v1/usage/{path}?limit=3&cursor={cursor}");
+                next = format!("/v1/usage/{path}&limit=3&cursor={cursor}");
             }
             assert_eq!((found, sizes), (made.clone(), vec![3, 3, 1]), "{path}");
         }

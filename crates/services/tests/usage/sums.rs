@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use downcity_db::sql;
 use downcity_testkit::{TestApp, both_engines};
 use downcity_types::Timestamp;
 use serde_json::{Value, json};
@@ -82,6 +83,8 @@ both_engines! {
             let query = format!("group_by=service&from={}&to={}", at(from), at(to));
             let expected = if to > from { vec![vec![json!("shop"), json!(to - from)]] } else { vec![] };
             assert_eq!(groups(&node, &query).await, expected);
+            let of_user = format!("{query}&user_id=u");
+            assert_eq!(groups(&node, &of_user).await, expected);
         }
         let mine = user.get("/v1/usage/me?limit=1").await.expect(200);
         let days = mine["summary"]["days"].as_array().unwrap();
@@ -102,6 +105,10 @@ both_engines! {
         node.app.clock().advance(HOUR * 40);
         assert_eq!(node.sweep().await, 1, "those of the first day");
         assert_eq!(node.sweep().await, 0);
+        let noted = node.app.runtime().db().scan(|tx| {
+            tx.query_one(sql!("SELECT COUNT(*) FROM usage_of_users"), &[])?.at::<i64>(0)
+        });
+        assert_eq!(noted.await.unwrap(), 1, "what is gone is gone from its user, too");
         assert_eq!(node.events("").await.len(), 1);
         let by_day = [vec![json!("2026-03-01"), json!(1)], vec![json!("2026-03-02"), json!(1)]];
         assert_eq!(groups(&node, "group_by=day").await, by_day);
@@ -136,6 +143,6 @@ both_engines! {
         tokio::join!(one.sweep(), two.sweep());
         assert_eq!(groups(&two, "group_by=service").await, [[json!("shop"), json!(20)]]);
         let swept = two.ask("status").await["summed_to"].clone();
-        assert_eq!(swept, "2026-03-01T18:59:00.000Z");
+        assert_eq!(swept, "2026-03-01T18:59:30.000Z");
     }
 }

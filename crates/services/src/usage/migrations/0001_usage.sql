@@ -1,43 +1,4 @@
--- One row per recorded call. The id is the time of the row in milliseconds, shifted left by 20 bits,
--- plus a number: rows are appended, and a span of time is a range of ids.
-CREATE TABLE usage_events (
-    id BIGINT NOT NULL PRIMARY KEY,
-    request_id TEXT NOT NULL,
-    city_id TEXT NOT NULL,
-    user_id TEXT NOT NULL,
-    service TEXT NOT NULL,
-    action TEXT NOT NULL,
-    status TEXT NOT NULL,
-    http_status BIGINT NOT NULL,
-    code TEXT,
-    error TEXT,
-    streamed BOOLEAN NOT NULL,
-    provider_id TEXT NOT NULL,
-    model_id TEXT NOT NULL,
-    upstream_model TEXT NOT NULL,
-    input_tokens BIGINT,
-    output_tokens BIGINT,
-    cached_tokens BIGINT,
-    image_count BIGINT,
-    audio_seconds BIGINT,
-    video_seconds BIGINT,
-    first_byte_ms BIGINT,
-    duration_ms BIGINT NOT NULL,
-    charge_microcredits BIGINT NOT NULL,
-    hold_id TEXT,
-    charge_id TEXT,
-    details_json TEXT,
-    started_at BIGINT NOT NULL,
-    ended_at BIGINT NOT NULL,
-    created_at BIGINT NOT NULL
-);
-
-CREATE UNIQUE INDEX usage_events_request ON usage_events (request_id);
-CREATE INDEX usage_events_city ON usage_events (city_id, id);
-CREATE INDEX usage_events_user ON usage_events (user_id, city_id, id);
-CREATE INDEX usage_events_failed ON usage_events (id) WHERE status <> 'success';
-
--- Sums per day (days since 1970, UTC), kept for ever: of all users together, and of each user.
+-- Sums per day (days since 1970, UTC) of all users together, kept for ever.
 CREATE TABLE usage_daily (
     day BIGINT NOT NULL,
     city_id TEXT NOT NULL,
@@ -57,27 +18,8 @@ CREATE TABLE usage_daily (
     PRIMARY KEY (day, city_id, service, action, model_id, status)
 );
 
-CREATE TABLE usage_daily_users (
-    user_id TEXT NOT NULL,
-    city_id TEXT NOT NULL,
-    day BIGINT NOT NULL,
-    service TEXT NOT NULL,
-    action TEXT NOT NULL,
-    model_id TEXT NOT NULL,
-    status TEXT NOT NULL,
-    calls BIGINT NOT NULL,
-    input_tokens BIGINT NOT NULL,
-    output_tokens BIGINT NOT NULL,
-    cached_tokens BIGINT NOT NULL,
-    image_count BIGINT NOT NULL,
-    audio_seconds BIGINT NOT NULL,
-    video_seconds BIGINT NOT NULL,
-    duration_ms BIGINT NOT NULL,
-    charge_microcredits BIGINT NOT NULL,
-    PRIMARY KEY (user_id, city_id, day, service, action, model_id, status)
-);
-
--- Rows with ids below summed_to are in the sums; those below erased_to may be gone.
+-- Facts with ids below summed_to are in the sums and among those of their users; those below erased_to
+-- may be gone.
 CREATE TABLE usage_state (
     id BIGINT NOT NULL PRIMARY KEY,
     summed_to BIGINT NOT NULL,
@@ -85,3 +27,4 @@ CREATE TABLE usage_state (
 );
 
 INSERT INTO usage_state (id, summed_to, erased_to) VALUES (1, 0, 0);
+
