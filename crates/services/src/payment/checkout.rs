@@ -145,10 +145,15 @@ impl Payment {
             }
             let mut others = store::open_of(tx, &topup_id)?;
             if let Some(at) = others.iter().position(|other| other.provider == provider.id()) {
-                let mut own = others.remove(at);
+                let own = others.remove(at);
                 if own.expires_at > new.now.millis() {
                     return resumed(tx, own, others, lease, new.now);
                 }
+                // Its event may have ended it since the list was read.
+                let fresh = store::lock(tx, &own.payment_id)?;
+                let Some(mut own) = fresh.filter(|fresh| fresh.status.is_open()) else {
+                    return Err(being_opened());
+                };
                 own.status = PaymentStatus::Expired;
                 store::save(tx, &own, new.now)?;
             }

@@ -1,6 +1,8 @@
 //! The service `payment`, over HTTP and against providers on loopback.
 
 #[cfg(test)]
+mod asked;
+#[cfg(test)]
 mod back;
 #[cfg(test)]
 mod common;
@@ -8,6 +10,8 @@ mod common;
 mod events;
 #[cfg(test)]
 mod forged;
+#[cfg(test)]
+mod lists;
 #[cfg(test)]
 mod opening;
 #[cfg(test)]
