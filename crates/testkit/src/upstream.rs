@@ -31,11 +31,14 @@ struct Shared {
     model_requests: Mutex<Vec<Recorded>>,
 }
 
+/// What answers a request.
+type Answering = Arc<dyn Fn(&Recorded) -> Answer + Send + Sync>;
+
 #[derive(Default)]
 struct Script {
     next: VecDeque<Answer>,
     always: Option<Answer>,
-    by: Option<Arc<dyn Fn(&Recorded) -> Answer + Send + Sync>>,
+    by: Option<Answering>,
     models: Option<Answer>,
 }
 

@@ -1,7 +1,7 @@
 //! What users may ask of checkouts: the method, the way back, one at a time.
 
 use downcity_services::payment::sandbox::Vendor;
-use downcity_testkit::{Answer, Gate, TestApp, both_engines};
+use downcity_testkit::{Answer, Gate, both_engines};
 use serde_json::json;
 
 use crate::common::{Shop, text};

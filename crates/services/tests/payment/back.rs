@@ -1,7 +1,7 @@
 //! Money that goes back: refunds and disputes.
 
 use downcity_services::payment::sandbox::{Moment, Vendor};
-use downcity_testkit::{TestApp, both_engines};
+use downcity_testkit::both_engines;
 use serde_json::json;
 
 use crate::common::{Buyer, Shop, usd};

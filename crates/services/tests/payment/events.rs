@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use downcity_services::payment::sandbox::{Moment, Sold, Vendor};
-use downcity_testkit::{TestApp, both_engines};
+use downcity_testkit::both_engines;
 use serde_json::{Value, json};
 
 use crate::common::{Shop, text, usd};

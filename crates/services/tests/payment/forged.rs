@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use downcity_services::payment::sandbox::{Delivery, Signer, Sold, Vendor};
-use downcity_testkit::{TestApp, both_engines};
+use downcity_testkit::both_engines;
 
 use crate::common::{Buyer, SECRET, Shop, usd};
 

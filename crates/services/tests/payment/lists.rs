@@ -1,7 +1,7 @@
 //! Lists of payments, the pages after a checkout, and the alias `payment.stripe`.
 
 use downcity_services::payment::sandbox::Vendor;
-use downcity_testkit::{TestApp, both_engines};
+use downcity_testkit::both_engines;
 use serde_json::{Value, json};
 
 use crate::common::{Shop, text, usd};

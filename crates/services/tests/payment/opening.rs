@@ -1,7 +1,7 @@
 //! Opening checkouts at each vendor, and what comes of its errors and silences.
 
 use downcity_services::payment::sandbox::Vendor;
-use downcity_testkit::{Answer, TestApp, both_engines};
+use downcity_testkit::{Answer, both_engines};
 use serde_json::{Value, json};
 
 use crate::common::{Shop, text};

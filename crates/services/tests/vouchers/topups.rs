@@ -35,7 +35,7 @@ both_engines! {
         let entry = &history["items"][0];
         assert_eq!((&entry["kind"], &entry["amount"]), (&json!("topup"), &json!(50_000_000)));
         assert_eq!((&entry["note"], &entry["ref"]), (&json!("paid by hand"), &topup_id));
-        let metadata: serde_json::Value = serde_json::from_str(&text(entry, "metadata_json")).unwrap();
+        let metadata: Value = serde_json::from_str(&text(entry, "metadata_json")).unwrap();
         assert_eq!(metadata, json!({"till": 3, "topup_id": topup_id}));
 
         let end = json!({"topup_id": topup_id});

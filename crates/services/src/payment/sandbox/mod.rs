@@ -105,7 +105,7 @@ pub enum Signer {
     /// A shared secret.
     Secret(Secret),
     /// A private key.
-    Key(PrivateKey),
+    Key(Box<PrivateKey>),
 }
 
 impl Signer {
@@ -119,7 +119,7 @@ impl Signer {
     /// # Errors
     /// [`KeyError`].
     pub fn key(text: &str) -> Result<Self, KeyError> {
-        PrivateKey::parse(text).map(Self::Key)
+        Ok(Self::Key(Box::new(PrivateKey::parse(text)?)))
     }
 }
 

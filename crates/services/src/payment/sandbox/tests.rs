@@ -19,7 +19,7 @@ fn key() -> PrivateKey {
 
 fn signer(vendor: Vendor) -> Signer {
     match vendor {
-        Vendor::Waffo => Signer::Key(key()),
+        Vendor::Waffo => Signer::Key(Box::new(key())),
         _ => Signer::secret(SECRET),
     }
 }
@@ -159,7 +159,7 @@ fn a_signer_of_another_kind_signs_nothing() {
         let draft = vendor.draft("evt_1", &Moment::Unrelated, &sold(), now()).unwrap();
         let other = match vendor {
             Vendor::Waffo => Signer::secret(SECRET),
-            _ => Signer::Key(key()),
+            _ => Signer::Key(Box::new(key())),
         };
         assert_eq!(draft.signed(&other, now()).map(|_| ()), Err(KeyError::Kind));
         assert_eq!(Vendor::of(vendor.id()), Some(vendor));
