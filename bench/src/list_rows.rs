@@ -1,8 +1,7 @@
 //! Lists over few rows and over many: they must cost about the same.
 
-use std::time::{SystemTime, UNIX_EPOCH};
-
 use anyhow::{Context as _, Result};
+use downcity_core::{Clock as _, SystemClock};
 use downcity_db::DbUrl;
 use serde_json::json;
 
@@ -75,8 +74,8 @@ fn filled(bench: &Bench, name: &str, rows: i64) -> Result<Filled> {
     let url: DbUrl = format!("sqlite:{}", dir.join(".base/downcity.sqlite").display())
         .parse()
         .context("the database's address")?;
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
-    bench.runtime.block_on(seed::fill(url, rows, i64::try_from(now)?))?;
+    let now = SystemClock.now().millis();
+    bench.runtime.block_on(seed::fill(url, rows, now))?;
     let server = federation.start()?;
     let token = json!({"city_id": "bench", "user_id": "user_7", "ttl": "7d"});
     let url = format!("http://127.0.0.1:{}/v1/cities/tokens/apply", server.port);
