@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use crate::audit::AuditCommand;
 use crate::ledger::LedgerCommand;
+use crate::payment::PaymentCommand;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -65,6 +66,9 @@ pub(crate) enum Command {
     /// Check the money of users.
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Set up payment providers, and try what they may send.
+    #[command(subcommand)]
+    Payment(PaymentCommand),
     /// Print the OpenAPI document of every route. Needs no database.
     Openapi,
     /// Print the table of error codes as Markdown.

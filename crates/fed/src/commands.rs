@@ -14,6 +14,7 @@ use crate::args::{Args, Command, ConfigCommand, KeyCommand, Layers, VaultCommand
 use crate::audit;
 use crate::failure::Failure;
 use crate::ledger;
+use crate::payment;
 use crate::vault;
 
 /// Threads for work that blocks: files and DNS lookups. Databases have threads of their own.
@@ -32,6 +33,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Backup { path, layers, json } => backup(layers, &path, json),
         Command::Audit(command) => audit::run(command),
         Command::Ledger(command) => ledger::run(command),
+        Command::Payment(command) => payment::run(command),
         Command::Openapi => openapi(),
         Command::Errors => print(&downcity_types::error_table_markdown()),
         Command::Completions { shell } => {

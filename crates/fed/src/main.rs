@@ -8,6 +8,7 @@ mod audit;
 mod commands;
 mod failure;
 mod ledger;
+mod payment;
 mod vault;
 
 use std::process::ExitCode;

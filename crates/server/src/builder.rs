@@ -1,5 +1,6 @@
 //! Putting a Federation together.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -138,7 +139,22 @@ impl FederationBuilder {
     ///
     /// # Errors
     /// When there is no database yet, or when it cannot be opened.
-    pub async fn admin_key(mut self) -> Result<Secret, StartError> {
+    pub async fn admin_key(self) -> Result<Secret, StartError> {
+        let mut values = self.env_values(&[ADMIN_KEY]).await?;
+        values.remove(ADMIN_KEY).ok_or_else(|| {
+            StartError::new(FailureKind::NotFound, "The database holds no admin key.")
+        })
+    }
+
+    /// Those of these env entries that the configured database holds, by their keys. Works while a server runs
+    /// on it.
+    ///
+    /// # Errors
+    /// When there is no database yet, or when it cannot be opened.
+    pub async fn env_values(
+        mut self,
+        keys: &[&str],
+    ) -> Result<BTreeMap<String, Secret>, StartError> {
         self.existing_database()?;
         let (loaded, sources) = self.load()?;
         let mut config = loaded.config;
@@ -147,11 +163,13 @@ impl FederationBuilder {
         config.metrics.enabled = false;
         config.telemetry.otlp_endpoint = None;
         let federation = self.start(config.into(), sources, None).await?;
-        let key = federation.runtime().snapshot().env().get(ADMIN_KEY);
+        let snapshot = federation.runtime().state().snapshot();
+        let found =
+            keys.iter().filter_map(|key| Some(((*key).to_owned(), snapshot.env().get(key)?)));
+        let values = found.collect();
+        drop(snapshot);
         federation.shutdown().await;
-        key.ok_or_else(|| {
-            StartError::new(FailureKind::NotFound, "The database holds no admin key.")
-        })
+        Ok(values)
     }
 
     /// Starts a node, for use inside another program. It listens only where

@@ -59,6 +59,7 @@ pub mod prelude;
 mod rekey;
 mod reload;
 mod run;
+pub mod simulation;
 mod telemetry;
 
 pub use audit::{Anchor, Broken, Problem, Verification};

@@ -33,7 +33,7 @@ pub(crate) enum Fault {
 ///
 /// # Errors
 /// When TLS cannot be set up.
-pub(crate) fn client() -> Result<reqwest::Client> {
+pub fn client() -> Result<reqwest::Client> {
     let mut roots = rustls::RootCertStore::empty();
     roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     let crypto = Arc::new(rustls::crypto::ring::default_provider());

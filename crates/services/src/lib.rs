@@ -18,6 +18,8 @@ pub mod payment;
 mod public_url;
 pub mod usage;
 
+pub use self::http::client as http_client;
+pub use self::public_url::is_loopback;
 pub use accounts::{Accounts, AccountsConfig, EmailVerification, OauthConfirmation};
 pub use balance::{Balance, BalanceConfig};
 pub use mail::{MailConfig, MailMode, MailTls};

@@ -25,7 +25,7 @@ pub(crate) fn public_url(call: &Call) -> Result<String> {
 }
 
 /// Whether a `host` or `host:port` names this machine alone.
-pub(crate) fn is_loopback(authority: &str) -> bool {
+pub fn is_loopback(authority: &str) -> bool {
     let Ok(uri) = Uri::builder().scheme("http").authority(authority).path_and_query("/").build()
     else {
         return false;
