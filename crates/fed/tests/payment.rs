@@ -1,12 +1,6 @@
 //! `fed payment` against a real server.
 
 #![cfg(test)]
-#![expect(
-    clippy::panic,
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "tests report by panicking"
-)]
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
