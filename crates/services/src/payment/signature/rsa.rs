@@ -54,7 +54,7 @@ impl PrivateKey {
         Ok(STANDARD.encode(signature))
     }
 
-    /// The public half as PKCS #1 in base64, which [`PublicKey::parse`] takes as PEM.
+    /// The public half as PKCS #1 in base64, which `PublicKey::parse` takes as PEM.
     pub fn public_pem(&self) -> String {
         let der = STANDARD.encode(self.0.public().as_ref());
         format!("-----BEGIN RSA PUBLIC KEY-----\n{der}\n-----END RSA PUBLIC KEY-----\n")
