@@ -75,6 +75,12 @@ async fn send(client: &Client, action: &Action, input: Garbage) {
     if reply.status.is_success() {
         return;
     }
+    // The pages that people see say it in words.
+    if reply.header("content-type").is_some_and(|kind| kind.starts_with("text/html")) {
+        let page = reply.text();
+        assert!(page.contains("<title>") && !page.contains("<title></title>"), "{}", told());
+        return;
+    }
     let body = reply.json();
     match action.error_shape() {
         ErrorShape::Standard => {

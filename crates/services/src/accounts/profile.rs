@@ -174,6 +174,7 @@ impl Accounts {
 
     pub(super) async fn account_delete(self: Arc<Self>, cx: Cx, input: DeleteIn) -> Result<Done> {
         let user = account(&cx).await?;
+        session::signed_in(&cx).await?;
         let caller = cx.user()?;
         let user_id = user.user_id.clone();
         let has_password =

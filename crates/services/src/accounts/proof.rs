@@ -76,6 +76,10 @@ pub(super) fn verify(
     let user = users::find_by_email(tx, &code.email)?
         .filter(|user| Some(&user.user_id) == code.user_id.as_ref())
         .ok_or_else(invalid_code)?;
+    if !user.email_verified {
+        // Whoever registered may have linked providers before anybody had proved the address.
+        identities::delete_linked(tx, &user.user_id)?;
+    }
     users::set_verified(tx, &user.user_id, now)?;
     trail.record(
         Target::new("user", &user.user_id),

@@ -124,6 +124,23 @@ pub(crate) fn disabled() -> Error {
     Error::new(ErrorCode::AccountDisabled, "This account is disabled; ask the operator.")
 }
 
+/// The calling user, who has signed in to the account. An account is of the whole Federation: a token
+/// that a city's own server issued for the same user id must not reach what the account has elsewhere.
+///
+/// # Errors
+/// 403 for a token that is no session of this account.
+pub(crate) async fn signed_in(call: &Call) -> Result<String> {
+    let caller = call.user()?;
+    let user_id = caller.user_id.to_string();
+    let token_id = caller.token_id.as_deref().unwrap_or_default().to_owned();
+    let session = call.runtime().db().read(move |tx| sessions::find(tx, &token_id)).await?;
+    if session.is_some_and(|session| session.user_id == user_id) {
+        return Ok(user_id);
+    }
+    Err(Error::new(ErrorCode::Forbidden, "This needs somebody who has signed in to the account.")
+        .with_fix("Sign in with POST /v1/accounts/login, and use the user_token that it gives."))
+}
+
 /// Makes room for one more session.
 fn end_oldest(tx: &mut Tx<'_>, user_id: &str, now: Timestamp) -> Result<()> {
     let surplus = sessions::list_of_user(tx, user_id, MAX_SESSIONS, SURPLUS)?;

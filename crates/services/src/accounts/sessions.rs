@@ -87,7 +87,7 @@ impl Accounts {
         _: NoInput,
     ) -> Result<Items<SessionRow>> {
         let caller = cx.user()?;
-        let (user_id, now) = (caller.user_id.clone(), cx.runtime().clock().now());
+        let (user_id, now) = (session::signed_in(&cx).await?, cx.runtime().clock().now());
         let list = move |tx: &mut Tx<'_>| sessions::list_of_user(tx, &user_id, 0, SHOWN);
         let rows = cx.runtime().db().scan(list).await?;
         let open = rows.into_iter().filter(|session| session.expires_at > now);
@@ -99,14 +99,17 @@ impl Accounts {
     }
 
     pub(super) async fn sessions_revoke(self: Arc<Self>, cx: Cx, input: RevokeIn) -> Result<Done> {
-        let owner = cx.identity().user().map(|user| user.user_id.clone());
+        let owner = match cx.identity().user() {
+            Some(_) => Some(session::signed_in(&cx).await?),
+            None => None,
+        };
         let now = cx.runtime().clock().now();
         if input.session_id.contains('\0') {
             return Err(unknown());
         }
         cx.change(move |tx, trail| {
             let session = sessions::find(tx, &input.session_id)?.ok_or_else(unknown)?;
-            let is_own = owner.as_deref().is_none_or(|owner| *owner == session.user_id);
+            let is_own = owner.as_deref().is_none_or(|owner| owner == session.user_id);
             // A user may end the sessions of all cities; the trusted side of a city only those of it.
             let city_id = input.city_id.as_deref().filter(|_| owner.is_none());
             let is_there = city_id.is_none_or(|city_id| *city_id == session.city_id);

@@ -44,6 +44,23 @@ both_engines! {
         none.expect_error(404, "not_found");
     }
 
+    async fn a_token_of_a_citys_own_server_is_no_sign_in_to_the_account(app: TestApp = accounts) {
+        app.create_city("shop").await;
+        let registered = register(&app, "ann@example.com").await;
+        let issued = app.user(&app.token("shop", text(&registered, "user_id")).await);
+        for (action, input) in [
+            ("identities/unlink", json!({"provider": "email"})),
+            ("account/delete", json!({"password": PASSWORD})),
+            ("sessions/revoke", json!({"session_id": "ses_x"})),
+            ("oauth/start", json!({"provider": "github", "link": true})),
+        ] {
+            let answer = issued.post(&format!("/v1/accounts/{action}"), input).await;
+            assert!([400, 403].contains(&answer.status.as_u16()), "{action}: {}", answer.status);
+        }
+        issued.get("/v1/accounts/sessions/me").await.expect_error(403, "forbidden");
+        assert!(is_good(&app, text(&registered, "user_token")).await);
+    }
+
     async fn an_address_is_changed_once_it_is_proved(app: TestApp = mailing) {
         app.create_city("shop").await;
         register(&app, "bob@example.com").await;

@@ -11,6 +11,7 @@ use super::resolve::MAX_IDENTITIES;
 use super::store::{self, Linked};
 use crate::accounts::records::{DONE, Done};
 use crate::accounts::service::Accounts;
+use crate::accounts::session;
 use crate::accounts::store::identities::CREDENTIAL;
 
 /// What the wire calls a password.
@@ -66,7 +67,7 @@ impl Accounts {
         cx: Cx,
         input: UnlinkIn,
     ) -> Result<Done> {
-        let user_id = cx.user()?.user_id.to_string();
+        let user_id = session::signed_in(&cx).await?;
         cx.write(move |tx, _| {
             // Two that go at the same time must not both be the last but one.
             if !store::lock_user(tx, &user_id)? {

@@ -161,10 +161,9 @@ fn linking_city(call: &Call, input: &StartIn) -> Result<Arc<City>> {
 
 /// The caller, who has to have an account.
 async fn linking_user(cx: &Cx) -> Result<String> {
-    let user_id = cx.user()?.user_id.to_string();
-    let wanted = user_id.clone();
+    let wanted = cx.user()?.user_id.to_string();
     match cx.runtime().db().read(move |tx| users::find(tx, &wanted)).await? {
-        Some(_) => Ok(user_id),
+        Some(_) => session::signed_in(cx).await,
         None => Err(Error::new(ErrorCode::NotFound, "The caller has no account here.")),
     }
 }

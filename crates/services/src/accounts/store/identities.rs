@@ -104,6 +104,15 @@ pub(crate) fn rehash(
     Ok(changed == 1)
 }
 
+/// Takes every provider from a user; a password stays.
+pub(crate) fn delete_linked(tx: &mut Tx<'_>, user_id: &str) -> Result<()> {
+    tx.execute(
+        sql!("DELETE FROM accounts_identities WHERE user_id = $1 AND provider <> $2"),
+        &[&user_id, &CREDENTIAL],
+    )?;
+    Ok(())
+}
+
 /// Takes every way to sign in from a user.
 pub(crate) fn delete_all(tx: &mut Tx<'_>, user_id: &str) -> Result<()> {
     tx.execute(sql!("DELETE FROM accounts_identities WHERE user_id = $1"), &[&user_id])?;
