@@ -1,0 +1,59 @@
+import { requireText } from "./errors.js";
+import type {
+  EnvCatalogScope,
+  EnvEntry,
+  EnvImportResult,
+  EnvRefreshResult,
+  EnvRemoveResult,
+  EnvUpsertInput,
+  EnvUpsertResult,
+  Items,
+} from "./records.js";
+import { listAll } from "./tenants.js";
+import type { CallOptions, Transport } from "./transport.js";
+
+/** Manages the env of a Federation: the keys of providers and the like. */
+export class EnvInvoker {
+  readonly #transport: Transport;
+
+  constructor(transport: Transport) {
+    this.#transport = transport;
+  }
+
+  /** The stored values, with their keys. */
+  list(options?: CallOptions): Promise<EnvEntry[]> {
+    return listAll<EnvEntry>(this.#transport, this.#transport.flavor.paths.env_list, options);
+  }
+
+  /** The keys that services and models read, and which of them are set. */
+  async catalog(options?: CallOptions): Promise<EnvCatalogScope[]> {
+    const path = this.#path("catalog");
+    return (await this.#transport.get<Items<EnvCatalogScope>>(path, {}, options)).items;
+  }
+
+  /** Stores a value; it applies at once. */
+  async upsert(input: EnvUpsertInput, options?: CallOptions): Promise<EnvUpsertResult> {
+    requireText("key", input.key);
+    return this.#transport.post<EnvUpsertResult>(this.#path("upsert"), input, options);
+  }
+
+  /** Removes a value; one that is absent is no error. */
+  async remove(key: string, options?: CallOptions): Promise<EnvRemoveResult> {
+    const body = { key: requireText("key", key) };
+    return this.#transport.post<EnvRemoveResult>(this.#path("remove"), body, options);
+  }
+
+  /** Stores all assignments of a `.env` text, or none where one is wrong. */
+  async import(raw: string, options?: CallOptions): Promise<EnvImportResult> {
+    return this.#transport.post<EnvImportResult>(this.#path("import"), { raw }, options);
+  }
+
+  /** Applies what was edited outside of the Federation. */
+  async refresh(options?: CallOptions): Promise<EnvRefreshResult> {
+    return this.#transport.post<EnvRefreshResult>(this.#path("refresh"), {}, options);
+  }
+
+  #path(verb: string): string {
+    return `${this.#transport.flavor.paths.env}/${verb}`;
+  }
+}
