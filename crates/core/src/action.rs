@@ -202,6 +202,10 @@ pub struct Action {
     pub(crate) body_limit: Option<usize>,
     pub(crate) detached: bool,
     pub(crate) moves_money: bool,
+    /// Whether its `city_id` is that of a city to be made, which stands for no other.
+    pub(crate) makes_city: bool,
+    /// Whether it is the Federation's own: then the tenant field has all of its names.
+    pub(crate) builtin: bool,
     /// Whether calls count against limits.
     pub(crate) limited: bool,
     pub(crate) handler: Arc<dyn Handler>,

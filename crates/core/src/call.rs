@@ -17,8 +17,9 @@ use serde_json::{Map, Value};
 use crate::action::Action;
 use crate::audit::Trail;
 use crate::decode::InputSource;
+use crate::dialect::Speech;
 use crate::fact::Ending;
-use crate::{Body, Error, Identity, Result, Runtime, UserIdentity};
+use crate::{Body, Dialect, Error, Identity, Result, Runtime, UserIdentity};
 
 /// Where a request comes from: an extension of the request that the transport adds.
 ///
@@ -121,6 +122,7 @@ pub struct Call {
     pub(crate) identity: Identity,
     pub(crate) parts: Parts,
     pub(crate) input: InputSource,
+    pub(crate) speech: Speech,
     /// The unread body, for actions that take the raw request.
     pub(crate) raw_body: Mutex<Body>,
     pub(crate) started: Instant,
@@ -144,6 +146,20 @@ impl Call {
     /// The id of this request, as in the `x-request-id` header of its answer.
     pub fn request_id(&self) -> &str {
         &self.request_id
+    }
+
+    /// Which generation of clients the call comes from, as far as shapes and amounts hang on it. It
+    /// is what the call states, by the path `/compat/{dialect}` or the header `x-downcity-dialect`,
+    /// else the dialect of its route. Field names need no care: see [`Call::words`].
+    pub fn dialect(&self) -> Dialect {
+        self.speech.dialect
+    }
+
+    /// Whose words for a city the answer is in: those of the route's family, else of
+    /// [`Call::dialect`], else those that the input used. `city_id` is renamed after the `after`
+    /// hooks, at the top of JSON answers and in their `items`.
+    pub fn words(&self) -> Dialect {
+        self.speech.words
     }
 
     /// The caller.

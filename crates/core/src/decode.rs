@@ -31,6 +31,8 @@ pub(crate) struct InputSource {
     pub(crate) params: PathParams,
     /// What a hook put in place of the input.
     changed: Option<Value>,
+    /// The city that the input names, where it is known already.
+    pub(crate) known_city: Option<Option<String>>,
     parsed: OnceLock<Value>,
 }
 
@@ -109,6 +111,9 @@ impl InputSource {
 
     /// The `city_id` of the input where it is a non-empty string; anything else is ignored.
     pub(crate) fn city_id(&self) -> Result<Option<Cow<'_, str>>> {
+        if let Some(known) = &self.known_city {
+            return Ok(known.as_deref().map(Cow::Borrowed));
+        }
         if let Some((_, id)) = self.params.iter().find(|(name, _)| name == "city_id") {
             return Ok(non_blank(Cow::Borrowed(id)));
         }
@@ -222,7 +227,7 @@ fn in_plain_words(message: String) -> String {
     format!("{sent}, expected {plain}")
 }
 
-fn query_pairs(query: &str) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
+pub(crate) fn query_pairs(query: &str) -> Vec<(Cow<'_, str>, Cow<'_, str>)> {
     let mut pairs: Vec<(Cow<'_, str>, Cow<'_, str>)> = Vec::new();
     for (key, value) in form_urlencoded::parse(query.as_bytes()) {
         pairs.retain(|(earlier, _)| *earlier != key);

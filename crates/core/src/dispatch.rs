@@ -19,31 +19,38 @@ use percent_encoding::percent_decode_str;
 use crate::action::{Action, ErrorShape, InputKind};
 use crate::call::{AnyInput, Call, ClientAddress, Cx, Locals, lock};
 use crate::decode::{InputSource, PathParams};
+use crate::dialect::{self, Speech};
 use crate::fact::Ending;
 use crate::finish::{self, End, FinishBody, Unmatched};
 use crate::hook::Outcome;
 use crate::limits::Pass;
 use crate::registry::Found;
-use crate::{Body, Error, GuestReason, Hook, Identity, Reply, Result, Runtime};
+use crate::tenant::Tenants;
+use crate::{Body, Dialect, Error, GuestReason, Hook, Identity, Reply, Result, Runtime};
 
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Answers one request. Never fails and never panics: every failure is an answer.
 pub(crate) async fn handle(runtime: &Arc<Runtime>, request: Request<Body>) -> Response<Body> {
-    let (parts, body) = request.into_parts();
-    let found = find(runtime, &parts);
+    let (mut parts, body) = request.into_parts();
+    let stated = Dialect::stated(dialect::unmount(&mut parts.uri), &parts.headers);
+    let found = find(runtime, &parts, stated.as_ref().ok().copied().flatten());
     let (limited, shape) = match &found {
-        Found::Action(action, _) => (action.limited, action.errors),
+        Found::Action(action, ..) => (action.limited, action.errors),
         Found::WrongMethod(_) | Found::Nothing => (true, ErrorShape::Standard),
     };
     let mut pass = Pass::new(runtime, ClientAddress::of(&parts.extensions), limited);
     if let Err(refused) = pass.enter(runtime.limiter()) {
         return reply(runtime, &Unmatched::of(&parts), shape, Err(refused));
     }
+    let stated = match stated {
+        Ok(stated) => stated,
+        Err(error) => return reply(runtime, &Unmatched::of(&parts), shape, Err(error)),
+    };
     let mut response = match found {
-        Found::Action(action, params) => {
-            let action = action.clone();
-            act(runtime, action, params, parts, body, &mut pass).await
+        Found::Action(action, params, family) => {
+            let (action, speech) = (action.clone(), Speech::new(stated, family));
+            act(runtime, action, speech, params, parts, body, &mut pass).await
         }
         Found::WrongMethod(allow) => {
             let allowed = other_methods(&parts.method, &allow);
@@ -59,6 +66,7 @@ pub(crate) async fn handle(runtime: &Arc<Runtime>, request: Request<Body>) -> Re
 async fn act(
     runtime: &Arc<Runtime>,
     action: Arc<Action>,
+    mut speech: Speech,
     params: PathParams,
     parts: Parts,
     body: Body,
@@ -66,7 +74,24 @@ async fn act(
 ) -> Response<Body> {
     let request_id = runtime.next_request_id();
     let shape = action.errors;
-    let work = serve(runtime, &request_id, action, params, parts, body, pass);
+    let work = async {
+        let call = Call {
+            runtime: runtime.clone(),
+            request_id: request_id.clone(),
+            identity: runtime.identify(&parts.headers),
+            input: InputSource::with_params(params),
+            speech,
+            raw_body: Mutex::new(body),
+            started: Instant::now(),
+            started_at: pass.arrived_at(),
+            locals: Locals::default(),
+            metering: Mutex::default(),
+            ending: Ending::default(),
+            parts,
+            action,
+        };
+        serve(call, pass, &mut speech).await
+    };
     let reply = match AssertUnwindSafe(work).catch_unwind().await {
         Ok(reply) => reply,
         Err(panic) => Err(panicked(&*panic)),
@@ -74,7 +99,7 @@ async fn act(
     if let Err(error) = &reply {
         log_failure(&request_id, error);
     }
-    respond(&request_id, shape, reply)
+    respond(&request_id, shape, speech.words, reply)
 }
 
 /// An answer that no action gave, with a request id of its own; counted and logged.
@@ -90,16 +115,16 @@ pub(crate) fn reply(
         Err(error) => End::failed(error),
     };
     request.record(runtime, &request_id, end);
-    respond(&request_id, shape, reply)
+    respond(&request_id, shape, Dialect::City, reply)
 }
 
-fn find<'a>(runtime: &'a Runtime, parts: &Parts) -> Found<'a> {
+fn find<'a>(runtime: &'a Runtime, parts: &Parts, stated: Option<Dialect>) -> Found<'a> {
     let path = parts.uri.path();
     if !path.contains('%') {
-        return runtime.registry().find(&parts.method, path);
+        return runtime.registry().find(&parts.method, path, stated);
     }
     match percent_decode_str(path).decode_utf8() {
-        Ok(path) => runtime.registry().find(&parts.method, &path),
+        Ok(path) => runtime.registry().find(&parts.method, &path, stated),
         Err(_) => Found::Nothing,
     }
 }
@@ -119,31 +144,10 @@ fn not_found() -> Error {
         .with_fix("GET /v1/services lists the services, GET /openapi.json every route.")
 }
 
-async fn serve(
-    runtime: &Arc<Runtime>,
-    request_id: &Arc<str>,
-    action: Arc<Action>,
-    params: PathParams,
-    parts: Parts,
-    body: Body,
-    pass: &mut Pass,
-) -> Result<Reply> {
-    let identity = runtime.identify(&parts.headers);
-    let call = Call {
-        runtime: runtime.clone(),
-        request_id: request_id.clone(),
-        identity,
-        input: InputSource::with_params(params),
-        raw_body: Mutex::new(body),
-        started: Instant::now(),
-        started_at: pass.arrived_at(),
-        locals: Locals::default(),
-        metering: Mutex::default(),
-        ending: Ending::default(),
-        parts,
-        action,
-    };
-    let (cx, input) = Preparing(Some(call)).run(pass).await?;
+/// Runs a call. `speech` is told how the answer is to speak, also when the call fails.
+async fn serve(call: Call, pass: &mut Pass, speech: &mut Speech) -> Result<Reply> {
+    let (cx, input) = Preparing(Some(call)).run(pass, speech).await?;
+    let runtime = cx.runtime.clone();
     let limit = cx.action.timeout.or(runtime.settings().request_timeout);
     let detached = cx.action.detached;
     let mut left = Left((!detached).then(|| cx.clone()));
@@ -201,7 +205,7 @@ impl Drop for Preparing {
 
 impl Preparing {
     /// The call with its input, or with what is wrong with it.
-    async fn run(mut self, pass: &mut Pass) -> Result<(Cx, AnyInput)> {
+    async fn run(mut self, pass: &mut Pass, speech: &mut Speech) -> Result<(Cx, AnyInput)> {
         let Some(call) = self.0.as_mut() else {
             return Err(Error::internal("a call is prepared once"));
         };
@@ -210,6 +214,7 @@ impl Preparing {
         let Some(call) = self.0.take() else {
             return Err(Error::internal("a call is prepared once"));
         };
+        *speech = call.speech;
         let cx = Cx(Arc::new(call));
         match prepared {
             Ok(input) => Ok((cx, input)),
@@ -232,6 +237,7 @@ async fn prepare(call: &mut Call, pass: &mut Pass) -> Result<AnyInput> {
         return action.handler.decode(call);
     }
     read_input(call).await?;
+    unite_names(call)?;
     let mut input = action.handler.decode(call)?;
     match_city(call)?;
     if action.hooks.is_empty() {
@@ -244,6 +250,20 @@ async fn prepare(call: &mut Call, pass: &mut Pass) -> Result<AnyInput> {
         input = action.handler.decode(call)?;
     }
     Ok(input)
+}
+
+/// From here on the tenant field is called `city_id`, whoever calls.
+fn unite_names(call: &mut Call) -> Result<()> {
+    let snapshot = call.runtime.snapshot();
+    let is_new = call.action.makes_city;
+    let tenants = Tenants {
+        all_names: call.action.builtin || call.speech.is_older(),
+        stored_as: &|id| if is_new { None } else { snapshot.first_city_for(id) },
+    };
+    if let Some(words) = tenants.unite(&mut call.input)? {
+        call.speech.hear(words);
+    }
+    Ok(())
 }
 
 async fn read_input(call: &mut Call) -> Result<()> {
@@ -440,8 +460,16 @@ fn log_failure(request_id: &str, error: &Error) {
     }
 }
 
-fn respond(request_id: &Arc<str>, shape: ErrorShape, reply: Result<Reply>) -> Response<Body> {
-    let reply = reply.unwrap_or_else(|error| error_reply(request_id, shape, &error));
+fn respond(
+    request_id: &Arc<str>,
+    shape: ErrorShape,
+    words: Dialect,
+    reply: Result<Reply>,
+) -> Response<Body> {
+    let reply = match reply {
+        Ok(reply) => finish::in_words(words, reply),
+        Err(error) => error_reply(request_id, shape, words, &error),
+    };
     let mut response = Response::new(reply.body);
     *response.status_mut() = reply.status;
     *response.headers_mut() = reply.headers;
@@ -451,17 +479,22 @@ fn respond(request_id: &Arc<str>, shape: ErrorShape, reply: Result<Reply>) -> Re
     response
 }
 
-fn error_reply(request_id: &str, shape: ErrorShape, error: &Error) -> Reply {
+fn error_reply(request_id: &str, shape: ErrorShape, words: Dialect, error: &Error) -> Reply {
     if let Some((headers, body)) = error.relayed() {
         let body = body.clone().into();
         return Reply { status: error.status(), headers: headers.clone(), body };
     }
+    let mut body = error.body(request_id);
+    if words != Dialect::City {
+        dialect::reword(words, &mut body);
+    }
+    let code = dialect::code_in_words(words, body.code);
     let body = match shape {
-        ErrorShape::Standard => serde_json::to_vec(&error.body(request_id)),
-        ErrorShape::OpenAi => serde_json::to_vec(&OpenAiError::from(error.body(request_id))),
+        ErrorShape::Standard => dialect::with_code(&body, code),
+        ErrorShape::OpenAi => dialect::with_code(&OpenAiError::from(body), code),
     };
     let mut reply = Reply::new(error.status());
-    reply.body = Bytes::from(body.unwrap_or_default()).into();
+    reply.body = body.into();
     reply.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     for (name, value) in error.headers() {
         reply.headers.insert(name, value.clone());

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use downcity_types::ErrorCode;
+use http::header::CONTENT_TYPE;
 use http::request::Parts;
 use http::{Extensions, HeaderMap, Method, StatusCode};
 use http_body::{Frame, SizeHint};
@@ -14,7 +15,7 @@ use http_body::{Frame, SizeHint};
 use crate::fact::{self, CLIENT_LEFT, Ended};
 use crate::hook::Outcome;
 use crate::observe::{Finished, method_name};
-use crate::{Body, BoxError, Call, ClientAddress, Cx, Error, Reply, Runtime};
+use crate::{Body, BoxError, Call, ClientAddress, Cx, Dialect, Error, Reply, Runtime, tenant};
 
 /// Handles of an action's metrics, looked up once at start.
 pub(crate) struct ActionMetrics {
@@ -94,6 +95,24 @@ impl<'a> End<'a> {
             LazyLock::new(|| StatusCode::from_u16(CLIENT_LEFT).unwrap_or(StatusCode::BAD_REQUEST));
         Self { complete: false, ..Self::status(*LEFT) }
     }
+}
+
+/// An answer in the words of a dialect. Streams and what is no JSON stay as they are.
+pub(crate) fn in_words(words: Dialect, mut reply: Reply) -> Reply {
+    if words == Dialect::City {
+        return reply;
+    }
+    let is_json = reply
+        .headers
+        .get(CONTENT_TYPE)
+        .is_some_and(|value| value.as_bytes().starts_with(b"application/json"));
+    if let Body::Full(bytes) = &reply.body
+        && is_json
+        && let Some(renamed) = tenant::rename(words, bytes)
+    {
+        reply.body = renamed.into();
+    }
+    reply
 }
 
 /// Counts and logs a finished call, and has its recorders told.

@@ -23,6 +23,7 @@ mod call;
 pub mod cities;
 mod clock;
 mod decode;
+mod dialect;
 mod dispatch;
 pub mod env;
 mod error;
@@ -49,6 +50,7 @@ mod service;
 mod snapshot;
 mod system;
 mod tasks;
+mod tenant;
 pub mod token;
 pub mod views;
 mod wallet;
@@ -57,6 +59,7 @@ pub use action::{Action, ErrorShape, Input, InputKind, JsonObject, NoInput, Outp
 pub use body::{Body, BoxError, Reply, Sse};
 pub use call::{Call, ClientAddress, Cx, Locals, Metering};
 pub use clock::{Clock, Ids, Random, SystemClock, SystemRandom};
+pub use dialect::{Dialect, X_DOWNCITY_DIALECT};
 pub use error::{Error, Result};
 pub use hook::{Hook, Outcome};
 pub use identity::{
@@ -64,7 +67,7 @@ pub use identity::{
 };
 pub use kernel::{FirstStart, Kernel, KernelOptions};
 pub use observe::{ACCESS_LOG, Finished, Observer};
-pub use registry::{Registry, RegistryBuilder, RegistryError, ServiceEntry};
+pub use registry::{Alias, Registry, RegistryBuilder, RegistryError, ServiceEntry};
 pub use runtime::{Runtime, Settings};
 pub use secret::Secret;
 pub use service::{ActionDef, EnvScopeSource, Service, ServiceDef};

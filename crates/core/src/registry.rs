@@ -14,7 +14,7 @@ use crate::fact::Recorder;
 use crate::finish::ActionMetrics;
 use crate::jobs::JobRegistration;
 use crate::service::{EnvScopeSource, InstructionText};
-use crate::{Hook, Service, ServiceDef};
+use crate::{Dialect, Hook, Service, ServiceDef};
 
 /// Ids that only built-in services may take: every generation's routes hang on them.
 const RESERVED: &[&str] = &[
@@ -87,6 +87,9 @@ pub enum RegistryError {
     /// An action that takes the raw request has hooks, which would never run.
     #[error("{0} takes the raw request, so its hooks would never run")]
     HooksOnRaw(String),
+    /// An alias names an action that is not there.
+    #[error("{0} is an alias of {1}, which no service declares")]
+    AliasOfNothing(String, String),
     /// Two services declare a kind of job of the same name.
     #[error("two services declare the job {0:?}")]
     DuplicateJob(String),
@@ -141,13 +144,33 @@ impl ServiceEntry {
 /// The actions that share one path.
 #[derive(Default)]
 struct Route {
-    by_method: Vec<(Method, Arc<Action>)>,
+    by_method: Vec<(Method, Arc<Action>, Option<Dialect>)>,
     any: Option<Arc<Action>>,
+    /// What answers in place of the others to calls that state a dialect.
+    spoken: Vec<(Dialect, Method, Arc<Action>)>,
+}
+
+/// A route of another generation: an action under one more method and path. Access, hooks, limits and
+/// figures are those of the action.
+#[derive(Clone, Copy, Debug)]
+pub struct Alias {
+    /// The method, which is that of the action too.
+    pub method: &'static Method,
+    /// The path, without `{param}` segments.
+    pub path: &'static str,
+    /// The path of the action.
+    pub target: &'static str,
+    /// Whose route it is: its words are those of this dialect.
+    pub dialect: Option<Dialect>,
+    /// Whether it is there only for calls that state `dialect`, where it may stand in the place of
+    /// another action.
+    pub only_stated: bool,
 }
 
 /// What the router finds for a request.
 pub(crate) enum Found<'a> {
-    Action(&'a Arc<Action>, PathParams),
+    /// An action, and the dialect of the route.
+    Action(&'a Arc<Action>, PathParams, Option<Dialect>),
     /// The path exists, but not with this method; the value of the `Allow` header.
     WrongMethod(String),
     Nothing,
@@ -157,6 +180,7 @@ pub(crate) enum Found<'a> {
 pub struct Registry {
     services: Vec<ServiceEntry>,
     router: matchit::Router<Route>,
+    aliases: Vec<Alias>,
     migrations: Vec<MigrationSet>,
     jobs: HashMap<&'static str, JobRegistration>,
     recorders: Vec<Arc<dyn Recorder>>,
@@ -169,6 +193,7 @@ pub struct Registry {
 pub struct RegistryBuilder {
     services: Vec<(Arc<dyn Service>, ServiceDef, bool)>,
     hooks: Vec<Arc<dyn Hook>>,
+    aliases: Vec<Alias>,
 }
 
 impl RegistryBuilder {
@@ -188,6 +213,13 @@ impl RegistryBuilder {
     #[must_use]
     pub fn hook(mut self, hook: Arc<dyn Hook>) -> Self {
         self.hooks.push(hook);
+        self
+    }
+
+    /// Adds routes of other generations. No document but their own lists them.
+    #[must_use]
+    pub fn aliases(mut self, aliases: impl IntoIterator<Item = Alias>) -> Self {
+        self.aliases.extend(aliases);
         self
     }
 
@@ -214,6 +246,7 @@ impl RegistryBuilder {
         let mut registry = Registry {
             services: Vec::with_capacity(self.services.len()),
             router: matchit::Router::new(),
+            aliases: self.aliases,
             migrations: Vec::new(),
             jobs: HashMap::new(),
             recorders: Vec::new(),
@@ -231,6 +264,9 @@ impl RegistryBuilder {
             }
             let entry = freeze(service, def, builtin, &global, &mut routes)?;
             registry.services.push(entry);
+        }
+        for alias in &registry.aliases {
+            add_alias(&mut routes, alias)?;
         }
         for (path, route) in routes {
             registry
@@ -290,6 +326,7 @@ fn freeze(
             action.hooks =
                 global.iter().chain(&def.hooks).chain(&action.own_hooks).cloned().collect();
         }
+        action.builtin = builtin;
         action.metrics = ActionMetrics::register(&format!("{action:?}"));
         let action = Arc::new(action);
         add_route(routes, &action)?;
@@ -310,23 +347,52 @@ fn freeze(
 }
 
 fn add_route(routes: &mut Vec<(String, Route)>, action: &Arc<Action>) -> Result<(), RegistryError> {
-    let index = match routes.iter().position(|(path, _)| *path == action.path) {
-        Some(index) => index,
-        None => {
-            routes.push((action.path.clone(), Route::default()));
-            routes.len() - 1
-        }
-    };
-    let route = &mut routes[index].1;
+    let route = route_at(routes, &action.path);
     let duplicate = match &action.method {
         Some(method) => {
-            let taken = route.by_method.iter().any(|(other, _)| other == method);
-            route.by_method.push((method.clone(), action.clone()));
+            let taken = route.by_method.iter().any(|(other, ..)| other == method);
+            // Its routes are a family of their own, whatever dialect a call states.
+            let family = (*action.service_id == *"cities").then_some(Dialect::City);
+            route.by_method.push((method.clone(), action.clone(), family));
             taken
         }
         None => route.any.replace(action.clone()).is_some(),
     };
     if duplicate { Err(RegistryError::DuplicateRoute(format!("{action:?}"))) } else { Ok(()) }
+}
+
+fn route_at<'a>(routes: &'a mut Vec<(String, Route)>, path: &str) -> &'a mut Route {
+    let index = routes.iter().position(|(known, _)| known == path).unwrap_or_else(|| {
+        routes.push((path.to_owned(), Route::default()));
+        routes.len() - 1
+    });
+    &mut routes[index].1
+}
+
+fn add_alias(routes: &mut Vec<(String, Route)>, alias: &Alias) -> Result<(), RegistryError> {
+    let Alias { method, path, target, dialect, only_stated } = *alias;
+    let name = format!("{method} {path}");
+    let actions = routes.iter().filter(|(path, _)| path == target);
+    let mut actions = actions.flat_map(|(_, route)| &route.by_method);
+    let action = actions.find(|(own, action, _)| own == method && action.path == target);
+    let Some((_, action, _)) = action else {
+        return Err(RegistryError::AliasOfNothing(name, format!("{method} {target}")));
+    };
+    let action = action.clone();
+    let route = route_at(routes, path);
+    let taken = match dialect.filter(|_| only_stated) {
+        Some(dialect) => {
+            let taken = route.spoken.iter().any(|(d, own, _)| *d == dialect && own == method);
+            route.spoken.push((dialect, method.clone(), action));
+            taken
+        }
+        None => {
+            let taken = route.by_method.iter().any(|(own, ..)| own == method);
+            route.by_method.push((method.clone(), action, dialect));
+            taken
+        }
+    };
+    if taken { Err(RegistryError::DuplicateRoute(name)) } else { Ok(()) }
 }
 
 impl Registry {
@@ -356,6 +422,11 @@ impl Registry {
         self.services.iter().flat_map(|service| &service.actions)
     }
 
+    /// The routes of other generations.
+    pub fn aliases(&self) -> &[Alias] {
+        &self.aliases
+    }
+
     /// The tables of all services.
     pub fn migrations(&self) -> &[MigrationSet] {
         &self.migrations
@@ -383,31 +454,50 @@ impl Registry {
         &self.recorders
     }
 
-    /// Finds the action for a method and a path without percent-encoding.
-    pub(crate) fn find(&self, method: &Method, path: &str) -> Found<'_> {
+    /// Finds the action for a method and a path without percent-encoding, for a call that states a
+    /// dialect or none.
+    pub(crate) fn find(&self, method: &Method, path: &str, stated: Option<Dialect>) -> Found<'_> {
         let Ok(found) = self.router.at(path) else {
             return Found::Nothing;
         };
         let route = found.value;
         // RFC 9110 §9.3.2: HEAD is GET without a body.
         let wanted = if method == Method::HEAD { &Method::GET } else { method };
-        let action =
-            route.by_method.iter().find(|(own, _)| own == wanted).map(|(_, action)| action);
-        match action.or(route.any.as_ref()) {
-            Some(action) => {
-                let params = found.params.iter().map(|(k, v)| (k.to_owned(), v.to_owned()));
-                Found::Action(action, params.collect())
-            }
-            None => Found::WrongMethod(allow(&route.by_method)),
+        let params = || found.params.iter().map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+        let spoken =
+            route.spoken.iter().find(|(dialect, own, _)| Some(*dialect) == stated && own == wanted);
+        if let Some((_, _, action)) = spoken {
+            return Found::Action(action, params(), stated);
+        }
+        if let Some((_, action, family)) = route.by_method.iter().find(|(own, ..)| own == wanted) {
+            return Found::Action(action, params(), *family);
+        }
+        match &route.any {
+            Some(action) => Found::Action(action, params(), None),
+            None => route.other_methods(stated),
         }
     }
 }
 
-fn allow(by_method: &[(Method, Arc<Action>)]) -> String {
-    let mut methods: Vec<&str> = by_method.iter().map(|(method, _)| method.as_str()).collect();
-    if methods.contains(&"GET") {
-        methods.push("HEAD");
+impl Route {
+    /// What is found for a method that the path does not have.
+    fn other_methods<'a>(&self, stated: Option<Dialect>) -> Found<'a> {
+        let spoken = self.spoken.iter().filter(|(dialect, ..)| Some(*dialect) == stated);
+        let spoken = spoken.map(|(_, method, _)| method);
+        let mut methods: Vec<&str> = self
+            .by_method
+            .iter()
+            .map(|(method, ..)| method)
+            .chain(spoken)
+            .map(Method::as_str)
+            .collect();
+        if methods.is_empty() {
+            return Found::Nothing;
+        }
+        if methods.contains(&"GET") {
+            methods.push("HEAD");
+        }
+        methods.push("OPTIONS");
+        Found::WrongMethod(methods.join(", "))
     }
-    methods.push("OPTIONS");
-    methods.join(", ")
 }

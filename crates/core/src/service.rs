@@ -170,6 +170,8 @@ impl ServiceDef {
             body_limit: None,
             detached: false,
             moves_money: false,
+            makes_city: false,
+            builtin: false,
             limited: true,
             handler: Arc::new(TypedHandler {
                 service: service.clone(),
@@ -318,6 +320,11 @@ impl ActionDef<'_> {
     /// [`Trail::authorise_amount`]: crate::audit::Trail::authorise_amount
     pub fn moves_money(self) -> Self {
         self.with(|action| action.moves_money = true)
+    }
+
+    /// Declares that the `city_id` of the input is that of a city to be made.
+    pub(crate) fn makes_city(self) -> Self {
+        self.with(|action| action.makes_city = true)
     }
 
     /// Runs the handler to its end even when the client leaves: the default of POST actions, which

@@ -5,13 +5,17 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use downcity_db::{Db, sql};
-use downcity_types::City;
+use downcity_types::{City, DEFAULT_CITY_ID};
 
 use crate::env::{EnvValues, Vault};
 use crate::keys::ServiceKeys;
 use crate::last_use::LastUses;
 use crate::token::{Credentials, Revocations};
 use crate::{Clock, Error, Result};
+
+/// The ids of the tenants that servers of other generations began with.
+const FIRST_OF_OTHERS: [&str; 4] =
+    ["studio_downcity", "prod_downcity", "town_downcity", "bay_downcity"];
 
 /// One consistent state of cities, env values, credentials, service keys and revocations. Immutable; a change
 /// makes a new one.
@@ -33,6 +37,20 @@ impl Snapshot {
     /// A city by its id.
     pub fn city(&self, city_id: &str) -> Option<&Arc<City>> {
         self.cities.get(city_id)
+    }
+
+    /// The id that a city is stored under: the first tenants of other generations are the first
+    /// city, unless one has their very id.
+    pub(crate) fn stored_city_id<'a>(&self, city_id: &'a str) -> &'a str {
+        self.first_city_for(city_id).unwrap_or(city_id)
+    }
+
+    /// The id of the first city, where this one stands for it.
+    pub(crate) fn first_city_for(&self, city_id: &str) -> Option<&'static str> {
+        let is_first = FIRST_OF_OTHERS.contains(&city_id)
+            && !self.cities.contains_key(city_id)
+            && self.cities.contains_key(DEFAULT_CITY_ID);
+        is_first.then_some(DEFAULT_CITY_ID)
     }
 
     /// The runtime values of the env vault.

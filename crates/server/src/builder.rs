@@ -18,7 +18,7 @@ use tokio::net::TcpListener;
 use crate::config::{Config, ConfigSources, LoadedConfig};
 use crate::error::{FailureKind, StartError};
 use crate::federation::Federation;
-use crate::http::{Frontend, Listener, ListenerSettings, Proxies, cors_layer};
+use crate::http::{Frontend, Listener, ListenerSettings, Proxies, cors_layer, generations};
 use crate::metrics::{Figures, MetricsService};
 use crate::telemetry;
 
@@ -336,7 +336,7 @@ fn official(
     let ai = ai(config.ai.clone(), billing)?;
     let stripe = StripePayment::new(payment.clone());
     let services = services.builtin(accounts).builtin(balance).builtin(payment).builtin(stripe);
-    let services = services.builtin(usage);
+    let services = services.builtin(usage).aliases(generations::ROUTES.iter().copied());
     Ok((services.builtin(ai.clone()), ai))
 }
 

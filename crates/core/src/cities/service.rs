@@ -6,8 +6,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use downcity_db::Tx;
 use downcity_types::{
-    CITY_ID_PREFIX, City, CityStatus, ErrorCode, ID_BYTES, IssuedToken, Items, Page, TokenStatus,
-    Ttl, check_new_city_id,
+    City, CityStatus, ErrorCode, ID_BYTES, IssuedToken, Items, Page, TokenStatus, Ttl,
+    check_new_city_id,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -45,10 +45,14 @@ impl Service for CitiesService {
                 "Without limit all cities are listed, up to 1,000; next_cursor is there when more \
                  follow.",
             );
-        service.post("create", ADMIN, &self, Self::create).summary("Create a city.").description(
-            "Without city_id an id is made. An id that is taken answers 409. A repeated \
+        service
+            .post("create", ADMIN, &self, Self::create)
+            .makes_city()
+            .summary("Create a city.")
+            .description(
+                "Without city_id an id is made. An id that is taken answers 409. A repeated \
                  request with the same Idempotency-Key gets the first one's answer.",
-        );
+            );
         service
             .post("pause", ADMIN, &self, Self::pause)
             .summary("Pause a city: its tokens answer 403 and no new ones are issued.");
@@ -175,7 +179,7 @@ impl CitiesService {
         let runtime = cx.runtime();
         let name = new_name(&input.name)?;
         let city_id = match input.city_id.as_deref().map(str::trim) {
-            None | Some("") => runtime.ids().secret::<ID_BYTES>(CITY_ID_PREFIX),
+            None | Some("") => runtime.ids().secret::<ID_BYTES>(cx.words().id_prefix()),
             Some(id) => {
                 check_new_city_id(id).map_err(|error| {
                     Error::new(ErrorCode::InvalidInput, error.to_string())

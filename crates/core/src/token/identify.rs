@@ -88,8 +88,13 @@ pub(super) fn admit<'s>(
         ClaimsError::Expired => GuestReason::Expired,
         _ => GuestReason::Invalid,
     })?;
-    let city = snapshot.city(&claims.city_id).ok_or(GuestReason::Invalid)?;
-    if snapshot.revocations().is_revoked(claims, token.token_id()) {
+    let stored = snapshot.stored_city_id(&claims.city_id);
+    let city = snapshot.city(stored).ok_or(GuestReason::Invalid)?;
+    let revocations = snapshot.revocations();
+    // What was revoked under the id of the token stays so when another city answers to it.
+    if revocations.is_revoked(claims, token.token_id())
+        || (stored != claims.city_id && revocations.is_revoked_in(stored, claims, token.token_id()))
+    {
         return Err(GuestReason::Revoked);
     }
     if city.status == CityStatus::Paused {

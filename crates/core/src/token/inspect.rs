@@ -25,14 +25,15 @@ pub(crate) fn inspect(
         Err(GuestReason::Invalid) => return unknown,
         Err(reason) => Some(reason.code()),
     };
-    if city_id.is_some_and(|city_id| city_id != claims.city_id) {
+    let own_city = snapshot.stored_city_id(&claims.city_id);
+    if city_id.is_some_and(|city_id| city_id != own_city) {
         return unknown;
     }
     TokenStatus {
         active: reason.is_none(),
         reason,
         token_id: Some(token.token_id().to_owned()),
-        city_id: Some(claims.city_id.to_string()),
+        city_id: Some(own_city.to_owned()),
         user_id: Some(claims.user_id.to_string()),
         metadata: claims.metadata_map().ok(),
         algorithm: Some(token.algorithm),

@@ -106,8 +106,17 @@ fn scoped(city_id: String, subject: String) -> Scoped {
 impl Revocations {
     /// Whether the holder of these claims is no longer let in; `token_id` names the one token.
     pub(crate) fn is_revoked(&self, claims: &ClaimsRef<'_>, token_id: &str) -> bool {
-        claims.iat < self.not_before(&claims.city_id, &claims.user_id)
-            || self.is_ended(&claims.city_id, token_id)
+        self.is_revoked_in(&claims.city_id, claims, token_id)
+    }
+
+    /// The same as if the token were of this city.
+    pub(crate) fn is_revoked_in(
+        &self,
+        city_id: &str,
+        claims: &ClaimsRef<'_>,
+        token_id: &str,
+    ) -> bool {
+        claims.iat < self.not_before(city_id, &claims.user_id) || self.is_ended(city_id, token_id)
     }
 
     /// The earliest `iat` that a token of this user in this city may have, in seconds since 1970.
@@ -188,7 +197,7 @@ pub(crate) fn revocation_of(runtime: &Runtime, user_token: &str) -> Result<Optio
     let token = keys.open(user_token.as_bytes(), now, &mut buffer).map_err(|_| unknown())?;
     match token.claims.check(now) {
         Ok(()) => Ok(Some(Revocation::Token {
-            city_id: Some(token.claims.city_id.to_string()),
+            city_id: Some(snapshot.stored_city_id(&token.claims.city_id).to_owned()),
             token_id: token.token_id().to_owned(),
             expires_at: token.claims.exp,
         })),

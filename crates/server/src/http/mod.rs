@@ -5,6 +5,7 @@ mod answer;
 mod client_address;
 mod connection;
 mod cors;
+pub(crate) mod generations;
 mod listener;
 mod outgoing;
 mod unread;
