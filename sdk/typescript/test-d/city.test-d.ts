@@ -10,10 +10,7 @@ import {
   type UserImageJobResult,
 } from "@downcity/city";
 import type { UIMessage, UIMessageChunk } from "ai";
-
-type Equal<A, B> =
-  (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false;
-declare function same<A, B>(_: Equal<A, B>): void;
+import { same } from "./equal.js";
 
 declare const federation_url: string;
 declare const admin_secret_key: string | undefined;

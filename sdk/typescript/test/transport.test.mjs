@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { afterEach, beforeEach, test } from "node:test";
 import { inspect } from "node:util";
 import { City, DowncityError } from "../packages/city/dist/city/src/index.js";
-import { bodyOf, broken, fakeFetch, URL_, wire } from "../testkit/helpers.mjs";
+import { bodyOf, broken, fakeFetch, URL_ } from "../testkit/helpers.mjs";
 
 function admin(fetch, options = {}) {
   return new City({
@@ -287,22 +287,5 @@ test("an environment that cannot be read is no environment", () => {
     }
     assert.ok(thrown instanceof TypeError);
     assert.match(thrown.message, /DOWNCITY_FEDERATION_ADMIN_SECRET_KEY/);
-  }
-});
-
-test("the admin key of the environment", async () => {
-  for (const [name, key] of [
-    ["DOWNCITY_CITY_ADMIN_SECRET_KEY", "second"],
-    ["DOWNCITY_FEDERATION_ADMIN_SECRET_KEY", "first"],
-  ]) {
-    process.env[name] = key;
-    try {
-      const fetch = fakeFetch({ json: { items: [] } });
-      await admin(fetch, { admin_secret_key: undefined }).cities.list();
-      assert.equal(fetch.calls[0].headers.authorization, `Bearer ${key}`);
-      assert.deepEqual(wire(fetch), [["GET /v1/cities/list"]]);
-    } finally {
-      delete process.env[name];
-    }
   }
 });
