@@ -127,9 +127,9 @@ fn target(user: &User) -> Target {
     Target::new(TARGET, &user.user_id)
 }
 
-/// The account of this id.
+/// The account of this id, held until the end of the transaction.
 fn get(tx: &mut Tx<'_>, user_id: &str) -> Result<User> {
-    let known = (!user_id.contains('\0')).then(|| users::find(tx, user_id)).transpose()?.flatten();
+    let known = (!user_id.contains('\0')).then(|| users::lock(tx, user_id)).transpose()?.flatten();
     known.ok_or_else(|| Error::new(ErrorCode::NotFound, "There is no such user."))
 }
 

@@ -78,7 +78,7 @@ impl Accounts {
         // A wrong code has to be counted, so the transaction succeeds and says that it was wrong.
         let signed_in = cx
             .change(move |tx, trail| {
-                let user = users::find_by_email(tx, &found.email)?;
+                let user = users::lock_by_email(tx, &found.email)?;
                 look.check(tx, user.as_ref().map(|user| user.user_id.as_str()))?;
                 let code = codes::try_once(tx, KIND, &challenge, now)?;
                 let secret = code.and_then(|code| code.secret).unwrap_or_default();

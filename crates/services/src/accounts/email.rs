@@ -4,7 +4,7 @@ use downcity_core::{Error, Result};
 use downcity_types::ErrorCode;
 
 /// Longest address, in bytes (RFC 5321: a path of 256 with its angle brackets).
-const MAX_BYTES: usize = 254;
+pub(crate) const MAX_BYTES: usize = 254;
 /// Longest part before the `@`.
 const MAX_LOCAL: usize = 64;
 /// Longest part of a domain between two dots.

@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::email;
+use super::oauth::is_subject;
 use super::password::Stored;
+use super::profile::is_web;
 use super::register::given_name;
 use super::service::Accounts;
 use super::store::identities::{self, CREDENTIAL, NewIdentity};
@@ -125,16 +127,18 @@ impl ImportedUser {
             return Err("user_id must have 1 to 512 bytes, none of them NUL".to_owned());
         }
         let address = self.email.trim().to_ascii_lowercase();
-        let email = if email::is_placeholder(&address) && !address.contains('\0') {
-            address
-        } else {
-            email::normalise(&address).map_err(said)?
-        };
+        let stands_in = email::is_placeholder(&address)
+            && address.len() <= email::MAX_BYTES
+            && !address.contains('\0');
+        let email = if stands_in { address } else { email::normalise(&address).map_err(said)? };
         let name = given_name(self.name.as_deref(), &email).map_err(said)?;
         let created_at = time(&self.created_at)?.unwrap_or(now);
         let texts = [&self.image, &self.bio];
         if texts.into_iter().flatten().any(|text| text.len() > 8_000 || text.contains('\0')) {
             return Err("image and bio must have at most 8,000 bytes, none of them NUL".to_owned());
+        }
+        if self.image.as_deref().is_some_and(|url| !url.is_empty() && !is_web(url)) {
+            return Err("image must be a web address".to_owned());
         }
         let identity = |provider: &str, subject: String, secret| NewIdentity {
             provider: provider.to_owned(),
@@ -154,8 +158,8 @@ impl ImportedUser {
         }
         for other in self.identities {
             let is_known = ["github", "google", "wechat"].contains(&other.provider.as_str());
-            if !is_known || other.subject.is_empty() || other.subject.contains('\0') {
-                return Err("an identity needs a known provider and a subject".to_owned());
+            if !is_known || !is_subject(&other.subject) {
+                return Err("an identity needs a known provider, and a subject of at most 200 visible ASCII characters".to_owned());
             }
             identities.push(identity(&other.provider, other.subject, None));
         }

@@ -97,10 +97,11 @@ impl Accounts {
     }
 }
 
-/// Makes sure that the password which was compared is still the user's, stores its new hash where
-/// there is one, and forgives earlier failures.
+/// Holds the account, makes sure that the password which was compared is still the user's, stores its
+/// new hash where there is one, and forgives earlier failures.
 pub(super) fn keep_password(tx: &mut Tx<'_>, proven: &Proven, now: Timestamp) -> Result<()> {
     let (user_id, stored) = (&proven.user.user_id, &proven.stored);
+    users::lock(tx, user_id)?.ok_or_else(refused)?;
     let is_current = match &proven.rehashed {
         Some(hash) => identities::rehash(tx, user_id, stored, hash, ARGON2ID, now)?,
         None => identities::find_password(tx, user_id)?.as_ref() == Some(stored),

@@ -4,6 +4,8 @@ mod admin;
 mod code;
 mod config;
 mod email;
+#[cfg(test)]
+mod fuzz;
 mod hasher;
 mod import;
 mod letters;

@@ -92,7 +92,8 @@ impl Stored {
         }
         let (salt, key) = text.split_once(':')?;
         let key = unhex(key)?;
-        let good = !salt.is_empty() && salt.len() <= 128 && key.len() == SCRYPT_BYTES;
+        let good =
+            (1..=128).contains(&salt.len()) && !salt.contains('\0') && key.len() == SCRYPT_BYTES;
         good.then(|| Self::Scrypt { salt: salt.to_owned(), key })
     }
 
@@ -105,9 +106,9 @@ impl Stored {
         let (memory, passes, lanes) = (cost("m")?, cost("t")?, cost("p")?);
         let salt = STANDARD_NO_PAD.decode(salt).ok()?;
         let hash = STANDARD_NO_PAD.decode(hash).ok()?;
-        let fits = (8 * lanes..=MAX_MEMORY).contains(&memory)
+        let fits = (1..=MAX_LANES).contains(&lanes)
+            && (8 * lanes..=MAX_MEMORY).contains(&memory)
             && (1..=MAX_PASSES).contains(&passes)
-            && (1..=MAX_LANES).contains(&lanes)
             && (8..=64).contains(&salt.len())
             && (16..=64).contains(&hash.len());
         let whole = parts.next().is_none() && costs.next().is_none();
@@ -241,9 +242,16 @@ mod tests {
         let argon2 = |costs: &str| Stored::parse(&format!("$argon2id$v=19${costs}${salt}${key}"));
         assert!(argon2("m=19456,t=2,p=1").is_some_and(|stored| stored.is_current()));
         assert!(argon2("m=65536,t=3,p=4").is_some_and(|stored| !stored.is_current()));
-        for bad in
-            ["m=65537,t=2,p=1", "m=64,t=11,p=1", "m=64,t=1,p=5", "m=7,t=1,p=1", "t=2,m=64,p=1"]
-        {
+        for bad in [
+            "m=65537,t=2,p=1",
+            "m=64,t=11,p=1",
+            "m=64,t=1,p=5",
+            "m=64,t=1,p=4294967295",
+            "m=64,t=1,p=536870912",
+            "m=64,t=1,p=0",
+            "m=7,t=1,p=1",
+            "t=2,m=64,p=1",
+        ] {
             assert!(argon2(bad).is_none(), "{bad}");
         }
         for bad in [
@@ -251,6 +259,7 @@ mod tests {
             ":",
             "salt:",
             "salt:00",
+            &VECTOR.replacen('0', "\0", 1),
             "$argon2id$v=19$",
             "$2b$12$x",
             &VECTOR[1..VECTOR.len() - 2],

@@ -17,6 +17,7 @@ use super::records::{DONE, Done};
 use super::service::Accounts;
 use super::session;
 use super::store::{codes, identities, users};
+use super::throttle::{Attempt, Counted};
 use super::verify::{MailIn, Mailed};
 
 const KIND: &str = "reset";
@@ -67,15 +68,19 @@ impl Accounts {
         let code = code.await?.ok_or_else(invalid_code)?;
         let hash = self.hasher.turn().await?.hash(cx.runtime().random(), &password).await?;
         let notice = Order::new(Letter::PasswordChanged, &code.email, code.city_id.as_deref());
-        let notice = notice.job(cx.runtime())?;
+        let attempt = Attempt::new(&cx, Counted::Failures, &code.email);
+        let (notice, email) = (notice.job(cx.runtime())?, code.email);
         cx.change(move |tx, trail| {
+            let user = users::lock_by_email(tx, &email)?;
             let code = codes::take_by_secret(tx, KIND, &secret, now)?.ok_or_else(invalid_code)?;
-            let user = users::find_by_email(tx, &code.email)?
+            let user = user
                 .filter(|user| Some(&user.user_id) == code.user_id.as_ref())
                 .ok_or_else(invalid_code)?;
             proof::take_over(tx, &user, now)?;
             identities::set_password(tx, &user.user_id, &hash, ARGON2ID, now)?;
             session::end_others(tx, &user.user_id, None, now)?;
+            // Whoever guesses must not keep the owner from using the new one.
+            attempt.forgive_owner(tx, &user.user_id)?;
             codes::delete_of(tx, &user.email)?;
             trail.record(Target::new("user", &user.user_id), (), json!({"password": "reset"}));
             jobs::enqueue(tx, &notice)

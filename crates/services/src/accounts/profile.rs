@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::email;
 use super::letters::{LINK_LIFE, Letter, Order, stored_secret};
+use super::login::keep_password;
 use super::password::Password;
 use super::passwords::{no_account, wrong_password};
 use super::proof::invalid_code;
@@ -67,6 +68,12 @@ pub(super) struct DeleteIn {
     password: Option<Secret>,
 }
 
+/// Whether a text is an address of the web, and not one that does something else in the browsers of
+/// those to whom it is shown.
+pub(super) fn is_web(url: &str) -> bool {
+    (url.starts_with("https://") || url.starts_with("http://")) && !url.contains(char::is_control)
+}
+
 impl ProfileIn {
     /// Checks what was sent, and puts it into an account.
     fn apply(self, user: &mut User) -> Result<()> {
@@ -85,8 +92,7 @@ impl ProfileIn {
         }
         if let Some(url) = self.avatar_url {
             user.avatar_url = checked("avatar_url", url, URL_CHARS)?;
-            let url = &user.avatar_url;
-            if !url.is_empty() && !url.starts_with("https://") && !url.starts_with("http://") {
+            if !user.avatar_url.is_empty() && !is_web(&user.avatar_url) {
                 return Err(Error::invalid("avatar_url", "must be a web address"));
             }
         }
@@ -157,6 +163,7 @@ impl Accounts {
         let (old, city_id) = (account(&cx).await?.email, cx.user()?.city.city_id.clone());
         let notice = Order::new(Letter::EmailChanged, &old, Some(&city_id)).job(cx.runtime())?;
         cx.write(move |tx, _| {
+            users::lock(tx, &user_id)?;
             let code = codes::take_by_secret(tx, KIND, &secret, now)?
                 .filter(|code| code.user_id.as_deref() == Some(&*user_id))
                 .ok_or_else(invalid_code)?;
@@ -179,9 +186,11 @@ impl Accounts {
         let user_id = user.user_id.clone();
         let has_password =
             cx.runtime().db().read(move |tx| identities::find_password(tx, &user_id));
+        let mut proven = None;
         if has_password.await?.is_some() {
             let password = Password::attempt(&input.password.unwrap_or_default());
-            self.prove(&cx, &user.email, &password).await.map_err(wrong_password)?;
+            let known = self.prove(&cx, &user.email, &password).await;
+            proven = Some(known.map_err(wrong_password)?);
         } else if cx.runtime().clock().now_seconds() - caller.issued_at > FRESH_SECONDS {
             return Err(Error::new(
                 ErrorCode::Forbidden,
@@ -190,7 +199,13 @@ impl Accounts {
         }
         let city_id = caller.city.city_id.clone();
         let now = cx.runtime().clock().now();
-        cx.change(move |tx, _| delete(tx, &user, &city_id, now)).await?;
+        cx.change(move |tx, _| {
+            if let Some(proven) = &proven {
+                keep_password(tx, proven, now).map_err(wrong_password)?;
+            }
+            delete(tx, &user, &city_id, now)
+        })
+        .await?;
         Ok(DONE)
     }
 }

@@ -11,7 +11,10 @@ use serde_json::json;
 use super::register::record_new;
 use super::session::{self, Opening};
 use super::store::users::{self, User};
-use super::store::{codes, identities};
+use super::store::{addresses, codes, identities};
+
+/// The kind of what is mailed to prove an address.
+const VERIFY: &str = "verify";
 
 /// A 400 for a link or code that is of no use.
 pub(super) fn invalid_code() -> Error {
@@ -40,7 +43,7 @@ pub(super) fn sign_in(
     email: &str,
     now: Timestamp,
 ) -> Result<IssuedToken> {
-    let user_id = match (users::find_by_email(tx, email)?, new) {
+    let user_id = match (users::lock_by_email(tx, email)?, new) {
         (Some(user), _) => {
             take_over(tx, &user, now)?;
             user.user_id
@@ -54,12 +57,14 @@ pub(super) fn sign_in(
     opening.open(tx, trail, &user_id)
 }
 
-/// Makes an account that of the owner of its address.
+/// Makes an account that of the owner of its address. The caller holds the account.
 pub(super) fn take_over(tx: &mut Tx<'_>, user: &User, now: Timestamp) -> Result<()> {
     if user.email_verified {
         return Ok(());
     }
     identities::delete_all(tx, &user.user_id)?;
+    // What is known of whoever had it says nothing of the owner.
+    addresses::delete_of(tx, &user.user_id)?;
     session::end_others(tx, &user.user_id, None, now)?;
     users::set_verified(tx, &user.user_id, now)
 }
@@ -71,9 +76,11 @@ pub(super) fn verify(
     secret: &str,
     now: Timestamp,
 ) -> Result<User> {
-    let code = codes::take_by_secret(tx, "verify", secret, now)?.ok_or_else(invalid_code)?;
+    let code = codes::find_by_secret(tx, VERIFY, secret, now)?.ok_or_else(invalid_code)?;
+    let user = users::lock_by_email(tx, &code.email)?;
+    let code = codes::take_by_secret(tx, VERIFY, secret, now)?.ok_or_else(invalid_code)?;
     // The address of the account may have changed since the mail.
-    let user = users::find_by_email(tx, &code.email)?
+    let user = user
         .filter(|user| Some(&user.user_id) == code.user_id.as_ref())
         .ok_or_else(invalid_code)?;
     if !user.email_verified {

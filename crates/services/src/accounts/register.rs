@@ -101,8 +101,10 @@ impl Accounts {
             None | Some("") => None,
             city_id => Some(session::city_of(runtime, city_id)?),
         };
-        let attempt = Attempt::new(&cx, Counted::Registrations, &email);
-        runtime.db().write(move |tx| attempt.take(tx, None)).await?;
+        let attempts = self.attempts(&cx, &email);
+        let take =
+            move |tx: &mut Tx<'_>| attempts.iter().try_for_each(|attempt| attempt.take(tx, None));
+        runtime.db().write(take).await?;
         let hash = self.hasher.turn().await?.hash(runtime.random(), &password).await?;
         let user = User::new(new_user_id(&cx), email, name, runtime.clock().now());
         let new = NewAccount { credential: credential(&user, hash), user };
@@ -110,6 +112,15 @@ impl Accounts {
             EmailVerification::Required => self.register_silently(&cx, new, city).await,
             _ => self.register_openly(&cx, new, city).await,
         }
+    }
+
+    /// What a registration counts as: where every one sends a mail, also as that.
+    fn attempts(&self, cx: &Cx, email: &str) -> Vec<Attempt> {
+        let mut counted = vec![Counted::Registrations];
+        if self.config.email_verification == EmailVerification::Required {
+            counted.push(Counted::Mails);
+        }
+        counted.into_iter().map(|counted| Attempt::new(cx, counted, email)).collect()
     }
 
     /// Says whether the address is free, and signs in where a city is named.

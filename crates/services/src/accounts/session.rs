@@ -13,6 +13,7 @@ use serde_json::{Map, json};
 use super::oauth;
 use super::store::addresses;
 use super::store::sessions::{self, Session};
+use super::store::users;
 use super::throttle::keyed_address;
 
 /// How many sessions a user may have; the oldest ones beyond end [`SURPLUS`] at a time, so that not
@@ -98,6 +99,8 @@ impl Opening {
                 token_id: Some(self.session_id.clone()),
             },
         )?;
+        // Whoever ends the user's sessions now either sees this one, or was first.
+        users::lock(tx, user_id)?;
         end_oldest(tx, user_id, self.now)?;
         let session = Session {
             session_id: self.session_id.clone(),
@@ -165,13 +168,15 @@ pub(crate) fn end(tx: &mut Tx<'_>, session: &Session, now: Timestamp) -> Result<
 }
 
 /// Ends whatever lets somebody act as this user: every token of the sessions' cities, and of
-/// `city_id`, the sessions, and sign-ins that are under way. Says how many sessions there were.
+/// `city_id`, the sessions, and sign-ins that are under way. Says how many sessions there were. One
+/// that is being opened is waited for.
 pub(crate) fn end_all(
     tx: &mut Tx<'_>,
     user_id: &str,
     city_id: Option<&str>,
     now: Timestamp,
 ) -> Result<usize> {
+    users::lock(tx, user_id)?;
     let open = sessions::list_of_user(tx, user_id, 0, MAX_SESSIONS + SURPLUS)?;
     let mut cities: Vec<&str> = open.iter().map(|session| session.city_id.as_str()).collect();
     cities.extend(city_id);
@@ -184,13 +189,15 @@ pub(crate) fn end_all(
     end_others(tx, user_id, None, now)
 }
 
-/// Ends all sessions of a user but one, and the sign-ins that are under way.
+/// Ends all sessions of a user but one, and the sign-ins that are under way. One that is being opened
+/// is waited for.
 pub(crate) fn end_others(
     tx: &mut Tx<'_>,
     user_id: &str,
     keep: Option<&str>,
     now: Timestamp,
 ) -> Result<usize> {
+    users::lock(tx, user_id)?;
     let open = sessions::list_of_user(tx, user_id, 0, MAX_SESSIONS + SURPLUS)?;
     let others: Vec<_> =
         open.iter().filter(|session| Some(session.session_id.as_str()) != keep).collect();

@@ -59,8 +59,10 @@ impl Counted {
 /// The buckets of one attempt; made before the transactions that look at them and count.
 #[derive(Clone, Debug)]
 pub(super) struct Attempt {
-    /// Empty for the trusted side, and where the caller's address is exempt.
-    buckets: Vec<Bucket>,
+    /// Per e-mail and address, per address, and per e-mail from strange addresses.
+    buckets: [Bucket; 3],
+    /// Nothing is counted of the trusted side, and where the caller's address is exempt.
+    is_exempt: bool,
     /// The caller's address, as it is kept.
     address: String,
     now: Timestamp,
@@ -94,16 +96,12 @@ impl Attempt {
             window,
             strangers_only,
         };
-        let buckets = if is_exempt {
-            Vec::new()
-        } else {
-            vec![
-                bucket(&[name, "pair", email, &block], pair, false),
-                bucket(&[name, "address", &block], address, false),
-                bucket(&[name, "email", email], strangers, true),
-            ]
-        };
-        Self { buckets, address: keyed_address(call), now: runtime.clock().now() }
+        let buckets = [
+            bucket(&[name, "pair", email, &block], pair, false),
+            bucket(&[name, "address", &block], address, false),
+            bucket(&[name, "email", email], strangers, true),
+        ];
+        Self { buckets, is_exempt, address: keyed_address(call), now: runtime.clock().now() }
     }
 
     /// Looks whether the attempt may be made; says whether anything is counted against it.
@@ -115,7 +113,7 @@ impl Attempt {
         let is_known = addresses::is_known(tx, user_id.unwrap_or_default(), &self.address)?;
         let mut over: Option<Timestamp> = None;
         let mut any = false;
-        for bucket in &self.buckets {
+        for bucket in self.counted() {
             let Some((count, ends_at)) = failures::find(tx, &bucket.id, self.now)? else {
                 continue;
             };
@@ -129,7 +127,7 @@ impl Attempt {
 
     /// Counts the attempt.
     pub(super) fn count(&self, tx: &mut Tx<'_>) -> Result<()> {
-        for bucket in &self.buckets {
+        for bucket in self.counted() {
             failures::count(tx, &bucket.id, self.now, self.now.saturating_add(bucket.window))?;
         }
         Ok(())
@@ -146,10 +144,21 @@ impl Attempt {
 
     /// Forgets what stands against this e-mail from this address, after a success.
     pub(super) fn forgive(&self, tx: &mut Tx<'_>) -> Result<()> {
-        match self.buckets.first() {
-            Some(pair) => failures::forgive(tx, &pair.id),
-            None => Ok(()),
-        }
+        let [pair, ..] = &self.buckets;
+        failures::forgive(tx, &pair.id)
+    }
+
+    /// Forgets what stands against this e-mail from this address and from strange ones, and notes this
+    /// address as one of the user: they have proved whose the e-mail is.
+    pub(super) fn forgive_owner(&self, tx: &mut Tx<'_>, user_id: &str) -> Result<()> {
+        let [pair, _, strangers] = &self.buckets;
+        failures::forgive(tx, &pair.id)?;
+        failures::forgive(tx, &strangers.id)?;
+        addresses::note(tx, user_id, &self.address, self.now)
+    }
+
+    fn counted(&self) -> &[Bucket] {
+        if self.is_exempt { &[] } else { &self.buckets }
     }
 }
 

@@ -88,13 +88,21 @@ impl Accounts {
     pub(super) async fn users(self: Arc<Self>, cx: Cx, input: ListIn) -> Result<Items<UserRow>> {
         let place = Place::of(&input.page)?;
         let limit = place.limit;
-        let email = input.email.map(|email| email.trim().to_ascii_lowercase());
+        let email = input.email.map(|email| email.trim().replace('\0', ""));
         let list = move |tx: &mut Tx<'_>| match email.as_deref() {
             None | Some("") => users::list_before(tx, place.at, &place.id, limit + 1),
-            Some(email) => Ok(users::find_by_email(tx, email)?.into_iter().collect()),
+            Some(email) => Ok(find(tx, email)?.into_iter().collect()),
         };
         let rows = cx.runtime().db().scan(list).await?;
         let rows = rows.into_iter().map(UserRow::from).collect();
         Ok(Place::page(limit, rows, |row: &UserRow| (row.created_at.millis(), &row.user_id)))
+    }
+}
+
+/// The account with this address. Those that stand in for one are as the provider writes its ids.
+fn find(tx: &mut Tx<'_>, email: &str) -> Result<Option<User>> {
+    match users::find_by_email(tx, email)? {
+        None => users::find_by_email(tx, &email.to_ascii_lowercase()),
+        user => Ok(user),
     }
 }

@@ -101,9 +101,10 @@ impl Accounts {
         let wanted = secret.clone();
         let code = cx.runtime().db().read(move |tx| codes::find_by_secret(tx, kind, &wanted, now));
         let email = code.await?.ok_or_else(invalid_code)?.email;
-        let new = self.new_user_of(&cx, &email);
+        let (new, owner) = (self.new_user_of(&cx, &email), email.clone());
         let issued = cx
             .change(move |tx, trail| {
+                users::lock_by_email(tx, &owner)?;
                 let code =
                     codes::take_by_secret(tx, kind, &secret, now)?.ok_or_else(invalid_code)?;
                 proof::sign_in(tx, trail, &opening, new.as_ref(), &code.email, now)

@@ -55,4 +55,33 @@ both_engines! {
         let reply = app.admin().post("/v1/accounts/users/import", json!({"users": users})).await;
         reply.expect_error(400, "invalid_input");
     }
+
+    async fn a_row_that_cannot_be_stored_is_refused_alone(app: TestApp = accounts) {
+        app.create_city("shop").await;
+        let of = |subject: &str| json!([{"provider": "github", "subject": subject}]);
+        let huge = "$argon2id$v=19$m=64,t=1,p=4294967295$c2FsdHNhbHQ$AQEBAQEBAQEBAQEBAQEBAQ";
+        let long = format!("wechat_{}@wechat.user", "x".repeat(5_000));
+        let users = json!({"users": [
+            {"user_id": "a1", "email": "a1@example.com", "password_hash": HASH.replacen('0', "\0", 1)},
+            {"user_id": "b2", "email": "b2@example.com", "password_hash": huge},
+            {"user_id": "c3", "email": "c3@example.com", "identities": of(&"7".repeat(5_000))},
+            {"user_id": "d4", "email": "d4@example.com", "identities": of("7\u{e9}")},
+            {"user_id": "e5", "email": "e5@example.com", "image": "javascript:alert(1)"},
+            {"user_id": "f6", "email": "f6@example.com", "image": "https://x.test/\n"},
+            {"user_id": "g7", "email": long},
+            {"user_id": "h8", "email": "h8@example.com", "image": "https://x.test/h8.png", "identities": of("8")},
+            {"user_id": "i9", "email": "i9@example.com", "image": ""},
+        ]});
+        let reply = app.admin().post("/v1/accounts/users/import", users).await.expect(200);
+        let rows = reply["items"].as_array().unwrap();
+        for (row, reason) in rows.iter().zip([
+            "password_hash", "password_hash", "subject", "subject", "image", "image", "email",
+        ]) {
+            assert_eq!(row["status"], "refused", "{row}");
+            assert!(row["reason"].as_str().unwrap().contains(reason), "{row}");
+        }
+        assert_eq!((&rows[7]["status"], &rows[8]["status"]), (&json!("created"), &json!("created")));
+        let row = app.admin().get("/v1/accounts/users?email=h8@example.com").await.expect(200);
+        assert_eq!(row["items"][0]["avatar_url"], "https://x.test/h8.png");
+    }
 }

@@ -13,6 +13,8 @@ mod oauth;
 #[cfg(test)]
 mod passwords;
 #[cfg(test)]
+mod races;
+#[cfg(test)]
 mod secrecy;
 #[cfg(test)]
 mod sessions;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use downcity_testkit::{TestApp, TestReply, both_engines};
 use serde_json::json;
 
-use crate::common::{PASSWORD, accounts, mailing, register};
+use crate::common::{PASSWORD, accounts, mailed_token, mailing, register, requiring};
 
 fn address(text: &str) -> IpAddr {
     text.parse().unwrap()
@@ -71,6 +71,45 @@ both_engines! {
         login_at(&app, "198.51.100.200", "ann@example.com", PASSWORD).await.expect(200);
     }
 
+    async fn a_new_password_lets_the_owner_in_whatever_strangers_do(app: TestApp = mailing) {
+        app.create_city("shop").await;
+        register(&app, "ann@example.com").await;
+        let guess = async || {
+            for number in 0..100 {
+                login_at(&app, &format!("198.51.100.{number}"), "ann@example.com", "wrong horse").await;
+            }
+        };
+        guess().await;
+        expect_throttled(&login_at(&app, "192.0.2.7", "ann@example.com", PASSWORD).await);
+        let here = app.guest().at(address("192.0.2.7"));
+        here.post("/v1/accounts/password/forgot", json!({"email": "ann@example.com"})).await.expect(200);
+        let token = mailed_token(&app, "ann@example.com", "A new password").await;
+        let input = json!({"token": token, "password": "another horse"});
+        here.post("/v1/accounts/password/reset", input).await.expect(200);
+        // Also elsewhere, until strangers go on; here also then.
+        login_at(&app, "192.0.2.8", "ann@example.com", "another horse").await.expect(200);
+        guess().await;
+        expect_throttled(&login_at(&app, "192.0.2.9", "ann@example.com", "another horse").await);
+        login_at(&app, "192.0.2.7", "ann@example.com", "another horse").await.expect(200);
+    }
+
+    async fn who_registered_with_the_address_of_somebody_else_is_a_stranger(app: TestApp = mailing) {
+        app.create_city("shop").await;
+        let input = json!({"email": "ann@example.com", "password": PASSWORD, "city_id": "shop"});
+        let elsewhere = app.guest().at(address("203.0.113.5"));
+        elsewhere.post("/v1/accounts/register", input).await.expect(200);
+        let here = app.guest().at(address("192.0.2.7"));
+        here.post("/v1/accounts/password/forgot", json!({"email": "ann@example.com"})).await.expect(200);
+        let token = mailed_token(&app, "ann@example.com", "A new password").await;
+        let input = json!({"token": token, "password": "another horse"});
+        here.post("/v1/accounts/password/reset", input).await.expect(200);
+        for number in 0..100 {
+            login_at(&app, &format!("198.51.100.{number}"), "ann@example.com", "wrong horse").await;
+        }
+        expect_throttled(&login_at(&app, "203.0.113.5", "ann@example.com", "wrong horse").await);
+        login_at(&app, "192.0.2.7", "ann@example.com", "another horse").await.expect(200);
+    }
+
     async fn a_success_forgives_what_was_typed_wrong(app: TestApp = accounts) {
         app.create_city("shop").await;
         register(&app, "ann@example.com").await;
@@ -111,6 +150,27 @@ both_engines! {
         }
         expect_throttled(&start("203.0.113.1", "ann@example.com").await);
         start("203.0.113.1", "bob@example.com").await.expect(200);
+    }
+
+    async fn registrations_that_send_mails_are_not_for_flooding(app: TestApp = requiring) {
+        app.create_city("shop").await;
+        let register = async |from: &str, email: &str| {
+            let input = json!({"email": email, "password": PASSWORD});
+            app.guest().at(address(from)).post("/v1/accounts/register", input).await
+        };
+        for _ in 0..5 {
+            register("192.0.2.1", "ann@example.com").await.expect(200);
+        }
+        expect_throttled(&register("192.0.2.1", "ann@example.com").await);
+        // They count together with mails that are asked for otherwise.
+        let input = json!({"email": "ann@example.com"});
+        let here = app.guest().at(address("192.0.2.1"));
+        expect_throttled(&here.post("/v1/accounts/verify-email/resend", input).await);
+        for number in 0..15 {
+            register(&format!("198.51.100.{number}"), "ann@example.com").await.expect(200);
+        }
+        expect_throttled(&register("203.0.113.1", "ann@example.com").await);
+        register("203.0.113.1", "bob@example.com").await.expect(200);
     }
 
     async fn a_server_of_the_product_signs_people_in_for_them(app: TestApp = accounts) {

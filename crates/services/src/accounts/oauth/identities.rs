@@ -13,6 +13,7 @@ use crate::accounts::records::{DONE, Done};
 use crate::accounts::service::Accounts;
 use crate::accounts::session;
 use crate::accounts::store::identities::CREDENTIAL;
+use crate::accounts::store::users;
 
 /// What the wire calls a password.
 const EMAIL: &str = "email";
@@ -70,9 +71,7 @@ impl Accounts {
         let user_id = session::signed_in(&cx).await?;
         cx.write(move |tx, _| {
             // Two that go at the same time must not both be the last but one.
-            if !store::lock_user(tx, &user_id)? {
-                return Err(unknown());
-            }
+            users::lock(tx, &user_id)?.ok_or_else(unknown)?;
             let linked = store::list_of_user(tx, &user_id, MAX_IDENTITIES + 1)?;
             let provider = if input.provider == EMAIL { CREDENTIAL } else { &input.provider };
             let matches = |one: &&Linked| {

@@ -33,6 +33,7 @@ use std::sync::Arc;
 use downcity_core::{PUBLIC, ServiceDef, USER};
 
 pub(crate) use exchange::Http;
+pub(super) use person::is_subject;
 pub(crate) use provider::Provider;
 
 use super::service::Accounts;

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::provider::Provider;
 use crate::accounts::email;
+use crate::accounts::profile::is_web;
 
 /// Longest id of a person that is taken, in bytes.
 const SUBJECT_BYTES: usize = 200;
@@ -61,9 +62,8 @@ impl Person {
 
     /// Adds the address of a picture, of the web alone: it is shown by other people's browsers.
     pub(super) fn with_picture(mut self, url: Option<&str>) -> Self {
-        let is_web = |url: &&str| url.starts_with("https://") || url.starts_with("http://");
-        let fits = |url: &&str| url.len() <= PICTURE_BYTES && !url.contains(char::is_control);
-        self.picture = url.filter(is_web).filter(fits).map(str::to_owned);
+        let fits = |url: &&str| url.len() <= PICTURE_BYTES && is_web(url);
+        self.picture = url.filter(fits).map(str::to_owned);
         self
     }
 
@@ -75,7 +75,7 @@ impl Person {
 }
 
 /// Whether a text can be a provider's id of a person.
-pub(super) fn is_subject(text: &str) -> bool {
+pub(in crate::accounts) fn is_subject(text: &str) -> bool {
     (1..=SUBJECT_BYTES).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 

@@ -50,7 +50,7 @@ pub(super) fn resolve(
         return known(tx, person, user_id, now);
     }
     if let Some(email) = &person.email
-        && let Some(user) = users::find_by_email(tx, email)?
+        && let Some(user) = users::lock_by_email(tx, email)?
     {
         return by_address(tx, person, &user, now);
     }
@@ -79,7 +79,11 @@ fn known(
     user_id: String,
     now: Timestamp,
 ) -> Result<Result<Resolved, Refusal>> {
-    let Some(user) = users::find(tx, &user_id)? else { return Err(raced()) };
+    let Some(user) = users::lock(tx, &user_id)? else { return Err(raced()) };
+    if store::find_user_id(tx, person, now)?.as_ref() != Some(&user_id) {
+        // Somebody has just taken this way to sign in from the account.
+        return Err(raced());
+    }
     if user.disabled {
         return Ok(Err(Refusal::Disabled));
     }
@@ -117,10 +121,8 @@ pub(super) fn link(
     user_id: &str,
     now: Timestamp,
 ) -> Result<Result<Resolved, Refusal>> {
-    if !store::lock_user(tx, user_id)? {
-        return Ok(Err(Refusal::AccountGone));
-    }
-    if users::find(tx, user_id)?.is_some_and(|user| user.disabled) {
+    let Some(user) = users::lock(tx, user_id)? else { return Ok(Err(Refusal::AccountGone)) };
+    if user.disabled {
         return Ok(Err(Refusal::Disabled));
     }
     match store::find_user_id(tx, person, now)? {

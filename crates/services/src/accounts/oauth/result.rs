@@ -14,6 +14,7 @@ use super::store;
 use crate::accounts::service::Accounts;
 use crate::accounts::session::{self, Opening};
 use crate::accounts::store::sessions::{self, Session};
+use crate::accounts::store::users;
 
 #[derive(Deserialize, JsonSchema)]
 pub(in crate::accounts) struct ResultIn {
@@ -113,6 +114,8 @@ impl Accounts {
         let until = runtime.clock().now().saturating_add(REPEATED);
         let flow = flow.clone();
         cx.write(move |tx, trail| {
+            // Before the flow, as whoever ends the user's sessions does.
+            users::lock(tx, flow.user_id.as_deref().unwrap_or_default())?;
             let session_id = flow.link_user_id.is_none().then(|| opening.session_id());
             if !store::deliver(tx, &flow.flow_id, session_id, until)? {
                 trail.unchanged();

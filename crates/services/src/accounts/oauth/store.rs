@@ -272,16 +272,6 @@ pub(super) fn unlink(tx: &mut Tx<'_>, user_id: &str, provider: &str, subject: &s
     Ok(())
 }
 
-/// Holds an account until the end of the transaction, so that what is read of it stays; `false` when
-/// it is not there.
-pub(super) fn lock_user(tx: &mut Tx<'_>, user_id: &str) -> Result<bool> {
-    let found = tx.execute(
-        sql!("UPDATE accounts_users SET updated_at = updated_at WHERE user_id = $1"),
-        &[&user_id],
-    )?;
-    Ok(found == 1)
-}
-
 /// Fills what is still empty of a profile.
 pub(super) fn fill_profile(
     tx: &mut Tx<'_>,

@@ -42,7 +42,7 @@ impl User {
     }
 }
 
-/// Stores a new account; `false` when the e-mail is taken.
+/// Stores a new account; `false` when the e-mail, or the id, is taken.
 pub(crate) fn insert(tx: &mut Tx<'_>, user: &User) -> Result<bool> {
     let inserted = tx.execute(
         sql!(
@@ -50,7 +50,7 @@ pub(crate) fn insert(tx: &mut Tx<'_>, user: &User) -> Result<bool> {
                  (user_id, email, email_verified, name, image, display_name, avatar_url, bio, status,
                   created_at, updated_at, profile_updated_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'active', $9, $9, $9)
-             ON CONFLICT (email) DO NOTHING"
+             ON CONFLICT DO NOTHING"
         ),
         &[
             &user.user_id,
@@ -93,6 +93,33 @@ pub(crate) fn find_by_email(tx: &mut Tx<'_>, email: &str) -> Result<Option<User>
     row.as_ref().map(user).transpose()
 }
 
+/// The account of this id, held until the end of the transaction. Who opens a session and who ends
+/// them takes it first, so that neither misses what the other has not committed yet.
+pub(crate) fn lock(tx: &mut Tx<'_>, user_id: &str) -> Result<Option<User>> {
+    let row = tx.query_opt(
+        sql!(
+            "UPDATE accounts_users SET updated_at = updated_at WHERE user_id = $1
+             RETURNING user_id, email, email_verified, name, image, display_name, avatar_url, bio,
+                       status, created_at, updated_at, profile_updated_at"
+        ),
+        &[&user_id],
+    )?;
+    row.as_ref().map(user).transpose()
+}
+
+/// The account with this e-mail, held as by [`lock`].
+pub(crate) fn lock_by_email(tx: &mut Tx<'_>, email: &str) -> Result<Option<User>> {
+    let row = tx.query_opt(
+        sql!(
+            "UPDATE accounts_users SET updated_at = updated_at WHERE email = $1
+             RETURNING user_id, email, email_verified, name, image, display_name, avatar_url, bio,
+                       status, created_at, updated_at, profile_updated_at"
+        ),
+        &[&email],
+    )?;
+    row.as_ref().map(user).transpose()
+}
+
 /// The newest accounts before a place in the list: created then, with this id.
 pub(crate) fn list_before(
     tx: &mut Tx<'_>,
@@ -126,7 +153,8 @@ pub(crate) fn set_verified(tx: &mut Tx<'_>, user_id: &str, now: Timestamp) -> Re
     Ok(())
 }
 
-/// Gives the account another, verified address; `false` when that is taken.
+/// Gives the account another, verified address; `false` when that is taken: the transaction is then to
+/// be given up.
 pub(crate) fn set_email(
     tx: &mut Tx<'_>,
     user_id: &str,
@@ -142,8 +170,12 @@ pub(crate) fn set_email(
              WHERE user_id = $1"
         ),
         &[&user_id, &email, &now.millis()],
-    )?;
-    Ok(changed == 1)
+    );
+    match changed {
+        // Somebody took it between the look and the change. The transaction has failed then.
+        Err(error) if error.is_unique_violation() => Ok(false),
+        changed => Ok(changed? == 1),
+    }
 }
 
 /// Stores what the user edits.

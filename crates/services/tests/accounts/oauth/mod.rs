@@ -7,4 +7,4 @@ mod flows;
 mod identities;
 mod lured;
 mod resolution;
-mod world;
+pub(crate) mod world;

@@ -130,6 +130,11 @@ both_engines! {
         let world = World::new(&app).await;
         let first = world.sign_in("wechat", json!({"openid": "oA"})).await;
         assert_eq!(world.profile(&first).await["email"], "wechat_oA@wechat.user");
+        for address in ["wechat_oA@wechat.user", "%20wechat_oA@wechat.user", "a%00"] {
+            let found = app.admin().get(&format!("/v1/accounts/users?email={address}")).await.expect(200);
+            let ids: Vec<_> = found["items"].as_array().unwrap().iter().map(|user| &user["user_id"]).collect();
+            assert_eq!(ids, if address == "a%00" { vec![] } else { vec![&first["user_id"]] });
+        }
         // Bound, unbound, bound to another owner, and moved to another app: always the same person.
         for person in [
             json!({"openid": "oA", "unionid": "uA"}),
