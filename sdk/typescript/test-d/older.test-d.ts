@@ -25,6 +25,7 @@ export async function gate() {
   admin.tokens;
   const code = await admin.balance.redeemCodes.create({ amount: 300 });
   same<typeof code.unit, string>(true);
+  same<typeof code.amount_microcredits, number>(true);
   same<typeof code.studio_id, string | undefined>(true);
   // @ts-expect-error tenants are studios here
   code.city_id;

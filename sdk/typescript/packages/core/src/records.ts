@@ -90,7 +90,10 @@ export type BalanceChargeRecord = Schemas["ChargeRecord"];
 
 /** An amount of money: one of the two. */
 export interface BalanceAmount {
-  /** **Credits**: 1 credit = 1 US dollar, up to six decimals. */
+  /**
+   * **Credits**: 1 credit = 1 US dollar, up to six decimals. In `@downcity/gate`, the unit of that
+   * generation: a hundredth of a credit, unless the operator says otherwise.
+   */
   amount?: number | undefined;
   /** **Microcredits**, exactly: 1 credit = 1,000,000. */
   amount_microcredits?: number | undefined;

@@ -39,9 +39,9 @@ interface Records {
 }
 
 /**
- * Manages wallets. Amounts are what the operator of the Federation says of older clients; records
- * name their `unit`. `amount_microcredits` is exact everywhere (1 credit = 1,000,000). Nothing is
- * converted here.
+ * Manages wallets. Amounts, sent and received, are in the unit of this generation: a hundredth of a
+ * credit, unless the operator set `compat.gate_unit`. The server converts, and gives the amounts in
+ * **microcredits** too (1 credit = 1,000,000); `amount_microcredits` is exact on the way in.
  */
 export class BalanceInvoker extends Balance<Records> {}
 

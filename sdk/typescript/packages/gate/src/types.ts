@@ -67,22 +67,30 @@ export type TokenApplyInput = UserTokenInput & { studio_id: string };
 /** A user_token and what it says. */
 export type TokenApplyResult = IssuedToken<"studio_id">;
 
-/** A record whose amounts are in `unit`, with its tenant under this package's name. */
-type InUnits<RECORD> = Omit<RECORD, "city_id"> & {
+/**
+ * A record as this package gets it: `EXACT` are its amounts in **microcredits** (1 credit =
+ * 1,000,000), and its tenant has the name of this package.
+ */
+type Converted<RECORD, EXACT extends string> = Omit<RECORD, "city_id" | EXACT> & {
+  [exact in EXACT]: number;
+} & {
   studio_id?: string;
-  /** What the amounts of the record are counted in. */
+  /** Always `credits`: what clients of this generation count in, worth what the operator says. */
   unit: string;
 };
 
-/** A wallet; `balance` is in `unit`. */
-export type BalanceAccountRecord = InUnits<Account>;
-/** One change of a wallet; `amount` and `balance_after` are in `unit`. */
-export type BalanceLedgerRecord = InUnits<Ledger>;
-/** A top-up; `amount` is in `unit`. */
-export type BalanceTopupRecord = InUnits<Topup>;
-/** A redeem code, without the code; `amount` is in `unit`. */
-export type BalanceRedeemCodeRecord = InUnits<RedeemCode>;
-/** A new redeem code; `code` is shown here and never again. `amount` is in `unit`. */
-export type BalanceRedeemCodeIssueResult = InUnits<NewRedeemCode>;
-/** A charge; the amounts that say so are **microcredits**. */
-export type BalanceChargeRecord = InUnits<Charge>;
+/** A wallet. `balance` is in the unit of this generation, `held` and `available` are microcredits. */
+export type BalanceAccountRecord = Converted<Account, "balance_microcredits">;
+/** One change of a wallet. `amount` and `balance_after` are in the unit of this generation. */
+export type BalanceLedgerRecord = Converted<
+  Ledger,
+  "amount_microcredits" | "balance_after_microcredits"
+>;
+/** A top-up. `amount` is in the unit of this generation. */
+export type BalanceTopupRecord = Converted<Topup, "amount_microcredits">;
+/** A redeem code, without the code. `amount` is in the unit of this generation. */
+export type BalanceRedeemCodeRecord = Converted<RedeemCode, "amount_microcredits">;
+/** A new redeem code. `code` is shown here and never again; `amount` as in the list. */
+export type BalanceRedeemCodeIssueResult = Converted<NewRedeemCode, "amount_microcredits">;
+/** A charge. `amount` is in the unit of this generation. */
+export type BalanceChargeRecord = Converted<Charge, "amount_microcredits">;
