@@ -2,6 +2,7 @@ export { EnvInvoker } from "../../core/src/env-invoker.js";
 export { DowncityError } from "../../core/src/errors.js";
 export type {
   UserAsrInput,
+  UserAsrResult,
   UserImageContent,
   UserImageInput,
   UserImageMessage,
