@@ -31,7 +31,7 @@ pub(crate) struct InputSource {
     pub(crate) params: PathParams,
     /// What a hook put in place of the input.
     changed: Option<Value>,
-    /// The city that the input names, where it is known already.
+    /// The city that the body names, where it is known already.
     pub(crate) known_city: Option<Option<String>>,
     parsed: OnceLock<Value>,
 }
@@ -111,15 +111,15 @@ impl InputSource {
 
     /// The `city_id` of the input where it is a non-empty string; anything else is ignored.
     pub(crate) fn city_id(&self) -> Result<Option<Cow<'_, str>>> {
-        if let Some(known) = &self.known_city {
-            return Ok(known.as_deref().map(Cow::Borrowed));
-        }
         if let Some((_, id)) = self.params.iter().find(|(name, _)| name == "city_id") {
             return Ok(non_blank(Cow::Borrowed(id)));
         }
         if let Some(query) = &self.query {
             let pair = query_pairs(query).into_iter().find(|(key, _)| key == "city_id");
             return Ok(pair.and_then(|(_, value)| non_blank(value)));
+        }
+        if let Some(known) = &self.known_city {
+            return Ok(known.as_deref().map(Cow::Borrowed));
         }
         // Most bodies name no city: a look for the key's text saves a pass of the parser. Only a key
         // in escapes (`"city\u005fid"`) looks different.

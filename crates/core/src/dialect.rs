@@ -10,6 +10,7 @@ use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, Uri};
 use serde::Serialize;
 
+use crate::decode::InputSource;
 use crate::{Error, Result};
 
 /// The header in which a client names its dialect.
@@ -146,6 +147,20 @@ impl Speech {
         if !self.is_settled {
             self.words = words;
         }
+    }
+}
+
+/// Names the tenant that is paused, as older clients are used to.
+pub(crate) fn named_tenant(words: Dialect, input: &InputSource, error: Error) -> Error {
+    if words == Dialect::City || error.code() != ErrorCode::CityPaused {
+        return error;
+    }
+    match input.city_id() {
+        Ok(Some(id)) => {
+            let sentence = format!("{} {id} is paused", words.noun());
+            error.with_message(sentence)
+        }
+        _ => error,
     }
 }
 

@@ -422,6 +422,7 @@ async fn fail(cx: &Cx, error: Error) -> Error {
         }
     }
     let error = error.for_caller(cx.identity.is_trusted());
+    let error = dialect::named_tenant(cx.words(), &cx.input, error);
     finish::record(cx, End::failed(&error));
     error
 }

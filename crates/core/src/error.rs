@@ -173,6 +173,13 @@ impl Error {
         self
     }
 
+    /// The same error with another sentence.
+    #[must_use]
+    pub(crate) fn with_message(mut self, message: impl Into<Cow<'static, str>>) -> Self {
+        self.0.message = message.into();
+        self
+    }
+
     /// The JSON body `{"error","code","request_id",…}`.
     pub fn body(&self, request_id: &str) -> ErrorBody {
         ErrorBody {

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use crate::decode::InputSource;
 use crate::env::dotenv;
+use crate::tenant::Tenants;
 use crate::{idempotency, keys, token};
 
 /// An input with a field of each kind.
@@ -58,6 +59,56 @@ fn body(bytes: &[u8]) {
     let mut source = InputSource::default();
     source.body = Bytes::copy_from_slice(bytes);
     input(&source);
+}
+
+/// Whatever names the tenant has: one is left, its value is one that was sent or stands for one, and
+/// what is compared is what a handler sees.
+fn names(source: &mut InputSource) {
+    let stored_as = |id: &str| (id == "bay_downcity").then_some("city_downcity");
+    let sent = source.value().clone();
+    let tenants = Tenants { all_names: true, stored_as: &stored_as };
+    if let Err(error) = tenants.unite(source) {
+        let code = error.code();
+        assert!(
+            matches!(
+                code,
+                ErrorCode::InvalidJson | ErrorCode::InvalidInput | ErrorCode::ConflictingFields
+            ),
+            "{error:?}"
+        );
+        return;
+    }
+    input(source);
+    let mut united = InputSource::default();
+    united.body.clone_from(&source.body);
+    united.query.clone_from(&source.query);
+    united.params.clone_from(&source.params);
+    let united = united.value();
+    for name in ["studio_id", "product_id", "town_id", "bay_id"] {
+        assert!(united.get(name).is_none_or(is_blank), "{name} is left: {united}");
+    }
+    let ids = ["city_id", "studio_id", "product_id", "town_id", "bay_id"]
+        .map(|name| sent.get(name).and_then(Value::as_str).unwrap_or_default().trim());
+    if let Some(id) = united.get("city_id").and_then(Value::as_str).map(str::trim) {
+        let is_sent = |sent: &&str| *sent == id || stored_as(sent) == Some(id);
+        assert!(id == "of_the_path" || ids.iter().any(is_sent), "{id} of {sent}");
+    }
+}
+
+fn is_blank(value: &Value) -> bool {
+    value.as_str().is_none_or(|text| text.trim().is_empty())
+}
+
+fn names_in_body(bytes: &[u8]) {
+    let mut source = InputSource::default();
+    source.body = Bytes::copy_from_slice(bytes);
+    names(&mut source);
+}
+
+fn names_in_query(bytes: &[u8]) {
+    let mut source = InputSource::default();
+    source.query = Some(String::from_utf8_lossy(bytes).into());
+    names(&mut source);
 }
 
 fn query(bytes: &[u8]) {
@@ -162,6 +213,20 @@ fn bodies_beside_a_path() {
 fn queries() {
     let samples = ["city_id=city_a&count=7&flag=true", "city%5Fid=+a+&city_id=b", "a&b=&=c&flag"];
     check(&samples, query);
+}
+
+#[test]
+fn names_of_the_tenant() {
+    let bodies = [
+        r#"{"studio_id":"a","count":7,"nested":{"product_id":"b"}}"#,
+        r#"{"city_id":"a","product\u005fid":" a ","town_id":null}"#,
+        r#"{"bay_id":"bay_downcity","bay_id":"b"}"#,
+        r#"{"studio_id":["a"],"product_id":""}"#,
+    ];
+    check(&bodies, names_in_body);
+    let queries =
+        ["studio_id=a&count=7", "product%5Fid=+a+&city_id=a", "bay_id=bay_downcity&town_id="];
+    check(&queries, names_in_query);
 }
 
 #[test]

@@ -69,11 +69,12 @@ impl Tenants<'_> {
                 Ok(heard)
             }
             None => {
-                let (found, body) = self.unite_body(&input.body)?;
-                if let Some(body) = body {
+                let Some(united) = self.unite_body(&input.body)? else { return Ok(None) };
+                if let Some(body) = united.body {
                     input.body = body;
                 }
-                Ok(found)
+                input.known_city = Some(united.city_id);
+                Ok(united.words)
             }
         }
     }
@@ -100,39 +101,43 @@ impl Tenants<'_> {
         Ok((found.words(), Some(united)))
     }
 
-    fn unite_body(&self, body: &[u8]) -> Result<(Option<Dialect>, Option<Bytes>)> {
+    /// `None` when the body was not looked into, or is for the action to refuse.
+    fn unite_body(&self, body: &[u8]) -> Result<Option<United>> {
         if !self.may_change(body) {
-            return Ok((None, None));
+            return Ok(None);
         }
         let fields: Fields<'_> = json(body)?;
         let mut found = Found::default();
+        // The first value that says something, as it is written.
+        let mut written = None;
         for (name, value) in fields.0.iter().filter(|(name, _)| self.is_name(name)) {
-            let text = serde_json::from_str::<Cow<'_, str>>(value.get());
+            let text = text_of(value);
             let is_absent = match &text {
-                Ok(text) => text.trim().is_empty(),
-                Err(_) => value.get() == "null",
+                Some(text) => text.is_empty(),
+                None => value.get() == "null",
             };
-            found.add(name, text.as_deref().map_or(value.get(), str::trim), is_absent)?;
-        }
-        let stored = found.id.as_deref().and_then(self.stored_as);
-        // What has `city_id` twice is refused where the action's own fields are.
-        if !found.older && (stored.is_none() || found.count > 1) {
-            return Ok((None, None));
-        }
-        let id = match (stored, &found.id) {
-            (Some(stored), _) => Some(format!("\"{stored}\"")),
-            (None, None) => None,
-            (None, Some(id)) => {
-                let kept = |(name, value): &&(Cow<'_, str>, &RawValue)| {
-                    self.is_name(name) && holds(value, id)
-                };
-                fields.0.iter().find(kept).map(|(_, value)| value.get().to_owned())
+            found.add(name, text.as_deref().unwrap_or(value.get()), is_absent)?;
+            if !is_absent {
+                written.get_or_insert(*value);
             }
+        }
+        if !found.older && found.count > 1 {
+            return Ok(None);
+        }
+        let id = written.and_then(text_of);
+        let stored = id.as_deref().and_then(self.stored_as);
+        let city_id = stored.map(str::to_owned).or(id);
+        if !found.older && stored.is_none() {
+            return Ok(Some(United { words: None, body: None, city_id }));
+        }
+        let value = match stored {
+            Some(stored) => Some(format!("\"{stored}\"")),
+            None => written.map(|value| value.get().to_owned()),
         };
         let others = fields.0.iter().filter(|(name, _)| !self.is_name(name));
         let others = others.map(|(name, value)| (&**name, value.get()));
-        let united = write(id.iter().map(|id| (CITY_ID, id.as_str())).chain(others));
-        Ok((found.words(), Some(united)))
+        let body = write(value.iter().map(|value| (CITY_ID, value.as_str())).chain(others));
+        Ok(Some(United { words: found.words(), body: Some(body), city_id }))
     }
 
     /// Whether a body may name a tenant in another way than handlers read. Most do not: a look for
@@ -153,11 +158,19 @@ impl Tenants<'_> {
     }
 }
 
-fn holds(value: &RawValue, id: &str) -> bool {
-    match serde_json::from_str::<Cow<'_, str>>(value.get()) {
-        Ok(text) => text.trim() == id,
-        Err(_) => value.get() == id,
-    }
+/// The text that a value holds, without the space around it.
+fn text_of(value: &RawValue) -> Option<String> {
+    let text: String = serde_json::from_str(value.get()).ok()?;
+    Some(text.trim().to_owned())
+}
+
+/// A body whose names are one.
+struct United {
+    words: Option<Dialect>,
+    /// In place of the body, where that is another.
+    body: Option<Bytes>,
+    /// The tenant that it names.
+    city_id: Option<String>,
 }
 
 /// What the names of the tenant field hold.
@@ -294,8 +307,9 @@ mod tests {
     fn unite(all_names: bool, body: &str) -> Result<(Option<Dialect>, Option<String>)> {
         let stored_as = |id: &str| (id == "studio_downcity").then_some("city_downcity");
         let tenants = Tenants { all_names, stored_as: &stored_as };
-        let (heard, body) = tenants.unite_body(body.as_bytes())?;
-        Ok((heard, body.map(|body| String::from_utf8(body.to_vec()).unwrap())))
+        let Some(united) = tenants.unite_body(body.as_bytes())? else { return Ok((None, None)) };
+        let body = united.body.map(|body| String::from_utf8(body.to_vec()).unwrap());
+        Ok((united.words, body))
     }
 
     #[test]

@@ -22,14 +22,6 @@ const READY_PATIENCE: Duration = Duration::from_secs(2);
 /// keys; for dropped ones it is.
 const JWKS_CACHE: &str = "public, max-age=300";
 
-/// One address per generation of clients; all give the same document.
-const INSTRUCTION_PATHS: [&str; 4] = [
-    "/v1/base/instruction",
-    "/v1/federation/instruction",
-    "/v1/city/instruction",
-    "/v1/infra/instruction",
-];
-
 /// The hidden service `system`.
 #[derive(Default)]
 pub(crate) struct SystemService {
@@ -84,13 +76,9 @@ impl Service for SystemService {
             );
         s.get("/v1/services", PUBLIC, &self, Self::services)
             .summary("List the mounted services and the env keys they read.");
-        for path in INSTRUCTION_PATHS {
-            s.get(path, ADMIN, &self, Self::instruction)
-                .produces("text/plain; charset=utf-8")
-                .summary(
-                    "Explain the server, its services, routes and env keys to people and agents.",
-                );
-        }
+        s.get("/v1/base/instruction", ADMIN, &self, Self::instruction)
+            .produces("text/plain; charset=utf-8")
+            .summary("Explain the server, its services, routes and env keys to people and agents.");
     }
 }
 

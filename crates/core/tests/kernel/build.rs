@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use downcity_core::{
-    ADMIN, Cx, Hook, NoInput, RawRequest, Registry, RegistryError, Reply, Result, Service,
-    ServiceDef, USER,
+    ADMIN, Alias, Cx, Dialect, Hook, NoInput, RawRequest, Registry, RegistryError, Reply, Result,
+    Service, ServiceDef, USER,
 };
 use http::Method;
 
@@ -159,4 +159,42 @@ impl Service for BadMethod {
         let own = Arc::new(Fake { id: "notes", define: good });
         s.action(Some(self.0.clone()), "act", USER, &own, Fake::act).summary("Act.");
     }
+}
+
+#[test]
+fn an_alias_names_an_action_and_takes_no_ones_route() {
+    let alias = |method, path, target| Alias {
+        method,
+        path,
+        target,
+        dialect: Some(Dialect::Gate),
+        only_stated: false,
+    };
+    let build = |aliases: &[Alias]| {
+        let own = Arc::new(Fake { id: "notes", define: good });
+        Registry::builder().service(own).aliases(aliases.iter().copied()).build().err()
+    };
+    let old = alias(&Method::GET, "/v1/old", "/v1/notes/act");
+    assert_eq!(build(&[old]), None);
+    for (method, target) in [(&Method::GET, "/v1/notes/nothing"), (&Method::POST, "/v1/notes/act")]
+    {
+        assert_eq!(
+            build(&[alias(method, "/v1/old", target)]),
+            Some(RegistryError::AliasOfNothing(
+                format!("{method} /v1/old"),
+                format!("{method} {target}")
+            ))
+        );
+    }
+    // An alias of an alias is none: the table says what a route is, in one step.
+    let second = alias(&Method::GET, "/v1/older", "/v1/old");
+    assert!(matches!(build(&[old, second]), Some(RegistryError::AliasOfNothing(..))));
+    let duplicate = |path: &str| Some(RegistryError::DuplicateRoute(format!("GET {path}")));
+    assert_eq!(build(&[old, old]), duplicate("/v1/old"));
+    let taken = alias(&Method::GET, "/v1/cities/list", "/v1/notes/act");
+    assert_eq!(build(&[taken]), duplicate("/v1/cities/list"));
+    // Where it is there for one dialect alone, it may stand in the place of another action.
+    let stated = Alias { only_stated: true, ..taken };
+    assert_eq!(build(&[stated]), None);
+    assert_eq!(build(&[stated, stated]), duplicate("/v1/cities/list"));
 }

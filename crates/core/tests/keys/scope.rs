@@ -27,7 +27,7 @@ both_engines! {
                 key.get("/v1/probe/admin").await,
                 key.post("/v1/probe/admin", json!({})).await,
                 key.get("/v1/env/list").await,
-                key.get("/v1/federation/instruction").await,
+                key.get("/v1/base/instruction").await,
             ];
             assert_eq!(replies.each_ref().map(|reply| reply.status.as_u16()), expected, "{actions:?}");
             for reply in replies.iter().filter(|reply| reply.status != 200) {
@@ -126,7 +126,7 @@ both_engines! {
         cities(&app, &["a"]).await;
         let key = client(&app, &["*", "env/*"], &["a"]).await;
         // None of these reads city_id, or not always: sending one does not make the call about it.
-        for path in ["cities/list", "env/list", "probe/everywhere", "federation/instruction"] {
+        for path in ["cities/list", "env/list", "probe/everywhere", "base/instruction"] {
             let reply = key.get(&format!("/v1/{path}?city_id=a")).await;
             let error = reply.expect_error(403, "forbidden");
             assert!(error["error"].as_str().unwrap().contains("not about one city"), "{error}");

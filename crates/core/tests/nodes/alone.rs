@@ -41,7 +41,7 @@ async fn alone(node: &TestApp, user_token: &str) {
     for path in ["/v1/env/list", "/v1/env/catalog"] {
         node.admin().get(path).await.expect(200);
     }
-    assert_eq!(node.admin().get("/v1/federation/instruction").await.status, 200);
+    assert_eq!(node.admin().get("/v1/base/instruction").await.status, 200);
     node.token("a", "another").await;
     node.user("admin_wrong_key_0123456789").get("/v1/env/list").await.expect(401);
 

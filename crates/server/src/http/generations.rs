@@ -21,6 +21,11 @@ const fn route(
     Alias { method, path, target, dialect: Some(dialect), only_stated: false }
 }
 
+/// A route that speaks as its call does.
+const fn anywhere(method: &'static Method, path: &'static str, target: &'static str) -> Alias {
+    Alias { method, path, target, dialect: None, only_stated: false }
+}
+
 /// Every route of an earlier generation.
 pub(crate) const ROUTES: &[Alias] = &[
     // Studios.
@@ -30,6 +35,10 @@ pub(crate) const ROUTES: &[Alias] = &[
     route(POST, "/v1/studios/activate", "/v1/cities/activate", Gate),
     route(POST, "/v1/studios/remove", "/v1/cities/remove", Gate),
     route(POST, "/v1/studios/tokens/apply", "/v1/cities/tokens/apply", Gate),
+    // The instruction document, under the names of the server at their times.
+    anywhere(GET, "/v1/federation/instruction", "/v1/base/instruction"),
+    anywhere(GET, "/v1/city/instruction", "/v1/base/instruction"),
+    anywhere(GET, "/v1/infra/instruction", "/v1/base/instruction"),
     // Products, as between the two generations.
     route(GET, "/v1/products/list", "/v1/cities/list", VisibleBase),
     route(POST, "/v1/products/create", "/v1/cities/create", VisibleBase),

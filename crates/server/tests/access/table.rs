@@ -119,9 +119,6 @@ pub(crate) const TABLE: &[Row] = &[
     row("GET /metrics", Trusted, Anything, nothing),
     row("GET /v1/services", Everybody, Anything, nothing),
     row("GET /v1/base/instruction", Trusted, Anything, nothing),
-    row("GET /v1/federation/instruction", Trusted, Anything, nothing),
-    row("GET /v1/city/instruction", Trusted, Anything, nothing),
-    row("GET /v1/infra/instruction", Trusted, Anything, nothing),
     row("GET /v1/cities/list", Trusted, Anything, nothing),
     row(
         "POST /v1/cities/create",

@@ -58,7 +58,7 @@ fn browsers_of_any_origin_may_call_by_default() {
         let mut connection = running.connect().await;
         let preflight = "OPTIONS /v1/ai/anything HTTP/1.1\r\nhost: fed\r\norigin: https://app.example\r\n\
              access-control-request-method: POST\r\n\
-             access-control-request-headers: authorization,idempotency-key,x-stainless-os\r\n\r\n";
+             access-control-request-headers: authorization,idempotency-key,x-downcity-dialect,x-stainless-os\r\n\r\n";
         connection.send(preflight).await;
         let answer = connection.answer().await;
         assert_eq!((answer.status, answer.body.as_str()), (204, ""));
@@ -66,7 +66,7 @@ fn browsers_of_any_origin_may_call_by_default() {
         assert_eq!(answer.header("access-control-allow-methods"), Some("GET,POST,OPTIONS"));
         assert_eq!(
             answer.header("access-control-allow-headers"),
-            Some("authorization,idempotency-key,x-stainless-os")
+            Some("authorization,idempotency-key,x-downcity-dialect,x-stainless-os")
         );
         assert_eq!(answer.header("access-control-max-age"), Some("86400"));
         assert_eq!(answer.header("access-control-allow-credentials"), None);
