@@ -9,18 +9,16 @@ use downcity_types::{
 
 use crate::audit::{self, Target, Trail};
 use crate::cities;
-use crate::env::{self, ADMIN_KEY, AUTH_SECRET, NonceSeed, SIGNING_KEY, Vault, Writer};
+use crate::env::{self, ADMIN_KEY, AUTH_SECRET, Backing, NonceSeed, SIGNING_KEY, Vault, Writer};
 use crate::kernel::FirstStart;
 use crate::token::{self, Ed25519Secret};
 use crate::{Error, Ids, Random, Result, Secret};
-
-/// What stands in example files where a key belongs.
-const PLACEHOLDER: &str = "sk-...";
 
 /// What a start works with.
 pub(crate) struct Boot<'a> {
     pub(crate) db: &'a Db,
     pub(crate) vault: &'a Arc<Vault>,
+    pub(crate) backing: &'a Arc<Backing>,
     pub(crate) ids: &'a Ids,
     pub(crate) random: &'a dyn Random,
     pub(crate) now: Timestamp,
@@ -63,16 +61,24 @@ impl Boot<'_> {
             TokenAlgorithm::Hmac => None,
             TokenAlgorithm::Ed25519 => Some(Ed25519Secret::generate(self.random)),
         };
+        let turn = self.backing.turn().await?;
+        let (held, backing) = (turn.clone(), self.backing.clone());
         let seeded = self
             .db
             .write(move |tx| {
                 // In the order in which changes take them.
                 tx.lock_revision()?;
                 env::lock(tx)?;
-                let writer = Writer { vault: &vault, seed: &nonces, now };
-                trail.run(tx, |tx, trail| seed(tx, trail, &writer, &seeds, signer.as_ref()))
+                trail.run(tx, |tx, trail| {
+                    held.run(|values| {
+                        let writer = Writer { vault: &vault, seed: &nonces, now, values };
+                        let signer = signer.as_ref();
+                        Start { backing: &backing, seeds: &seeds, signer }.run(tx, trail, &writer)
+                    })
+                })
             })
-            .await?;
+            .await;
+        let seeded = turn.end(seeded)?;
         if seeded.sealed {
             env::erase_clear_text(self.db).await;
             env::seal_copies(self.db, self.vault, NonceSeed::draw(self.random), now).await;
@@ -80,7 +86,7 @@ impl Boot<'_> {
         for key in seeded.ignored {
             tracing::warn!(
                 key,
-                "the process environment defines another value than the database; the database's applies"
+                "the process environment defines another value than the store of env values; the store's applies"
             );
         }
         Ok(seeded.first_start)
@@ -90,8 +96,7 @@ impl Boot<'_> {
     fn seeds(&self, given: Vec<(String, Secret)>) -> Vec<Seed> {
         let mut seeds = Vec::new();
         for (key, value) in given {
-            let text = value.expose().trim();
-            if text.is_empty() || text == PLACEHOLDER {
+            if !env::is_given(&value) {
                 continue;
             }
             match env::normalise_key(&key) {
@@ -114,59 +119,80 @@ impl Boot<'_> {
     }
 }
 
-fn seed(
-    tx: &mut Tx<'_>,
-    trail: &mut Trail,
-    writer: &Writer<'_>,
-    seeds: &[Seed],
-    signer: Option<&Ed25519Secret>,
-) -> Result<Seeded> {
-    // Most starts find everything in place.
-    trail.unchanged();
-    let sealed = env::seal_clear_rows(tx, writer)?;
-    let mut seeded =
-        Seeded { changed: sealed.len() > 0, sealed: sealed.len() > 0, ..Seeded::default() };
-    if seeded.changed {
-        sealed.record(trail);
-    }
-    let mut values = env::load(tx, writer.vault)?;
-    for Seed { key, value, generated } in seeds {
-        if values.is_unreadable(key) {
-            // Kept for the operator, who may still have the key or the row it was sealed for.
-            continue;
+/// What the transaction of a start works with.
+struct Start<'a> {
+    backing: &'a Backing,
+    seeds: &'a [Seed],
+    signer: Option<&'a Ed25519Secret>,
+}
+
+impl Start<'_> {
+    fn run(self, tx: &mut Tx<'_>, trail: &mut Trail, writer: &Writer<'_>) -> Result<Seeded> {
+        // Most starts find everything in place.
+        trail.unchanged();
+        let sealed = env::seal_clear_rows(tx, writer)?;
+        let mut seeded =
+            Seeded { changed: sealed.len() > 0, sealed: sealed.len() > 0, ..Seeded::default() };
+        if seeded.changed {
+            sealed.record(trail);
         }
-        if let Some(stored) = values.get(key) {
-            if !generated && stored.expose() != value.expose() {
-                seeded.ignored.push(key.clone());
+        self.fill(tx, trail, writer, &mut seeded)?;
+        if let Some(signer) = self.signer {
+            seeded.changed |= token::insert_first(tx, trail, writer, signer)?;
+        }
+        if seed_default_city(tx, trail, writer.now)? {
+            seeded.changed = true;
+            seeded.first_start.city_id = Some(DEFAULT_CITY_ID.to_owned());
+        }
+        if seeded.changed {
+            tx.bump_revision()?;
+        }
+        Ok(seeded)
+    }
+
+    /// Stores the seeds whose keys have no value.
+    fn fill(
+        &self,
+        tx: &mut Tx<'_>,
+        trail: &mut Trail,
+        writer: &Writer<'_>,
+        seeded: &mut Seeded,
+    ) -> Result<()> {
+        let mut values = writer.values.load(tx, writer.vault)?;
+        for Seed { key, value, generated } in self.seeds {
+            if values.is_unreadable(key) {
+                // Kept for the operator, who may still have the key or the row it was sealed for.
+                continue;
             }
-            continue;
+            if values.holds(key) {
+                let stored = &values.entries[key].value;
+                if !generated && stored.expose() != value.expose() {
+                    seeded.ignored.push(key.clone());
+                }
+                continue;
+            }
+            let used = self.backing.stands_in(key);
+            if let Some(problem) = env::system_key_problem(key, used.unwrap_or(value).expose()) {
+                return Err(Error::new(
+                    ErrorCode::MissingConfig,
+                    format!(
+                        "{key} of the process environment {problem} Change it, or leave it out to have one generated."
+                    ),
+                ));
+            }
+            if used.is_some() {
+                // It applies from where it stands.
+                continue;
+            }
+            env::put(tx, trail, writer, key, value)?;
+            values.entries.insert(key.clone(), value.clone().into());
+            seeded.changed = true;
+            if *generated && key == ADMIN_KEY {
+                seeded.first_start.admin_key = Some(value.clone());
+            }
         }
-        if let Some(problem) = env::system_key_problem(key, value.expose()) {
-            return Err(Error::new(
-                ErrorCode::MissingConfig,
-                format!(
-                    "{key} of the process environment {problem} Change it, or leave it out to have one generated."
-                ),
-            ));
-        }
-        env::put(tx, trail, writer, key, value)?;
-        values.entries.insert(key.clone(), value.clone().into());
-        seeded.changed = true;
-        if *generated && key == ADMIN_KEY {
-            seeded.first_start.admin_key = Some(value.clone());
-        }
+        Ok(())
     }
-    if let Some(signer) = signer {
-        seeded.changed |= token::insert_first(tx, trail, writer, signer)?;
-    }
-    if seed_default_city(tx, trail, writer.now)? {
-        seeded.changed = true;
-        seeded.first_start.city_id = Some(DEFAULT_CITY_ID.to_owned());
-    }
-    if seeded.changed {
-        tx.bump_revision()?;
-    }
-    Ok(seeded)
 }
 
 /// Creates the default city, once in the life of a database: one that was removed stays away.

@@ -75,6 +75,7 @@ async fn act(
     let request_id = runtime.next_request_id();
     let shape = action.errors;
     let work = async {
+        crate::env::look(runtime).await;
         let call = Call {
             runtime: runtime.clone(),
             request_id: request_id.clone(),

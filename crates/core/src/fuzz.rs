@@ -1,5 +1,7 @@
 //! What has to hold for any bytes: targets for fuzzers, run by tests.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use downcity_fuzz::check;
 use downcity_types::ErrorCode;
@@ -9,7 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::decode::InputSource;
-use crate::env::dotenv;
+use crate::env::{Document, dotenv};
 use crate::tenant::Tenants;
 use crate::{idempotency, keys, token};
 
@@ -157,6 +159,38 @@ fn env_text(bytes: &[u8]) {
     }
 }
 
+/// The first line is a value, the rest is a file in which it is set, and from which it is removed. What
+/// the file says otherwise stays, and so do its bytes where nothing changes.
+fn env_file(bytes: &[u8]) {
+    let Ok(text) = str::from_utf8(bytes) else { return };
+    let (value, file) = text.split_once('\n').unwrap_or(("", text));
+    let read = |document: &Document| -> BTreeMap<String, String> {
+        let values = document.values().into_iter();
+        values.map(|(key, value)| (key, value.expose().to_owned())).collect()
+    };
+    let mut document = Document::new(file.to_owned());
+    let before = read(&document);
+    for (key, value) in &before {
+        document.set(key, value).unwrap();
+    }
+    assert_eq!(document.text(), file, "storing what is stored changes nothing");
+    for key in ["KEY", "NEW"] {
+        let mut expected = read(&document);
+        if document.set(key, value).is_ok() {
+            expected.insert(key.to_owned(), value.to_owned());
+        }
+        assert_eq!(read(&document), expected);
+    }
+    let mut expected = read(&document);
+    if document.remove("KEY").is_ok() {
+        expected.remove("KEY");
+    }
+    assert_eq!(read(&document), expected);
+    if file.trim_start_matches('\u{feff}').is_empty() {
+        assert_eq!(read(&document), BTreeMap::from([("NEW".to_owned(), value.to_owned())]));
+    }
+}
+
 /// Only an `Authorization` that is exactly a bearer's gives a credential, and that is a part of it.
 fn authorization(bytes: &[u8]) {
     let Ok(value) = HeaderValue::from_bytes(bytes) else { return };
@@ -237,6 +271,17 @@ fn env_texts() {
         "A=x # y\nB=#z\nno equals\n=v",
     ];
     check(&samples, env_text);
+}
+
+#[test]
+fn env_files() {
+    let samples = [
+        "v\n# head\r\nexport KEY = 'x' # note\r\n\r\nOTHER=\"a\\n\"\r\nKEY=2",
+        "a b\nKEY=\"-----BEGIN\nabc=\n-----END\"\nA=x # y",
+        "#x\nA=\"lone\nKEY='t'\nb.c=\"\n",
+        "$x\n",
+    ];
+    check(&samples, env_file);
 }
 
 #[test]

@@ -8,7 +8,7 @@ use http::{Request, Response};
 use tokio_util::sync::CancellationToken;
 
 use crate::boot::Boot;
-use crate::env::{MasterKeySource, Vault};
+use crate::env::{self, Backing, EnvOptions, MasterKeySource, Vault};
 use crate::finish::Unmatched;
 use crate::limits::{self, Limiter};
 use crate::registry::RegistryBuilder;
@@ -30,8 +30,10 @@ pub struct KernelOptions {
     pub master_key: MasterKeySource,
     /// Settings of the kernel.
     pub settings: Settings,
-    /// Env values from the process environment, by key. One is stored only where the database has
-    /// none for its key; blank ones and the placeholder `sk-...` never are.
+    /// Where env values are kept.
+    pub env: EnvOptions,
+    /// Env values from the process environment, by key. One is stored only where there is none for
+    /// its key; blank ones and the placeholder `sk-...` never are.
     pub seeds: Vec<(String, crate::Secret)>,
     /// Who is told of every finished request.
     pub observer: Option<Arc<dyn Observer>>,
@@ -48,6 +50,7 @@ impl KernelOptions {
             database,
             master_key: master_key.into(),
             settings: Settings::default(),
+            env: EnvOptions::default(),
             seeds: Vec::new(),
             observer: None,
             clock: Arc::new(SystemClock),
@@ -89,9 +92,11 @@ impl Kernel {
         let now = options.clock.now();
         let vault = Vault::open(&db, &options.master_key, &*options.random, now).await?;
         let vault = Arc::new(vault);
+        let backing = Arc::new(Backing::new(options.env));
         let boot = Boot {
             db: &db,
             vault: &vault,
+            backing: &backing,
             ids: &ids,
             random: &*options.random,
             now,
@@ -99,7 +104,7 @@ impl Kernel {
         };
         let first_start = boot.seed(options.seeds).await?;
         let limiter = Limiter::new(options.settings.limits.clone(), vault.hash_key());
-        let state = State::load(db.clone(), vault, options.clock.clone()).await?;
+        let state = State::load(db.clone(), vault, backing, options.clock.clone()).await?;
         let runtime = Arc::new(Runtime {
             registry,
             db,
@@ -123,6 +128,9 @@ impl Kernel {
             return Err(error);
         }
         runtime.tasks.spawn_until_stopped(runtime.clone().follow_changes());
+        if runtime.state.backing().auto_refresh() {
+            runtime.tasks.spawn_until_stopped(env::watch(runtime.clone()));
+        }
         runtime.tasks.spawn_until_stopped(crate::last_use::exchange_forever(runtime.clone()));
         runtime.tasks.spawn_until_stopped(limits::share_regularly(runtime.clone()));
         crate::jobs::start_workers(&runtime);

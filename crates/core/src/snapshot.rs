@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use downcity_db::{Db, sql};
 use downcity_types::{City, DEFAULT_CITY_ID};
 
-use crate::env::{EnvValues, Vault};
+use crate::env::{Backing, EnvValues, Mark, Vault};
 use crate::keys::ServiceKeys;
 use crate::last_use::LastUses;
 use crate::token::{Credentials, Revocations};
@@ -91,6 +91,7 @@ pub struct State {
     current: ArcSwap<Snapshot>,
     db: Db,
     vault: Arc<Vault>,
+    backing: Arc<Backing>,
     /// Shared by all snapshots and brought up to date, not copied.
     revocations: Arc<Revocations>,
     /// Outlives the snapshots, whose keys and values note their uses there.
@@ -104,15 +105,22 @@ impl State {
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn load(db: Db, vault: Arc<Vault>, clock: Arc<dyn Clock>) -> Result<Self> {
+    pub(crate) async fn load(
+        db: Db,
+        vault: Arc<Vault>,
+        backing: Arc<Backing>,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self> {
         let revocations = Arc::new(Revocations::default());
         let last_uses = Arc::new(LastUses::new(clock));
-        let first = read_snapshot(&db, &vault, &revocations, &last_uses, i64::MIN).await?;
+        let first =
+            read_snapshot(&db, (&vault, &backing), &revocations, &last_uses, i64::MIN).await?;
         report_unreadable(None, &first);
         Ok(Self {
             current: ArcSwap::from_pointee(first),
             db,
             vault,
+            backing,
             revocations,
             last_uses,
             loading: tokio::sync::Mutex::new(()),
@@ -127,6 +135,11 @@ impl State {
     /// The vault that seals env values.
     pub fn vault(&self) -> &Arc<Vault> {
         &self.vault
+    }
+
+    /// Where env values are kept.
+    pub(crate) fn backing(&self) -> &Arc<Backing> {
+        &self.backing
     }
 
     /// When service keys and env values were last used.
@@ -155,11 +168,23 @@ impl State {
         self.swap(i64::MIN).await
     }
 
+    /// Shows env values that were edited from outside, unless somebody has shown them already.
+    ///
+    /// # Errors
+    /// 503 when the database does not answer.
+    pub(crate) async fn follow_env(&self, mark: &Mark) -> Result<()> {
+        let _loading = self.loading.lock().await;
+        if self.current.load().env.mark == *mark {
+            return Ok(());
+        }
+        self.swap(self.revocations.seen()).await
+    }
+
     /// `revoked_since` is the revision after which the log of revocations is read.
     async fn swap(&self, revoked_since: i64) -> Result<()> {
+        let env = (&self.vault, &self.backing);
         let next =
-            read_snapshot(&self.db, &self.vault, &self.revocations, &self.last_uses, revoked_since)
-                .await?;
+            read_snapshot(&self.db, env, &self.revocations, &self.last_uses, revoked_since).await?;
         report_unreadable(Some(&self.current.load()), &next);
         self.current.store(Arc::new(next));
         Ok(())
@@ -185,18 +210,18 @@ fn report_unreadable(before: Option<&Snapshot>, now: &Snapshot) {
 
 async fn read_snapshot(
     db: &Db,
-    vault: &Arc<Vault>,
+    (vault, backing): (&Arc<Vault>, &Arc<Backing>),
     revocations: &Arc<Revocations>,
     last_uses: &Arc<LastUses>,
     revoked_since: i64,
 ) -> Result<Snapshot> {
-    let vault = vault.clone();
+    let (vault, backing) = (vault.clone(), backing.clone());
     let shared = revocations.clone();
     let last_uses = last_uses.clone();
     let read = db.load(move |tx| {
         let revision =
             tx.query_one(sql!("SELECT value FROM db_revision WHERE id = 1"), &[])?.at(0)?;
-        let mut env = crate::env::load(tx, &vault)?;
+        let mut env = backing.load(tx, &vault)?;
         let cities = crate::cities::load(tx)?;
         let credentials = Credentials::new(&env, crate::token::load(tx, &vault)?);
         // From here on reads count: what the kernel does with its own values is none.

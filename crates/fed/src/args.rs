@@ -84,7 +84,7 @@ pub(crate) enum Command {
 }
 
 /// Flags that change the configuration.
-#[derive(Debug, Default, ClapArgs)]
+#[derive(Clone, Debug, Default, ClapArgs)]
 pub(crate) struct Layers {
     /// Read this file in place of ./federation.toml.
     #[arg(long, value_name = "PATH")]
@@ -92,6 +92,9 @@ pub(crate) struct Layers {
     /// Keep the data in this database: sqlite:PATH or postgres://USER@HOST/NAME.
     #[arg(long, value_name = "URL")]
     pub(crate) database: Option<String>,
+    /// Keep env values there: database, or dotenv:PATH for a .env file.
+    #[arg(long, value_name = "STORE")]
+    pub(crate) env_store: Option<String>,
 }
 
 #[derive(Debug, Subcommand)]

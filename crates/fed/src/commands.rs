@@ -52,6 +52,9 @@ pub(crate) fn sources(layers: Layers) -> ConfigSources {
     if let Some(url) = layers.database {
         sources = sources.flag("--database", "database.url", url);
     }
+    if let Some(store) = layers.env_store {
+        sources = sources.flag("--env-store", "env.store", store);
+    }
     sources
 }
 

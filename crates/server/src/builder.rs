@@ -6,7 +6,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use downcity_ai::{Ai, AiConfig, Billing};
-use downcity_core::env::{ADMIN_KEY, AUTH_SECRET, MasterKey, MasterKeySource, SIGNING_KEY};
+use downcity_core::env::{
+    ADMIN_KEY, AUTH_SECRET, MasterKey, MasterKeySource, SIGNING_KEY, names_of,
+};
 use downcity_core::{
     Hook, Kernel, KernelOptions, Registry, RegistryBuilder, Secret, Service, Settings,
 };
@@ -307,10 +309,23 @@ impl FederationBuilder {
         let mut options = KernelOptions::new(database, master_key);
         options.settings = settings(config);
         options.seeds = self.seeds.clone();
-        let keys = SEEDED.iter().copied().chain(config.provider_keys());
-        let from_environment =
-            keys.filter_map(|key| Some((key.to_owned(), Secret::new(variable(key)?.to_owned()))));
-        options.seeds.extend(from_environment);
+        // A system key may be known by the name that it had in an earlier generation.
+        let system = SEEDED.iter().filter_map(|key| {
+            let value = names_of(key).iter().find_map(|name| variable(name))?;
+            Some((*key, value))
+        });
+        let providers = config.provider_keys().filter_map(|key| Some((key, variable(key)?)));
+        let secret = |(key, value): (&str, &str)| (key.to_owned(), Secret::new(value));
+        let given: Vec<(String, Secret)> = system.chain(providers).map(secret).collect();
+        let store = config.env.store().map_err(failed)?;
+        options.env.auto_refresh = config.env.refreshes(&store);
+        if config.env.falls_back(&store) {
+            let process = sources.iter().flat_map(|sources| sources.env_fallback());
+            // Later ones win: a system key is the one that was found by its names.
+            options.env.fallback = process.map(secret).chain(given.clone()).collect();
+        }
+        options.env.store = store;
+        options.seeds.extend(given);
         Ok(options)
     }
 }

@@ -94,6 +94,7 @@ error_codes! {
     HeadersTooLarge "headers_too_large" 431 "The request headers are larger than the server accepts.";
     Internal "internal" 500 "Something failed inside; the log has the cause under the `request_id`.";
     MissingConfig "missing_config" 500 "The server lacks a required setting; an administrator sees which.";
+    EnvFile "env_file" 500 "The file that holds the env values cannot be read or written; nothing was changed. Its operator has to see to it.";
     UpstreamError "upstream_error" 502 "The AI provider failed or could not be reached.";
     UpstreamInvalid "upstream_invalid" 502 "The AI provider sent an answer that cannot be read.";
     UpstreamAuth "upstream_auth" 502 "The AI provider refused the server's own key; an administrator must replace it.";

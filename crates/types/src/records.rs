@@ -89,8 +89,10 @@ pub struct EnvEntry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum EnvSource {
-    /// The `env` table, the only source at run time.
+    /// The table `env`.
     Database,
+    /// The `.env` file that `env.store` names.
+    Dotenv,
 }
 
 /// An env key that a service needs.

@@ -1,11 +1,11 @@
-//! The reader of `.env` text for imports.
+//! The reader of `.env` text, for imports and for the file that may hold the values.
 //!
 //! It takes everything that simpler readers take: what does not look like an assignment is skipped,
 //! and quotes that do not fit together are part of the value.
 
+use std::borrow::Cow;
 use std::fmt;
-
-use zeroize::Zeroizing;
+use std::ops::Range;
 
 use super::normalise_key;
 use crate::Secret;
@@ -51,23 +51,90 @@ impl std::error::Error for BadKey {}
 /// # Errors
 /// [`BadKey`] for the first key that is no name.
 pub fn parse(text: &str) -> Result<Vec<Entry>, BadKey> {
-    let text = Zeroizing::new(text.strip_prefix('\u{feff}').unwrap_or(text).replace("\r\n", "\n"));
-    let mut entries = Vec::new();
-    let mut rest = text.as_str();
-    let mut line = 1;
-    while !rest.is_empty() {
-        let here = rest.split('\n').next().unwrap_or(rest);
-        let mut taken = here.len();
-        if let Some((key, value_at)) = assignment(here) {
-            let key = normalise_key(key).ok_or(BadKey { line })?;
-            let (value, length) = value(&rest[value_at..], here.len() - value_at);
-            entries.push(Entry { key, value: Secret::new(value), line });
-            taken = value_at + length;
-        }
-        line += 1 + rest[..taken].matches('\n').count();
-        rest = rest.get(taken + 1..).unwrap_or_default();
+    let entry = |found: Assignment<'_>| {
+        let key = found.key().ok_or(BadKey { line: found.line })?;
+        Ok(Entry { key, value: Secret::new(found.value(text)), line: found.line })
+    };
+    assignments(text).into_iter().map(entry).collect()
+}
+
+/// How a value is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Quote {
+    /// As it is, on one line.
+    Bare,
+    /// As it is, in a pair of quotes that does not follow the rules for quotes, such as `'it's'`.
+    Odd,
+    /// Between `'`, literally.
+    Single,
+    /// Between `"`, with escapes.
+    Double,
+}
+
+/// Where an assignment stands in its text.
+#[derive(Clone, Debug)]
+pub(crate) struct Assignment<'a> {
+    /// The key as it is written.
+    written: &'a str,
+    /// The line on which it starts, counted from 1.
+    pub(crate) line: usize,
+    /// The bytes of its lines, with the end of the last one.
+    pub(crate) lines: Range<usize>,
+    /// The bytes of its value, with the quotes.
+    pub(crate) span: Range<usize>,
+    pub(crate) quote: Quote,
+}
+
+impl Assignment<'_> {
+    /// The normalised key; `None` when what stands there is no name.
+    pub(crate) fn key(&self) -> Option<String> {
+        normalise_key(self.written)
     }
-    Ok(entries)
+
+    /// The value. `text` is the one in which the assignment was found.
+    pub(crate) fn value(&self, text: &str) -> String {
+        let written = &text[self.span.clone()];
+        let inside = || {
+            let inside = written.get(1..written.len() - 1).unwrap_or_default();
+            // An end of line means the same in every file.
+            if inside.contains("\r\n") {
+                inside.replace("\r\n", "\n").into()
+            } else {
+                Cow::Borrowed(inside)
+            }
+        };
+        match self.quote {
+            Quote::Bare => written.to_owned(),
+            Quote::Odd | Quote::Single => inside().into_owned(),
+            Quote::Double => unescaped(&inside()),
+        }
+    }
+}
+
+/// Finds the assignments of a text, in their order, those whose keys are no names included.
+pub(crate) fn assignments(text: &str) -> Vec<Assignment<'_>> {
+    let mut found = Vec::new();
+    let mut at = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+    let mut line = 1;
+    while at < text.len() {
+        let end = line_end(text, at);
+        let mut last = end;
+        if let Some((written, value_at)) = assignment(&text[at..end]) {
+            let (span, quote) = value(text, at + value_at..end);
+            // A quoted value may have taken lines.
+            last = line_end(text, span.end.max(value_at + at)).max(end);
+            let lines = at..(last + 1).min(text.len());
+            found.push(Assignment { written, line, lines, span, quote });
+        }
+        line += 1 + text[at..last].matches('\n').count();
+        at = last + 1;
+    }
+    found
+}
+
+/// Where the line that goes through `at` ends, before its `\n`.
+fn line_end(text: &str, at: usize) -> usize {
+    text[at..].find('\n').map_or(text.len(), |length| at + length)
 }
 
 /// The key of a line as it is written, and where its value begins.
@@ -84,66 +151,74 @@ fn assignment(line: &str) -> Option<(&str, usize)> {
     if key.trim().is_empty() { None } else { Some((key, line.len() - value.len())) }
 }
 
-/// The value at the start of `text`, whose line is `line` bytes long, and how many bytes it and the
-/// comment behind it take, up to a line's end.
-fn value(text: &str, line: usize) -> (String, usize) {
-    let start = text[..line].len() - text[..line].trim_start().len();
-    let found = match text[start..line].chars().next() {
-        Some('"') => double_quoted(&text[start + 1..]),
-        Some('\'') => single_quoted(&text[start + 1..]),
+/// Where in `text` the value stands whose line has this rest behind the `=`, and how it is written.
+fn value(text: &str, rest: Range<usize>) -> (Range<usize>, Quote) {
+    let behind_equals = &text[rest.clone()];
+    let trimmed = behind_equals.trim();
+    if trimmed.is_empty() {
+        return (rest.start..rest.start, Quote::Bare);
+    }
+    let start = rest.start + (behind_equals.len() - behind_equals.trim_start().len());
+    let quoted = match trimmed.as_bytes()[0] {
+        b'"' => closing_double(&text[start + 1..]).map(|length| (length, Quote::Double)),
+        b'\'' => text[start + 1..].find('\'').map(|length| (length, Quote::Single)),
         _ => None,
     };
-    if let Some((value, length)) = found {
-        let behind = &text[start + 1 + length..];
-        let behind = behind.split('\n').next().unwrap_or(behind);
-        let comment = behind.trim();
+    if let Some((length, quote)) = quoted {
+        let end = start + 1 + length + 1;
+        let comment = text[end..line_end(text, end)].trim();
         if comment.is_empty() || comment.starts_with('#') {
-            return (value, start + 1 + length + behind.len());
+            return (start..end, quote);
         }
     }
-    (unquoted(&text[..line]), line)
-}
-
-/// Up to the closing quote: the value, and the bytes it takes with that quote.
-fn double_quoted(text: &str) -> Option<(String, usize)> {
-    let mut value = String::new();
-    let mut rest = text;
-    loop {
-        let at = rest.find(['"', '\\'])?;
-        value.push_str(&rest[..at]);
-        rest = &rest[at..];
-        let Some(escaped) = rest.strip_prefix('\\') else {
-            return Some((value, text.len() - rest.len() + 1));
-        };
-        let escape = escaped.chars().next()?;
-        match escape {
-            'n' => value.push('\n'),
-            'r' => value.push('\r'),
-            't' => value.push('\t'),
-            '"' | '\\' => value.push(escape),
-            other => value.extend(['\\', other]),
-        }
-        rest = &escaped[escape.len_utf8()..];
-    }
-}
-
-fn single_quoted(text: &str) -> Option<(String, usize)> {
-    let end = text.find('\'')?;
-    Some((text[..end].to_owned(), end + 1))
-}
-
-fn unquoted(text: &str) -> String {
-    let text = text.trim();
     // A pair of quotes around others, such as `'it's'`: the outer pair goes.
-    for quote in ['"', '\''] {
-        if let Some(inner) = text.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote)) {
-            return inner.to_owned();
+    let has_pair =
+        |quote| trimmed.strip_prefix(quote).is_some_and(|inside: &str| inside.ends_with(quote));
+    if has_pair('"') || has_pair('\'') {
+        return (start..start + trimmed.len(), Quote::Odd);
+    }
+    let mut before = behind_equals[..start - rest.start].chars().next_back();
+    for (at, found) in trimmed.char_indices() {
+        if found == '#' && before.is_some_and(char::is_whitespace) {
+            let length = trimmed[..at].trim_end().len();
+            let start = if length == 0 { rest.start } else { start };
+            return (start..start + length, Quote::Bare);
+        }
+        before = Some(found);
+    }
+    (start..start + trimmed.len(), Quote::Bare)
+}
+
+/// How many bytes stand before the quote that closes a value in double quotes.
+fn closing_double(text: &str) -> Option<usize> {
+    let mut at = 0;
+    loop {
+        at += text[at..].find(['"', '\\'])?;
+        if text[at..].starts_with('"') {
+            return Some(at);
+        }
+        at += 1 + text[at + 1..].chars().next()?.len_utf8();
+    }
+}
+
+/// What stands between double quotes, with the escapes resolved.
+fn unescaped(text: &str) -> String {
+    let mut value = String::with_capacity(text.len());
+    let mut characters = text.chars();
+    while let Some(found) = characters.next() {
+        if found != '\\' {
+            value.push(found);
+            continue;
+        }
+        match characters.next() {
+            Some('n') => value.push('\n'),
+            Some('r') => value.push('\r'),
+            Some('t') => value.push('\t'),
+            Some(escape @ ('"' | '\\')) => value.push(escape),
+            other => value.extend(std::iter::once('\\').chain(other)),
         }
     }
-    let comment = text.char_indices().find(|(at, found)| {
-        *found == '#' && text[..*at].chars().next_back().is_some_and(char::is_whitespace)
-    });
-    comment.map_or(text, |(at, _)| text[..at].trim_end()).to_owned()
+    value
 }
 
 #[cfg(test)]
@@ -179,6 +254,8 @@ mod tests {
             ("A=x # note", "x"),
             ("A=x#y", "x#y"),
             ("A=#x", "#x"),
+            ("A= # note", ""),
+            ("A=x y  # note", "x y"),
             ("A=x\t# note", "x"),
             (r#"A="x" # note"#, "x"),
             (r#"A="x"#, "\"x"),

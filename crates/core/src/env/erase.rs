@@ -5,6 +5,7 @@ use std::sync::Arc;
 use downcity_db::{Db, Tx, sql};
 use downcity_types::Timestamp;
 
+use super::backing::Values;
 use super::store::{self, Writer};
 use super::{NonceSeed, Vault};
 use crate::{Error, Result};
@@ -33,7 +34,8 @@ pub(crate) async fn seal_copies(db: &Db, vault: &Arc<Vault>, seed: NonceSeed, no
         if vault_age(tx).ok().flatten() != created_at {
             return Ok(false);
         }
-        let writer = Writer { vault: &vault, seed: &seed, now };
+        let values = Values::of_table();
+        let writer = Writer { vault: &vault, seed: &seed, now, values: &values };
         Ok::<_, Error>(store::seal_clear_rows(tx, &writer)?.len() > 0)
     });
     match sealed.await {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::input::{self, At};
 use super::is_system_key;
-use super::service::{EnvService, change, check_caller, yes};
+use super::service::{EnvService, change, check_caller, key_of, yes};
 use super::store::{self, Put, Version};
 use crate::{Cx, Error, Result, Runtime, Secret};
 
@@ -69,12 +69,10 @@ impl EnvService {
         cx: Cx,
         input: HistoryInput,
     ) -> Result<Items<EnvVersion>> {
-        let key = input::key(&input.key)?;
+        let key = key_of(&cx, &input.key)?;
         check_caller(&cx, &key)?;
         let reveal = input.reveal && cx.identity().is_admin() && !is_system_key(&key);
-        let vault = cx.runtime().state().vault().clone();
-        let read = cx.runtime().db().scan(move |tx| store::history(tx, &vault, &key));
-        let versions = read.await?;
+        let versions = versions(cx.runtime(), &key).await?;
         Ok(Items::all(versions.into_iter().map(|version| shown(version, reveal)).collect()))
     }
 
@@ -83,7 +81,7 @@ impl EnvService {
         cx: Cx,
         input: RollbackInput,
     ) -> Result<RolledBack> {
-        let key = input::key(&input.key)?;
+        let key = key_of(&cx, &input.key)?;
         check_caller(&cx, &key)?;
         let value = find(cx.runtime(), &key, input.version).await?;
         input::check_value(&key, value.expose(), At::Field)?;
@@ -99,6 +97,17 @@ impl EnvService {
         tracing::info!(key, from = input.version, version, "an env value was rolled back");
         Ok(RolledBack { success: true, key, version, warning })
     }
+}
+
+/// The versions of a normalised key, the newest first.
+async fn versions(runtime: &Arc<Runtime>, key: &str) -> Result<Vec<Version>> {
+    let (backing, vault) = (runtime.state().backing().clone(), runtime.state().vault().clone());
+    let key = key.to_owned();
+    let read = runtime.db().scan(move |tx| {
+        let in_file = backing.file().map(|file| file.load().values.get(&key).cloned());
+        store::history(tx, &vault, &key, in_file)
+    });
+    read.await
 }
 
 fn shown(version: Version, reveal: bool) -> EnvVersion {
@@ -119,10 +128,7 @@ fn shown(version: Version, reveal: bool) -> EnvVersion {
 
 /// The value of a version that is among the previous ones, or that applies now.
 async fn find(runtime: &Arc<Runtime>, key: &str, version: i64) -> Result<Secret> {
-    let vault = runtime.state().vault().clone();
-    let name = key.to_owned();
-    let read = runtime.db().scan(move |tx| store::history(tx, &vault, &name));
-    let found = read.await?.into_iter().find(|known| known.version == version);
+    let found = versions(runtime, key).await?.into_iter().find(|known| known.version == version);
     let Some(found) = found else {
         return Err(Error::new(
             ErrorCode::NotFound,

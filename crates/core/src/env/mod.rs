@@ -1,11 +1,16 @@
 //! The env vault: provider keys and secrets that the Federation keeps and applies at run time.
 //!
-//! The table `env` is the only source of these values; the process environment is never asked.
-//! Values are sealed there under a data key, which the master key seals in turn (see [`Vault`]). A
-//! row that somebody writes by hand in the clear is accepted and sealed at the next refresh.
+//! The values stand in the table `env`, or in a `.env` file where [`EnvOptions`] say so; actions,
+//! history and audit are the same for both. In the table they are sealed under a data key, which the
+//! master key seals in turn (see [`Vault`]). A row that somebody writes by hand in the clear is
+//! accepted and sealed at the next refresh. The process environment is asked only where it may stand
+//! in for values that are not set.
 
+mod backing;
 pub mod dotenv;
 mod erase;
+mod file;
+mod follow;
 mod history;
 mod input;
 mod master_key;
@@ -17,14 +22,20 @@ mod store;
 mod values;
 mod vault;
 
+pub(crate) use backing::{Backing, Mark, is_given};
+pub use backing::{EnvOptions, EnvStore};
 pub(crate) use erase::{erase_clear_text, seal_copies};
+#[cfg(test)]
+pub(crate) use file::Document;
+pub(crate) use follow::{look, watch};
 pub(crate) use input::system_key_problem;
 pub use master_key::{MasterKey, MasterKeySource};
 pub use probe::{Candidate, EnvProbe, Probed};
 pub(crate) use reads::{follow, uses};
 pub use rekey::{Rekeyed, rekey};
 pub use service::EnvService;
-pub(crate) use store::{Writer, load, lock, put, seal_clear_rows};
+pub(crate) use service::change;
+pub(crate) use store::{Writer, lock, put, seal_clear_rows};
 pub use values::EnvValues;
 pub use vault::Vault;
 pub(crate) use vault::{NonceSeed, Place, Unreadable};
@@ -39,6 +50,21 @@ pub const AUTH_SECRET: &str = "BETTER_AUTH_SECRET";
 /// and never blank.
 pub const SYSTEM_KEYS: [&str; 3] = [ADMIN_KEY, SIGNING_KEY, AUTH_SECRET];
 
+/// The names under which the admin key is known, the present one first.
+const ADMIN_KEY_NAMES: [&str; 4] = [
+    ADMIN_KEY,
+    "DOWNCITY_CITY_ADMIN_SECRET_KEY",
+    "DOWNCITY_INFRA_ADMIN_SECRET_KEY",
+    "VISIBLEBASE_ADMIN_SECRET_KEY",
+];
+/// The same for the signing key.
+const SIGNING_KEY_NAMES: [&str; 4] = [
+    SIGNING_KEY,
+    "DOWNCITY_CITY_TOKEN_SIGNING_KEY",
+    "DOWNCITY_INFRA_TOKEN_SIGNING_KEY",
+    "VISIBLEBASE_TOKEN_SIGNING_KEY",
+];
+
 /// The fewest characters of a system key that is set by hand.
 pub const SYSTEM_KEY_MIN_CHARS: usize = 16;
 
@@ -49,6 +75,17 @@ pub fn normalise_key(text: &str) -> Option<String> {
     let legal = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
     let first = key.bytes().next()?;
     (!first.is_ascii_digit() && key.bytes().all(legal)).then_some(key)
+}
+
+/// The names under which files and the process environment may hold a system key: its own, then
+/// those of earlier generations. Empty for other keys.
+pub fn names_of(key: &str) -> &'static [&'static str] {
+    match key {
+        ADMIN_KEY => &ADMIN_KEY_NAMES,
+        SIGNING_KEY => &SIGNING_KEY_NAMES,
+        AUTH_SECRET => &[AUTH_SECRET],
+        _ => &[],
+    }
 }
 
 /// Whether a normalised key is one of [`SYSTEM_KEYS`].

@@ -11,8 +11,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
-use super::input::{self, At};
-use super::service::EnvService;
+use super::input::At;
+use super::service::{EnvService, key_of};
 use crate::{Cx, Error, Result, Runtime, Secret};
 
 /// How long a test may take, with the wait for its turn.
@@ -118,7 +118,7 @@ enum TestResult {
 
 impl EnvService {
     pub(super) async fn test(self: Arc<Self>, cx: Cx, input: TestInput) -> Result<Tested> {
-        let key = input::key(&input.key)?;
+        let key = key_of(&cx, &input.key)?;
         let runtime = cx.runtime().clone();
         let value = runtime.snapshot().env().get(&key);
         let Some(value) = value else {

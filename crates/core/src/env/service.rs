@@ -1,19 +1,20 @@
 //! `/v1/env/*`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use downcity_db::Tx;
-use downcity_types::{EnvEntry, EnvScope, EnvSource, ErrorCode, Items};
+use downcity_types::{EnvEntry, EnvScope, ErrorCode, Items};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::json;
 
 use super::input::{self, At, Scalar};
 use super::probe::Probes;
 use super::store::{self, Put, Writer};
-use super::values::Entry;
+use super::values::{Entry, EnvValues};
 use super::{NonceSeed, dotenv, erase_clear_text, is_system_key};
-use crate::audit::Trail;
+use crate::audit::{Target, Trail};
 use crate::{ADMIN, Cx, Error, NoInput, Result, Secret, Service, ServiceDef, views};
 
 /// The most assignments of one import: they are one transaction.
@@ -39,7 +40,7 @@ impl Service for EnvService {
         service
             .get("list", ADMIN, &self, Self::list)
             .summary("List the stored env values.")
-            .description("System keys are masked unless the admin key asks with `reveal=true`. A row that cannot be opened has an `error` in place of its value. Rows edited in the database show after a refresh.");
+            .description("System keys are masked unless the admin key asks with `reveal=true`. A row that cannot be opened has an `error` in place of its value. Values edited in the database or the env file by hand show after a refresh, or by themselves with `env.auto_refresh`.");
         service
             .get("history", ADMIN, &self, Self::history)
             .summary("List the versions of an env value, the newest first.")
@@ -66,7 +67,7 @@ impl Service for EnvService {
             .cancel_on_disconnect();
         service
             .post("refresh", ADMIN, &self, Self::refresh)
-            .summary("Apply what was edited in the database by hand, and seal what stands there in the clear.");
+            .summary("Apply what was edited by hand in the database or the env file, and seal what stands in the database in the clear.");
         service
             .get("catalog", ADMIN, &self, Self::catalog)
             .summary("List the env keys that services and models need, and which of them are set.");
@@ -170,7 +171,7 @@ impl EnvService {
         let entry = |key: &String, value, masked, error| EnvEntry {
             key: key.clone(),
             value,
-            source: EnvSource::Database,
+            source: values.source,
             masked,
             last_read_at: cx.runtime().state().last_uses().env.last(key),
             error,
@@ -190,7 +191,7 @@ impl EnvService {
     }
 
     async fn upsert(self: Arc<Self>, cx: Cx, input: UpsertInput) -> Result<Upserted> {
-        let key = input::key(&input.key)?;
+        let key = key_of(&cx, &input.key)?;
         check_caller(&cx, &key)?;
         input::check_value(&key, input.value.0.expose(), At::Field)?;
         let (stored_key, value) = (key.clone(), input.value.0);
@@ -207,7 +208,7 @@ impl EnvService {
     }
 
     async fn remove(self: Arc<Self>, cx: Cx, input: RemoveInput) -> Result<Removed> {
-        let key = input::key(&input.key)?;
+        let key = key_of(&cx, &input.key)?;
         if is_system_key(&key) {
             return Err(Error::new(ErrorCode::SystemKey, format!("key: {key} cannot be removed."))
                 .with_field("key", "is a system key")
@@ -227,7 +228,12 @@ impl EnvService {
     }
 
     async fn import(self: Arc<Self>, cx: Cx, input: ImportInput) -> Result<Imported> {
-        let entries = read_import(input.raw.expose())?;
+        let mut entries = read_import(input.raw.expose())?;
+        let backing = cx.runtime().state().backing();
+        for entry in &mut entries {
+            entry.key = backing.meant(std::mem::take(&mut entry.key));
+        }
+        check_entries(&entries)?;
         entries.iter().try_for_each(|entry| check_caller(&cx, &entry.key))?;
         let keys: Vec<String> = entries.iter().map(|entry| entry.key.clone()).collect();
         let mut warnings = Vec::new();
@@ -259,8 +265,15 @@ impl EnvService {
     }
 
     async fn refresh(self: Arc<Self>, cx: Cx, _: NoInput) -> Result<Refreshed> {
+        let shown = cx.runtime().snapshot().clone();
         // Other nodes load the edits too, whatever table they are in: a change counts for all.
-        let sealed = change(&cx, |tx, trail, writer| {
+        let sealed = change(&cx, move |tx, trail, writer| {
+            if writer.values.document().is_some() {
+                let now = writer.values.load(tx, writer.vault)?;
+                let edited = edited(trail, shown.env(), &now);
+                trail.record(Target::new("env", "*"), (), json!({ "edited": edited }));
+                return Ok(0);
+            }
             let sealed = store::seal_clear_rows(tx, writer)?;
             sealed.record(trail);
             Ok(sealed.len())
@@ -281,6 +294,24 @@ impl EnvService {
     }
 }
 
+/// The keys whose values a file holds otherwise than this node has shown them, with the fingerprints
+/// of their values; null for those that are gone.
+fn edited(
+    trail: &Trail,
+    before: &EnvValues,
+    after: &EnvValues,
+) -> BTreeMap<String, Option<String>> {
+    let text = |values: &EnvValues, key: &String| {
+        values.entries.get(key).map(|entry| entry.value.expose().to_owned())
+    };
+    let keys: BTreeSet<&String> = before.entries.keys().chain(after.entries.keys()).collect();
+    let changed = keys.into_iter().filter(|key| text(before, key) != text(after, key));
+    let shown = |key: &String| {
+        (key.clone(), after.entries.get(key).map(|entry| trail.fingerprint(&entry.value)))
+    };
+    changed.map(shown).collect()
+}
+
 /// System keys make admins: a service key may neither set one nor see its history, or it would
 /// outgrow its scope.
 pub(super) fn check_caller(cx: &Cx, key: &str) -> Result<()> {
@@ -291,8 +322,16 @@ pub(super) fn check_caller(cx: &Cx, key: &str) -> Result<()> {
         .with_fix("Use the admin key."))
 }
 
+/// The normalised key of a call.
+///
+/// # Errors
+/// 400 `invalid_key`.
+pub(super) fn key_of(cx: &Cx, text: &str) -> Result<String> {
+    Ok(cx.runtime().state().backing().meant(input::key(text)?))
+}
+
 /// Runs a change of values as the only one at its time, and publishes it.
-pub(super) async fn change<T, F>(cx: &Cx, mut work: F) -> Result<T>
+pub(crate) async fn change<T, F>(cx: &Cx, mut work: F) -> Result<T>
 where
     F: FnMut(&mut Tx<'_>, &mut Trail, &Writer<'_>) -> Result<T> + Send + 'static,
     T: Send + 'static,
@@ -300,14 +339,16 @@ where
     let runtime = cx.runtime();
     let (vault, seed) = (runtime.state().vault().clone(), NonceSeed::draw(runtime.random()));
     let now = runtime.clock().now();
-    cx.change(move |tx, trail| {
+    let turn = runtime.state().backing().turn().await?;
+    let held = turn.clone();
+    let changed = cx.change(move |tx, trail| {
         store::lock(tx)?;
-        work(tx, trail, &Writer { vault: &vault, seed: &seed, now })
-    })
-    .await
+        held.run(|values| work(tx, trail, &Writer { vault: &vault, seed: &seed, now, values }))
+    });
+    turn.end(changed.await)
 }
 
-/// Reads and checks the text of an import.
+/// Reads the text of an import.
 fn read_import(raw: &str) -> Result<Vec<dotenv::Entry>> {
     let entries = dotenv::parse(raw).map_err(|error| {
         Error::new(ErrorCode::InvalidKey, format!("raw: {error}."))
@@ -319,9 +360,12 @@ fn read_import(raw: &str) -> Result<Vec<dotenv::Entry>> {
             format!("holds more than {IMPORT_MAX_ENTRIES} assignments; import them in parts"),
         ));
     }
-    for entry in &entries {
-        let at = At::Line(entry.line, &entry.key);
-        input::check_value(&entry.key, entry.value.expose(), at)?;
-    }
     Ok(entries)
+}
+
+fn check_entries(entries: &[dotenv::Entry]) -> Result<()> {
+    entries.iter().try_for_each(|entry| {
+        let at = At::Line(entry.line, &entry.key);
+        input::check_value(&entry.key, entry.value.expose(), at)
+    })
 }

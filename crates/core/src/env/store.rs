@@ -1,4 +1,5 @@
-//! The tables `env` and `env_versions`.
+//! The tables `env` and `env_versions`, and the same changes where values are kept in a file: the
+//! previous versions are in the database all the same.
 //!
 //! Writers take [`lock`] first, so that versions follow one another on every engine.
 
@@ -7,7 +8,9 @@ use std::collections::{BTreeMap, HashSet};
 use downcity_db::{Row, Tx, sql};
 use downcity_types::Timestamp;
 use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
 
+use super::backing::{Mark, Values, unfit};
 use super::vault::{NonceSeed, Place, Unreadable, is_sealed, version_of};
 use super::{EnvValues, Vault, normalise_key};
 use crate::audit::{Target, Trail};
@@ -22,6 +25,7 @@ pub(crate) struct Writer<'a> {
     pub(crate) vault: &'a Vault,
     pub(crate) seed: &'a NonceSeed,
     pub(crate) now: Timestamp,
+    pub(crate) values: &'a Values,
 }
 
 /// What became of a value that was to be stored.
@@ -53,19 +57,39 @@ impl Sealed {
     }
 }
 
-/// A row as it stands in the table.
+/// A value as it stands in the store.
 struct Stored {
-    value: String,
-    updated_at: String,
+    value: Result<Secret, Unreadable>,
+    /// Its text in the table, where it is sealed.
+    sealed: Option<String>,
+    /// Which version it is; `None` for a row that was written by hand or is damaged.
+    version: Option<i64>,
+    written_at: Option<Timestamp>,
+}
+
+/// By what one sees that the table was edited.
+pub(super) fn mark(tx: &mut Tx<'_>) -> Result<Mark> {
+    Ok(mark_of(&rows(tx)?))
+}
+
+fn mark_of(rows: &[(String, String)]) -> Mark {
+    let mut digest = Sha256::new();
+    for text in rows.iter().flat_map(|(key, value)| [key, value]) {
+        digest.update(text.len().to_le_bytes());
+        digest.update(text);
+    }
+    let in_the_clear = rows.iter().any(|(_, value)| !is_sealed(value));
+    Mark::Table { digest: digest.finalize().into(), in_the_clear }
 }
 
 /// Opens every row; what cannot be opened is noted by its key.
 ///
 /// The CASTs read what was put in as bytes, as SQLite's shell does with files.
 pub(crate) fn load(tx: &mut Tx<'_>, vault: &Vault) -> Result<EnvValues> {
-    let mut values = EnvValues::default();
+    let rows = rows(tx)?;
+    let mut values = EnvValues { mark: mark_of(&rows), ..EnvValues::default() };
     let mut odd = Vec::new();
-    for (raw, text) in rows(tx)? {
+    for (raw, text) in rows {
         match normalise_key(&raw) {
             None => drop(values.unreadable.insert(raw, Unreadable::BadKey)),
             Some(key) if key == raw => insert(&mut values, vault, key, text),
@@ -116,15 +140,13 @@ pub(crate) fn put(
     value: &Secret,
 ) -> Result<Put> {
     let text = value.expose();
-    let before = find(tx, key)?;
-    if let Some(before) = &before
-        && let Ok(stored) = open(writer.vault, key, before.value.clone())
-    {
+    let before = find(tx, writer, key)?;
+    if let Some(Stored { value: Ok(stored), version, .. }) = &before {
         if stored.expose() == text
-            && let Some(version) = version_of(&before.value)
+            && let Some(version) = version
         {
             trail.unchanged();
-            return Ok(Put::Unchanged(version));
+            return Ok(Put::Unchanged(*version));
         }
         if stored.expose() != text && stored.preview() == text {
             return Ok(Put::Mask);
@@ -134,6 +156,18 @@ pub(crate) fn put(
         Some(before) => keep(tx, writer, key, before)? + 1,
         None => last_version(tx, key)? + 1,
     };
+    write(tx, writer, key, version, text)?;
+    let before = before.map(|before| recorded(trail, &before));
+    let after = json!({ "fingerprint": trail.fingerprint(value) });
+    trail.record(Target::new(TABLE, key), before, after);
+    Ok(Put::Stored(version))
+}
+
+/// Puts a value into the store.
+fn write(tx: &mut Tx<'_>, writer: &Writer<'_>, key: &str, version: i64, text: &str) -> Result<()> {
+    if let Some(document) = writer.values.document() {
+        return document.borrow_mut().set(key, text).map_err(|why| unfit(key, why));
+    }
     let sealed = writer.vault.seal(writer.seed, Place { table: TABLE, key, version }, text)?;
     tx.execute(
         sql!(
@@ -142,10 +176,7 @@ pub(crate) fn put(
         ),
         &[&key, &sealed, &writer.now.to_string()],
     )?;
-    let before = before.map(|before| recorded(trail, writer, key, before.value));
-    let after = json!({ "fingerprint": trail.fingerprint(value) });
-    trail.record(Target::new(TABLE, key), before, after);
-    Ok(Put::Stored(version))
+    Ok(())
 }
 
 /// Removes a normalised key, keeps its value among the previous versions, and records the change.
@@ -156,28 +187,35 @@ pub(crate) fn remove(
     writer: &Writer<'_>,
     key: &str,
 ) -> Result<bool> {
-    let Some(before) = find(tx, key)? else {
+    let Some(before) = find(tx, writer, key)? else {
         trail.unchanged();
         return Ok(false);
     };
     keep(tx, writer, key, &before)?;
-    tx.execute(sql!("DELETE FROM env WHERE key = $1"), &[&key])?;
-    let before = recorded(trail, writer, key, before.value);
+    match writer.values.document() {
+        Some(document) => document.borrow_mut().remove(key).map_err(|why| unfit(key, why))?,
+        None => drop(tx.execute(sql!("DELETE FROM env WHERE key = $1"), &[&key])?),
+    }
+    let before = recorded(trail, &before);
     trail.record(Target::new(TABLE, key), before, ());
     Ok(true)
 }
 
 /// A stored value as the audit trail shows it.
-fn recorded(trail: &Trail, writer: &Writer<'_>, key: &str, text: String) -> Value {
-    match open(writer.vault, key, text) {
-        Ok(value) => json!({ "fingerprint": trail.fingerprint(&value) }),
+fn recorded(trail: &Trail, stored: &Stored) -> Value {
+    match &stored.value {
+        Ok(value) => json!({ "fingerprint": trail.fingerprint(value) }),
         Err(reason) => json!({ "unreadable": reason.to_string() }),
     }
 }
 
 /// Seals what was written by hand in the clear, each row only while it still says what was read.
 /// Returns the keys with the fingerprints of their values.
+/// A file is never sealed.
 pub(crate) fn seal_clear_rows(tx: &mut Tx<'_>, writer: &Writer<'_>) -> Result<Sealed> {
+    if writer.values.document().is_some() {
+        return Ok(Sealed::default());
+    }
     let rows = rows(tx)?;
     let taken: HashSet<String> = rows.iter().map(|(raw, _)| raw.clone()).collect();
     let mut sealed = Sealed::default();
@@ -204,13 +242,31 @@ pub(crate) fn seal_clear_rows(tx: &mut Tx<'_>, writer: &Writer<'_>) -> Result<Se
     Ok(sealed)
 }
 
-fn find(tx: &mut Tx<'_>, key: &str) -> Result<Option<Stored>> {
+fn find(tx: &mut Tx<'_>, writer: &Writer<'_>, key: &str) -> Result<Option<Stored>> {
+    match writer.values.document() {
+        Some(document) => find_in_file(tx, document.borrow().values().remove(key), key),
+        None => find_in_table(tx, writer.vault, key),
+    }
+}
+
+fn find_in_table(tx: &mut Tx<'_>, vault: &Vault, key: &str) -> Result<Option<Stored>> {
     let row = tx.query_opt(
         sql!("SELECT CAST(value AS TEXT) AS value, updated_at FROM env WHERE key = $1"),
         &[&key],
     )?;
-    row.map(|row: Row| Ok(Stored { value: row.get("value")?, updated_at: row.get("updated_at")? }))
-        .transpose()
+    let Some(row) = row else { return Ok(None) };
+    let text: String = row.get("value")?;
+    let written_at = row.get::<String>("updated_at")?.parse().ok();
+    let version = version_of(&text);
+    let sealed = is_sealed(&text).then(|| text.clone());
+    Ok(Some(Stored { value: open(vault, key, text), sealed, version, written_at }))
+}
+
+/// A file knows no versions: its value is the one after the last that was replaced.
+fn find_in_file(tx: &mut Tx<'_>, value: Option<Secret>, key: &str) -> Result<Option<Stored>> {
+    let Some(value) = value else { return Ok(None) };
+    let version = Some(last_version(tx, key)? + 1);
+    Ok(Some(Stored { value: Ok(value), sealed: None, version, written_at: None }))
 }
 
 /// One version of a value.
@@ -224,7 +280,13 @@ pub(crate) struct Version {
 }
 
 /// The versions of a normalised key, the newest first: the one that applies, then those before.
-pub(crate) fn history(tx: &mut Tx<'_>, vault: &Vault, key: &str) -> Result<Vec<Version>> {
+/// `in_file` is the value of the file, where values are kept in one.
+pub(crate) fn history(
+    tx: &mut Tx<'_>,
+    vault: &Vault,
+    key: &str,
+    in_file: Option<Option<Secret>>,
+) -> Result<Vec<Version>> {
     let rows = tx.query(
         sql!(
             "SELECT version, value, written_at, replaced_at FROM env_versions
@@ -234,13 +296,15 @@ pub(crate) fn history(tx: &mut Tx<'_>, vault: &Vault, key: &str) -> Result<Vec<V
     )?;
     let mut versions =
         rows.iter().map(|row| previous(vault, key, row)).collect::<Result<Vec<_>>>()?;
-    if let Some(row) = find(tx, key)? {
+    let stored = match in_file {
+        Some(value) => find_in_file(tx, value, key)?,
+        None => find_in_table(tx, vault, key)?,
+    };
+    if let Some(Stored { value, version, written_at, .. }) = stored {
         let last = versions.first().map_or(0, |newest| newest.version);
-        let version = version_of(&row.value).unwrap_or(last + 1);
+        let version = version.unwrap_or(last + 1);
         // One that somebody put back by hand is among the previous ones too.
         versions.retain(|previous| previous.version != version);
-        let written_at = row.updated_at.parse().ok();
-        let value = open(vault, key, row.value);
         versions.insert(0, Version { version, value, written_at, replaced_at: None });
     }
     Ok(versions)
@@ -268,20 +332,20 @@ fn last_version(tx: &mut Tx<'_>, key: &str) -> Result<i64> {
     Ok(row.get("version")?)
 }
 
-/// Puts a row among the previous versions and drops the oldest of too many. Returns the highest
+/// Puts a value among the previous versions and drops the oldest of too many. Returns the highest
 /// version that the key has had.
-fn keep(tx: &mut Tx<'_>, writer: &Writer<'_>, key: &str, row: &Stored) -> Result<i64> {
+fn keep(tx: &mut Tx<'_>, writer: &Writer<'_>, key: &str, stored: &Stored) -> Result<i64> {
     let last = last_version(tx, key)?;
-    let (version, value) = match version_of(&row.value) {
-        Some(version) => (version, row.value.clone()),
+    let version = stored.version.unwrap_or(last + 1);
+    let value = match (&stored.sealed, &stored.value) {
         // Damaged text is kept too: it may be mended by hand.
-        None if is_sealed(&row.value) => (last + 1, row.value.clone()),
-        None => {
-            let place = Place { table: TABLE, key, version: last + 1 };
-            (last + 1, writer.vault.seal(writer.seed, place, &row.value)?)
+        (Some(sealed), _) => sealed.clone(),
+        (None, Ok(value)) => {
+            writer.vault.seal(writer.seed, Place { table: TABLE, key, version }, value.expose())?
         }
+        (None, Err(reason)) => return Err(crate::Error::internal(reason.to_string())),
     };
-    let written_at = row.updated_at.parse::<Timestamp>().ok().map(Timestamp::millis);
+    let written_at = stored.written_at.map(Timestamp::millis);
     // A version that somebody put back by hand is there already.
     tx.execute(
         sql!(

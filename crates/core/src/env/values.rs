@@ -1,20 +1,41 @@
-//! The opened values of the vault, as a snapshot holds them.
+//! The opened values, as a snapshot holds them.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use downcity_types::EnvSource;
+
+use super::Mark;
 use super::vault::Unreadable;
 use crate::Secret;
 use crate::last_use::{LastUse, Uses};
 
 /// Runtime values by key.
-#[derive(Default)]
 pub struct EnvValues {
     pub(crate) entries: BTreeMap<String, Entry>,
     pub(crate) unreadable: BTreeMap<String, Unreadable>,
+    /// What stands in for keys that are not there.
+    pub(crate) fallback: Arc<BTreeMap<String, Entry>>,
+    /// By what one sees that the values were edited since.
+    pub(crate) mark: Mark,
+    /// Where the values come from.
+    pub(crate) source: EnvSource,
     /// Where reads are noted; absent while the values are being loaded.
     pub(crate) reads: Option<Arc<Uses>>,
+}
+
+impl Default for EnvValues {
+    fn default() -> Self {
+        Self {
+            entries: BTreeMap::new(),
+            unreadable: BTreeMap::new(),
+            fallback: Arc::default(),
+            mark: Mark::default(),
+            source: EnvSource::Database,
+            reads: None,
+        }
+    }
 }
 
 /// One value.
@@ -55,11 +76,22 @@ impl EnvValues {
         self.unreadable.contains_key(key)
     }
 
+    /// Whether the store itself has a value for a normalised key that is not empty.
+    pub(crate) fn holds(&self, key: &str) -> bool {
+        self.entries.get(key).is_some_and(|entry| !entry.value.expose().is_empty())
+    }
+
     fn find(&self, key: &str) -> Option<&Entry> {
-        self.entries.get(key).or_else(|| {
+        self.find_normal(key).or_else(|| {
             let normal = super::normalise_key(key)?;
-            if normal == key { None } else { self.entries.get(&normal) }
+            if normal == key { None } else { self.find_normal(&normal) }
         })
+    }
+
+    /// What is there hides what would stand in for it, also when it is empty or cannot be opened.
+    fn find_normal(&self, key: &str) -> Option<&Entry> {
+        let stands_in = || self.fallback.get(key).filter(|_| !self.unreadable.contains_key(key));
+        self.entries.get(key).or_else(stands_in)
     }
 }
 

@@ -20,7 +20,7 @@ use serde_json::json;
 use super::keyring::{KeyRing, hmac_key_id};
 use super::signing_keys::{self, Ed25519Secret, Succession};
 use crate::audit::{Target, Trail};
-use crate::env::{self, NonceSeed, SIGNING_KEY, Writer};
+use crate::env::{self, SIGNING_KEY, Writer};
 use crate::idempotency::{self, IdempotentRequest};
 use crate::{Cx, Error, Result, Runtime, Secret};
 
@@ -90,24 +90,20 @@ pub(crate) async fn rotate(cx: &Cx, algorithm: Option<TokenAlgorithm>) -> Result
     let algorithm = algorithm.unwrap_or(issuing);
     let request = IdempotentRequest::of(cx)?;
     let next = Next::make(runtime, algorithm);
-    let (vault, seed) = (runtime.state().vault().clone(), NonceSeed::draw(runtime.random()));
     let now = runtime.clock().now();
     // In whole seconds, as the ends of tokens.
     let grace = runtime.settings().token_rotation_grace;
     let until = Timestamp::from_seconds(now.seconds()).saturating_add(grace);
-    let rotated = cx
-        .change(move |tx, trail| {
-            env::lock(tx)?;
-            idempotency::once(tx, trail, request.as_ref(), |tx, trail| {
-                let writer = Writer { vault: &vault, seed: &seed, now };
-                let before = records(tx, &writer, issuing)?;
-                replace(tx, trail, &writer, &next, until)?;
-                let after = records(tx, &writer, issuing)?;
-                record(trail, &before, &after);
-                rotated(after, next.key_id())
-            })
+    let rotated = env::change(cx, move |tx, trail, writer| {
+        idempotency::once(tx, trail, request.as_ref(), |tx, trail| {
+            let before = records(tx, writer, issuing)?;
+            replace(tx, trail, writer, &next, until)?;
+            let after = records(tx, writer, issuing)?;
+            record(trail, &before, &after);
+            rotated(after, next.key_id())
         })
-        .await?;
+    })
+    .await?;
     tracing::info!(key_id = rotated.key.key_id, "a signing key was rotated");
     Ok(rotated)
 }
@@ -121,7 +117,7 @@ fn replace(
 ) -> Result<()> {
     match next {
         Next::Hmac { key_id, text } => {
-            if let Some(before) = env::load(tx, writer.vault)?.get(SIGNING_KEY) {
+            if let Some(before) = writer.values.load(tx, writer.vault)?.get(SIGNING_KEY) {
                 let before_id = hmac_key_id(&HmacKey::new(before.expose().as_bytes()));
                 let succession =
                     Succession { key_id: &before_id, key: &before, successor: key_id, until };
@@ -146,7 +142,7 @@ fn records(
     writer: &Writer<'_>,
     issuing: TokenAlgorithm,
 ) -> Result<Vec<SigningKeyRecord>> {
-    let active = env::load(tx, writer.vault)?.get(SIGNING_KEY);
+    let active = writer.values.load(tx, writer.vault)?.get(SIGNING_KEY);
     let ring = KeyRing::new(active.as_ref(), signing_keys::load(tx, writer.vault)?);
     Ok(ring.records(issuing, writer.now.seconds()))
 }

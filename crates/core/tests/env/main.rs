@@ -13,6 +13,8 @@ mod catalog;
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod dotenv;
+#[cfg(test)]
 mod erased;
 #[cfg(test)]
 mod history;

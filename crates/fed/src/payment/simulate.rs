@@ -111,9 +111,7 @@ async fn stored(args: &SimulateArgs, vendor: Vendor) -> Result<BTreeMap<String, 
     if args.admin_key_file.is_some() && has_signer && args.payment.is_some() {
         return Ok(BTreeMap::new());
     }
-    let layers =
-        Layers { config: args.layers.config.clone(), database: args.layers.database.clone() };
-    let builder = Federation::builder().config_sources(sources(layers));
+    let builder = Federation::builder().config_sources(sources(args.layers.clone()));
     Ok(builder.env_values(&keys_of(vendor)).await?)
 }
 

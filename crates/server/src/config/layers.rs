@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::check;
 use super::document::{Document, join};
-use super::environment::{Environment, Variable};
+use super::environment::{Environment, NAMED, PREFIX, Variable};
 use super::problem::{ConfigError, Problem, Source};
 use super::report::Effective;
 use super::schema::{ConfigSchema, nested};
@@ -71,6 +71,19 @@ impl ConfigSources {
     pub fn variable(&self, name: &str) -> Option<&str> {
         let found = self.environment.iter().find(|(own, _)| own == name);
         found.map(|(_, value)| value.as_str()).filter(|value| !value.trim().is_empty())
+    }
+
+    /// The variables that may stand in for env values: all that have a value, those that are
+    /// configuration or open the database or the vault left out.
+    pub(crate) fn env_fallback(&self) -> impl Iterator<Item = (&str, &str)> {
+        let own = |name: &str| {
+            name.starts_with(PREFIX)
+                || name.contains("MASTER_KEY")
+                || NAMED.iter().any(|(own, older, _)| name == *own || name == *older)
+        };
+        let variables =
+            self.environment.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        variables.filter(move |(name, _)| !own(name))
     }
 
     /// Reads and checks everything.

@@ -7,6 +7,7 @@
 mod block;
 mod check;
 mod document;
+mod env;
 mod environment;
 mod layers;
 mod limits;
@@ -26,6 +27,7 @@ use serde::{Deserialize, Serialize};
 
 pub use block::AddressBlock;
 pub use downcity_types::{ByteSize, Grace, Span};
+pub use env::EnvConfig;
 pub use layers::{ConfigSources, LoadedConfig};
 pub use limits::LimitsConfig;
 pub use problem::{ConfigError, Problem, Source};
@@ -43,6 +45,8 @@ pub struct Config {
     pub server: ServerConfig,
     /// Where data is kept.
     pub database: DatabaseConfig,
+    /// Where env values are kept: provider keys, the admin key and the other secrets.
+    pub env: EnvConfig,
     /// The life of user tokens, and how they are signed.
     pub tokens: TokenConfig,
     /// How many calls are taken, of whom. A call beyond a limit is answered 429; figures are calls
@@ -316,6 +320,7 @@ impl Config {
         let sections = [
             ("server", self.server == other.server),
             ("database", self.database == other.database),
+            ("env", self.env == other.env),
             ("tokens", self.tokens == other.tokens),
             ("limits", self.limits == other.limits),
             ("accounts", self.accounts == other.accounts),
@@ -350,6 +355,7 @@ impl Config {
             check("server.max_connections", Err("must be at least 1".to_owned()));
         }
         check("database.url", self.database_url().map(|_| ()));
+        check("env.store", self.env.store().map(|_| ()));
         if let (Some(default), Some(max)) = (self.tokens.default_ttl, self.tokens.max_ttl)
             && default > max
         {
