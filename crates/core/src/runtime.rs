@@ -7,12 +7,12 @@ use std::time::{Duration, Instant};
 
 use downcity_db::{Db, Tx};
 use downcity_types::{ErrorCode, Timestamp, TokenAlgorithm, Ttl};
-use http::HeaderMap;
+use http::{HeaderMap, Request, Response};
 use tokio_util::sync::CancellationToken;
 
 use crate::limits::{LimitSettings, Limiter};
 use crate::snapshot::{Snapshot, State};
-use crate::{Clock, Error, Identity, Ids, Observer, Random, Registry, Result, Tasks};
+use crate::{Body, Clock, Error, Identity, Ids, Observer, Random, Registry, Result, Tasks};
 
 /// Settings of the kernel. The defaults are those of an unconfigured Federation.
 #[derive(Clone, Debug)]
@@ -86,6 +86,12 @@ impl Runtime {
     /// Every service and action.
     pub fn registry(&self) -> &Arc<Registry> {
         &self.registry
+    }
+
+    /// Answers one request as the server does, for services that give the answers of other actions in
+    /// another form. Never fails and never panics: every failure is an answer.
+    pub async fn answer(self: &Arc<Self>, request: Request<Body>) -> Response<Body> {
+        crate::dispatch::handle(self, request).await
     }
 
     /// The database.

@@ -23,6 +23,7 @@ use crate::federation::Federation;
 use crate::http::{Frontend, Listener, ListenerSettings, Proxies, cors_layer, generations};
 use crate::metrics::{Figures, MetricsService};
 use crate::telemetry;
+use crate::visiblebase::VisibleBase;
 
 /// System keys whose first value may come from the environment.
 const SEEDED: &[&str] = &[ADMIN_KEY, SIGNING_KEY, AUTH_SECRET];
@@ -344,14 +345,17 @@ fn official(
     config: &Config,
 ) -> Result<(RegistryBuilder, Arc<Ai>), StartError> {
     let usage = Usage::new(config.usage.clone());
-    let balance = Balance::new(config.balance.clone());
+    let balance = Balance::with_gate_unit(config.balance.clone(), config.compat.gate_unit);
     let accounts = Accounts::new(config.accounts.clone(), config.mail.clone());
     let payment = Payment::new(config.payment.clone(), balance.clone());
     let billing = Billing { wallets: balance.clone(), facts: usage.clone() };
     let ai = ai(config.ai.clone(), billing)?;
     let stripe = StripePayment::new(payment.clone());
     let services = services.builtin(accounts).builtin(balance).builtin(payment).builtin(stripe);
-    let services = services.builtin(usage).aliases(generations::ROUTES.iter().copied());
+    let services = services
+        .builtin(usage)
+        .builtin(Arc::new(VisibleBase))
+        .aliases(generations::ROUTES.iter().copied());
     Ok((services.builtin(ai.clone()), ai))
 }
 

@@ -61,6 +61,7 @@ mod reload;
 mod run;
 pub mod simulation;
 mod telemetry;
+mod visiblebase;
 
 pub use audit::{Anchor, Broken, Problem, Verification};
 pub use builder::FederationBuilder;

@@ -21,7 +21,7 @@ pub mod usage;
 pub use self::http::client as http_client;
 pub use self::public_url::is_loopback;
 pub use accounts::{Accounts, AccountsConfig, EmailVerification, OauthConfirmation};
-pub use balance::{Balance, BalanceConfig};
+pub use balance::{Balance, BalanceConfig, GateUnit};
 pub use mail::{MailConfig, MailMode, MailTls};
 pub use payment::{Payment, PaymentConfig, StripePayment};
 pub use usage::{Usage, UsageConfig};

@@ -20,7 +20,9 @@ use std::net::SocketAddr;
 
 use downcity_ai::AiConfig;
 use downcity_db::DbUrl;
-use downcity_services::{AccountsConfig, BalanceConfig, MailConfig, PaymentConfig, UsageConfig};
+use downcity_services::{
+    AccountsConfig, BalanceConfig, GateUnit, MailConfig, PaymentConfig, UsageConfig,
+};
 use downcity_types::{TokenAlgorithm, Ttl};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -72,6 +74,17 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
     /// Background work.
     pub jobs: JobConfig,
+    /// What clients of older generations meet.
+    pub compat: CompatConfig,
+}
+
+/// What clients of older generations meet.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct CompatConfig {
+    /// What one unit of an amount is worth to clients of the generation gate (`@downcity/gate`):
+    /// `cent`, a hundredth of a credit, or `credit`. The server converts, in and out.
+    pub gate_unit: GateUnit,
 }
 
 /// Where and how the Federation listens.
@@ -332,6 +345,7 @@ impl Config {
             ("metrics", self.metrics == other.metrics),
             ("telemetry", self.telemetry == other.telemetry),
             ("jobs", self.jobs == other.jobs),
+            ("compat", self.compat == other.compat),
         ];
         sections.into_iter().filter(|(_, same)| !same).map(|(name, _)| name).collect()
     }

@@ -26,6 +26,11 @@ const fn anywhere(method: &'static Method, path: &'static str, target: &'static 
     Alias { method, path, target, dialect: None, only_stated: false }
 }
 
+/// A list that has another form for callers who say their dialect by header or mount.
+const fn stated(path: &'static str, target: &'static str, dialect: Dialect) -> Alias {
+    Alias { method: GET, path, target, dialect: Some(dialect), only_stated: true }
+}
+
 /// Every route of an earlier generation.
 pub(crate) const ROUTES: &[Alias] = &[
     // Studios.
@@ -59,4 +64,10 @@ pub(crate) const ROUTES: &[Alias] = &[
     route(POST, "/api/admin/env/remove", "/v1/env/remove", VisibleBase),
     route(POST, "/api/admin/env/import", "/v1/env/import", VisibleBase),
     route(POST, "/api/admin/env/refresh", "/v1/env/refresh", VisibleBase),
+    // What users of products call.
+    route(POST, "/v1/text", "/v1/ai/text", VisibleBase),
+    route(POST, "/v1/stream", "/v1/ai/stream", VisibleBase),
+    route(POST, "/v1/invoke", "/v1/visiblebase/invoke", VisibleBase),
+    stated("/v1/models", "/v1/visiblebase/models", VisibleBase),
+    stated("/v1/services", "/v1/visiblebase/services", VisibleBase),
 ];

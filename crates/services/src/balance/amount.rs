@@ -68,7 +68,7 @@ impl AmountIn {
 }
 
 /// Credits as a number or a text; `None` for what is no amount.
-fn parse_credits(value: &Value) -> Option<Microcredits> {
+pub(super) fn parse_credits(value: &Value) -> Option<Microcredits> {
     match value {
         Value::Number(number) => of_number(number),
         Value::String(text) => of_decimal(text),

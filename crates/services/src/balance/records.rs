@@ -9,8 +9,8 @@ use super::amount::{credits_number, credits_text};
 use super::charges;
 use super::holds;
 
-const MICROCREDITS: &str = "microcredits";
-const CREDITS: &str = "credits";
+pub(super) const MICROCREDITS: &str = "microcredits";
+pub(super) const CREDITS: &str = "credits";
 
 /// A wallet as its user sees it: amounts are credits.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]

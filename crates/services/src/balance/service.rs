@@ -10,6 +10,7 @@ use downcity_db::{Tx, migrations};
 use downcity_types::Timestamp;
 
 use super::config::{BalanceConfig, WalletScope};
+use super::gate::{GateAmounts, GateUnit};
 use super::holds::{self, HoldStatus};
 use super::wallet::Owner;
 use super::{changing, codes, reading, settings, sweeper, topups};
@@ -21,12 +22,18 @@ const MAX_ID: usize = 512;
 #[derive(Debug)]
 pub struct Balance {
     config: BalanceConfig,
+    gate_unit: GateUnit,
 }
 
 impl Balance {
     /// The service with this configuration.
     pub fn new(config: BalanceConfig) -> Arc<Self> {
-        Arc::new(Self { config })
+        Self::with_gate_unit(config, GateUnit::default())
+    }
+
+    /// The same, where a unit of clients of the generation gate is worth this.
+    pub fn with_gate_unit(config: BalanceConfig, gate_unit: GateUnit) -> Arc<Self> {
+        Arc::new(Self { config, gate_unit })
     }
 
     /// The section `[balance]`.
@@ -123,6 +130,7 @@ impl Service for Balance {
             ]
         ));
         service.instruction(include_str!("instruction.md"));
+        service.hook(GateAmounts(self.gate_unit));
         reading::define(&self, service);
         changing::define(&self, service);
         topups::define(&self, service);

@@ -20,7 +20,10 @@ use super::service::OwnIn;
 use super::webhook::WebhookAck;
 use super::{Payment, pages};
 
-const STRIPE: &str = "stripe";
+pub(super) const STRIPE: &str = "stripe";
+
+/// The id of the service.
+pub(super) const ID: &str = "payment.stripe";
 
 /// The service `payment.stripe`.
 #[derive(Debug)]
@@ -111,7 +114,7 @@ impl StripePayment {
 
 impl Service for StripePayment {
     fn id(&self) -> &'static str {
-        "payment.stripe"
+        ID
     }
 
     fn name(&self) -> &'static str {

@@ -4,8 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use async_trait::async_trait;
 use downcity_core::{
-    ADMIN, Cx, Error, NoInput, PUBLIC, RawRequest, Reply, Result, Runtime, Service, ServiceDef,
-    USER, USER_OR_ADMIN,
+    ADMIN, Cx, Dialect, Error, NoInput, PUBLIC, RawRequest, Reply, Result, Runtime, Service,
+    ServiceDef, USER, USER_OR_ADMIN,
 };
 use downcity_db::migrations;
 use downcity_types::{ErrorCode, Items, Page};
@@ -18,7 +18,7 @@ use super::providers::{PROVIDERS, Provider, Terms, env_of, provider};
 use super::record::{Checkout, Method, OwnPayment, Stored};
 use super::sweeper;
 use super::webhook::WebhookAck;
-use super::{pages, store};
+use super::{alias, pages, store};
 use crate::balance::Balance;
 use crate::balance::listing::Stretch;
 
@@ -105,7 +105,14 @@ impl Payment {
     }
 
     async fn methods(self: Arc<Self>, cx: Cx, _: NoInput) -> Result<Items<Method>> {
-        let methods = PROVIDERS.iter().map(|provider| self.method(cx.runtime(), *provider));
+        let methods = PROVIDERS.iter().map(|provider| {
+            let mut method = self.method(cx.runtime(), *provider);
+            // Clients of that generation call the service that a method names, and know this one.
+            if cx.dialect() == Dialect::Gate && method.id == alias::STRIPE {
+                method.service = alias::ID;
+            }
+            method
+        });
         Ok(methods.collect::<Vec<_>>().into())
     }
 

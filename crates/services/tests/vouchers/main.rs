@@ -5,6 +5,8 @@ mod codes;
 #[cfg(test)]
 mod common;
 #[cfg(test)]
+mod gate;
+#[cfg(test)]
 mod guesses;
 #[cfg(test)]
 mod parallel;
