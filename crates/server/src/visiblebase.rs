@@ -8,7 +8,7 @@ use std::sync::Arc;
 use downcity_core::fact::OwnFact;
 use downcity_core::{
     Action, Body, Cx, Dialect, Error, NoInput, PUBLIC, Reply, Result, Service, ServiceDef,
-    USER_OR_ADMIN, X_DOWNCITY_DIALECT,
+    USER, X_DOWNCITY_DIALECT,
 };
 use downcity_types::{ErrorCode, Items};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
@@ -77,11 +77,11 @@ impl Service for VisibleBase {
 
     fn define(self: Arc<Self>, service: &mut ServiceDef) {
         service.hidden();
-        service.get("models", PUBLIC, &self, Self::models).summary(
+        service.get("models", USER, &self, Self::models).summary(
             "List models as an array, the default one first, for clients that say product.",
         );
         service
-            .get("services", USER_OR_ADMIN, &self, Self::services)
+            .get("services", USER, &self, Self::services)
             .summary("List what can be invoked by name, for clients that say product.");
         service
             .post("invoke", PUBLIC, &self, Self::invoke)

@@ -285,8 +285,8 @@ pub(crate) const TABLE: &[Row] = &[
     row("POST /v1/accounts/oauth/confirm", Everybody, Anything, nothing).answers(400, ""),
     row("GET /v1/accounts/oauth/result", Everybody, Anything, |_| json!({"state": "none"}))
         .answers(404, "not_found"),
-    row("GET /v1/visiblebase/models", Everybody, Anything, nothing),
-    row("GET /v1/visiblebase/services", UsersAndTrusted, Anything, nothing),
+    row("GET /v1/visiblebase/models", Users, Anything, nothing),
+    row("GET /v1/visiblebase/services", Users, Anything, nothing),
     row("POST /v1/visiblebase/invoke", Everybody, Anything, nothing).answers(400, "invalid_input"),
     row("GET /v1/usage/events", Trusted, OneCity, city),
     row("GET /v1/usage/summary", Trusted, OneCity, city),
