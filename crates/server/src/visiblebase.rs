@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use downcity_core::fact::OwnFact;
 use downcity_core::{
-    Action, Body, Cx, Dialect, Error, NoInput, PUBLIC, Reply, Result, Service, ServiceDef,
-    USER, X_DOWNCITY_DIALECT,
+    Action, Body, Cx, Dialect, Error, NoInput, PUBLIC, Reply, Result, Service, ServiceDef, USER,
+    X_DOWNCITY_DIALECT,
 };
 use downcity_types::{ErrorCode, Items};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};

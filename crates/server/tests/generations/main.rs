@@ -6,6 +6,8 @@ mod families;
 #[cfg(test)]
 mod fields;
 #[cfg(test)]
+mod products;
+#[cfg(test)]
 mod routes;
 #[cfg(test)]
 mod tokens;
