@@ -501,3 +501,40 @@ impl Route {
         Found::WrongMethod(methods.join(", "))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_route_of_one_dialect_is_there_for_those_who_state_it() {
+        let alias = |path, target| Alias {
+            method: &Method::GET,
+            path,
+            target,
+            dialect: Some(Dialect::VisibleBase),
+            only_stated: true,
+        };
+        let aliases = [alias("/v1/services", "/health"), alias("/v1/models", "/livez")];
+        let registry = Registry::builder().aliases(aliases).build().unwrap();
+        let find = |method: Method, path: &str, stated: Option<Dialect>| match registry
+            .find(&method, path, stated)
+        {
+            Found::Action(action, _, family) => format!("{} {family:?}", action.path()),
+            Found::WrongMethod(allow) => allow,
+            Found::Nothing => "nothing".to_owned(),
+        };
+        let base = Some(Dialect::VisibleBase);
+        for stated in [None, Some(Dialect::City), Some(Dialect::Gate)] {
+            assert_eq!(find(Method::GET, "/v1/services", stated), "/v1/services None");
+            assert_eq!(find(Method::GET, "/v1/models", stated), "nothing");
+            assert_eq!(find(Method::POST, "/v1/models", stated), "nothing");
+        }
+        for (path, target) in [("/v1/services", "/health"), ("/v1/models", "/livez")] {
+            let found = format!("{target} Some(VisibleBase)");
+            assert_eq!(find(Method::GET, path, base), found);
+            assert_eq!(find(Method::HEAD, path, base), found);
+        }
+        assert_eq!(find(Method::POST, "/v1/models", base), "GET, HEAD, OPTIONS");
+    }
+}

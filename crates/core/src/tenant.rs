@@ -103,8 +103,10 @@ impl Tenants<'_> {
 
     /// `None` when the body was not looked into, or is for the action to refuse.
     fn unite_body(&self, body: &[u8]) -> Result<Option<United>> {
-        if !self.may_change(body) {
-            return Ok(None);
+        match self.look(body) {
+            Look::NoTenant => return Ok(Some(United { words: None, body: None, city_id: None })),
+            Look::AsHandlersRead => return Ok(None),
+            Look::Closer => {}
         }
         let fields: Fields<'_> = json(body)?;
         let mut found = Found::default();
@@ -140,22 +142,38 @@ impl Tenants<'_> {
         Ok(Some(United { words: found.words(), body: Some(body), city_id }))
     }
 
-    /// Whether a body may name a tenant in another way than handlers read. Most do not: a look for
-    /// the text of the keys saves a pass of the parser. Only a key in escapes looks different.
-    fn may_change(&self, body: &[u8]) -> bool {
+    /// Most bodies name no tenant: a look for the text of the keys saves a pass of the parser. Only a
+    /// key in escapes looks different.
+    fn look(&self, body: &[u8]) -> Look {
         if memmem::find(body, b"\\u").is_some() {
-            return true;
+            return Look::Closer;
         }
         let mut has_city = false;
         for end in memmem::find_iter(body, b"_id\"") {
             let before = &body[..end + 3];
             has_city |= before.ends_with(CITY_ID.as_bytes());
             if self.all_names && OLDER.iter().any(|(name, _)| before.ends_with(name.as_bytes())) {
-                return true;
+                return Look::Closer;
             }
         }
-        has_city && memmem::find(body, DEFAULT_SUFFIX.as_bytes()).is_some()
+        if !has_city {
+            Look::NoTenant
+        } else if memmem::find(body, DEFAULT_SUFFIX.as_bytes()).is_some() {
+            Look::Closer
+        } else {
+            Look::AsHandlersRead
+        }
     }
+}
+
+/// What the bytes of a body say at a glance.
+enum Look {
+    /// It names none.
+    NoTenant,
+    /// It names one at most, in the way that handlers read.
+    AsHandlersRead,
+    /// It has to be parsed.
+    Closer,
 }
 
 /// The text that a value holds, without the space around it.
