@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::world::{ADMIN, World, on_both};
+use crate::world::{ADMIN, STREAMED, World, on_both};
 
 const NAMES: [&str; 5] = ["city_id", "studio_id", "product_id", "town_id", "bay_id"];
 
@@ -100,6 +100,11 @@ on_both! {
         world.call(ADMIN, "french", "GET /v1/cities/list", &Value::Null).await
             .expect_error(400, "invalid_input");
         world.get(ADMIN, "/compat/french/v1/cities/list").await.expect_error(404, "not_found");
+    }
+
+    async fn streams_stay_as_they_are(world: World) {
+        let answer = world.get(ADMIN, "/compat/gate/v1/shop/watch").await;
+        assert_eq!((answer.status, answer.text.as_str()), (200, STREAMED));
     }
 
     async fn a_family_of_routes_keeps_its_words_under_any_dialect(world: World) {

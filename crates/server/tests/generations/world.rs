@@ -4,12 +4,14 @@
 use std::sync::Arc;
 
 use downcity_core::env::{ADMIN_KEY as ADMIN_KEY_NAME, MasterKey, SIGNING_KEY};
-use downcity_core::{Cx, NoInput, Reply, Secret, Service, ServiceDef, USER_OR_ADMIN};
+use downcity_core::{
+    Body, BoxError, Cx, NoInput, Reply, Secret, Service, ServiceDef, USER_OR_ADMIN,
+};
 use downcity_db::testing::TestDatabase;
 use downcity_db::{DbOptions, Engine};
 use downcity_server::{Config, Federation};
 use downcity_testkit::{Answer, MockUpstream};
-use http::{HeaderMap, Method, Request};
+use http::{HeaderMap, HeaderValue, Method, Request};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
@@ -54,6 +56,7 @@ impl Service for Shop {
     fn define(self: Arc<Self>, service: &mut ServiceDef) {
         service.post("order", USER_OR_ADMIN, &self, Self::order).summary("Order.");
         service.get("orders", USER_OR_ADMIN, &self, Self::order).summary("List orders.");
+        service.get("watch", USER_OR_ADMIN, &self, Self::watch).summary("Watch orders.");
     }
 }
 
@@ -66,7 +69,18 @@ impl Shop {
             "dialect": cx.dialect().as_str(),
         }))
     }
+
+    async fn watch(self: Arc<Self>, _: Cx, _: NoInput) -> downcity_core::Result<Reply> {
+        let pieces = STREAMED.as_bytes().chunks(5).map(|piece| Ok::<_, BoxError>(piece.into()));
+        let body = Body::from_stream(futures_util::stream::iter(pieces));
+        let mut reply = Reply::typed(HeaderValue::from_static("application/json"), "");
+        reply.body = body;
+        Ok(reply)
+    }
 }
+
+/// What [`Shop`] streams.
+pub(crate) const STREAMED: &str = r#"{"city_id":"a"}"#;
 
 /// An answer.
 #[derive(Debug)]
