@@ -23,6 +23,7 @@
 //!
 //! Records of the wire come from `downcity-types`, the crate that the server writes them with.
 
+mod admin;
 mod city;
 mod error;
 mod http;
@@ -36,6 +37,15 @@ mod tests;
 mod transport;
 mod user;
 
+pub use admin::amount::{Amount, AmountError, Credits, credits_text};
+pub use admin::balance::{Balance, RedeemCodes};
+pub use admin::cities::{Cities, CityCreate, CityTokens};
+pub use admin::env::{Env, EnvImported, EnvRefreshed, EnvRemoved, EnvUpserted};
+pub use admin::money::{
+    BalanceAccount, BalanceQuery, Charge, ChargeRecord, IssuedRedeemCode, LedgerEntry, Mutation,
+    RedeemCode, RedeemCreate, RedeemDisable, Topup, TopupUpdate,
+};
+pub use admin::tokens::{IssuedToken, TokenRequest, Tokens, Ttl};
 pub use city::{Admin, AdminBuilder, AdminCity, City, User, UserBuilder, UserCity};
 pub use error::{BoxError, Error, Result};
 pub use http::HttpTransport;
@@ -55,6 +65,7 @@ pub use user::payment::{Payment, PaymentMethod, PaymentMethodHandle};
 pub use user::stream::{ChunkStream, TextDeltas, UiMessageChunk};
 
 pub use downcity_types::{
-    FinishReason, Microcredits, Timestamp, Ttl, UiChunk, UiMessage, UiPart, UiRole,
+    City as CityRecord, CityStatus, EnvEntry, EnvRequirement, EnvScope, FinishReason, Items,
+    Microcredits, ServiceInfo, Timestamp, UiChunk, UiMessage, UiPart, UiRole,
 };
 pub use reqwest::{Method, StatusCode, Url, header};

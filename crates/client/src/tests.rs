@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::*;
 
 /// What comes of one attempt.
-enum Turn {
+pub(crate) enum Turn {
     Answer(u16, String),
     /// Busy, with a word on how long.
     Busy(u16, &'static str),
@@ -27,10 +27,10 @@ enum Turn {
 }
 
 #[derive(Clone, Default)]
-struct Wire(Arc<Mutex<(VecDeque<Turn>, Vec<Request>)>>);
+pub(crate) struct Wire(Arc<Mutex<(VecDeque<Turn>, Vec<Request>)>>);
 
 impl Wire {
-    fn new(turns: impl IntoIterator<Item = Turn>) -> Self {
+    pub(crate) fn new(turns: impl IntoIterator<Item = Turn>) -> Self {
         let wire = Self::default();
         wire.0.lock().unwrap().0.extend(turns);
         wire
@@ -40,11 +40,11 @@ impl Wire {
         Self::new([Turn::Answer(200, "{}".to_owned())])
     }
 
-    fn sent(&self) -> Vec<Request> {
+    pub(crate) fn sent(&self) -> Vec<Request> {
         self.0.lock().unwrap().1.clone()
     }
 
-    fn admin(&self) -> AdminCity {
+    pub(crate) fn admin(&self) -> AdminCity {
         let builder = City::admin("https://fed.example.com/base//").admin_secret_key("key_1");
         builder.city_id("city_demo").transport(self.clone()).build().unwrap()
     }

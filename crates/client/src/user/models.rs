@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use downcity_types::EnvRequirement;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -34,6 +35,12 @@ pub struct CatalogModel {
     /// The modes for which it stands first in the catalog.
     #[serde(default)]
     pub default_modalities: Vec<String>,
+    /// The env keys that it needs; told to the trusted side only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub env_requirements: Vec<EnvRequirement>,
+    /// The modes of which the operator made it the default; told to the trusted side only.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub default_modes: Vec<String>,
     /// Further fields, `price` among them.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
