@@ -140,15 +140,36 @@ test("a write is repeated with the same idempotency key and body", async () => {
   assert.deepEqual(first.body, second.body);
 });
 
+test("the call of a model is sent again only when it cannot have arrived", async () => {
+  const message = { id: "m", role: "assistant", parts: [] };
+  for (const [error, calls] of [
+    [broken("ECONNREFUSED"), 2],
+    [broken("ENOTFOUND"), 2],
+    [broken("ECONNRESET"), 1],
+    [broken(), 1],
+  ]) {
+    const fetch = fakeFetch({ error }, { json: message });
+    const asked = user(fetch).ai.text({ prompt: "x" });
+    if (calls === 1) await assert.rejects(asked);
+    else assert.deepEqual(await asked, message);
+    assert.equal(fetch.calls.length, calls);
+    const stream = fakeFetch({ error });
+    await assert.rejects(user(stream).ai.stream({ prompt: "x" }));
+    assert.equal(stream.calls.length, calls === 1 ? 1 : 3);
+  }
+});
+
 test("after the last attempt the error names cause, method and address", async () => {
   const fetch = fakeFetch({ error: broken() });
   const error = await user(fetch)
-    .ai.text({ prompt: "x" })
+    .service("crm")
+    .action("lead")
+    .invoke({ name: "x" })
     .catch((error) => error);
   assert.equal(fetch.calls.length, 3);
   assert.ok(error.message.includes("fetch failed"));
   assert.ok(error.message.includes("cause=UND_ERR_SOCKET other side closed"));
-  assert.ok(error.message.includes(`POST ${URL_}/v1/ai/text`));
+  assert.ok(error.message.includes(`POST ${URL_}/v1/crm/lead`));
   assert.equal(error.cause.message, "fetch failed");
 });
 

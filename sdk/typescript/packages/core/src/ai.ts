@@ -5,9 +5,6 @@ import { chunksOf, type StreamOptions } from "./stream.js";
 import { wireTools } from "./tools.js";
 import type { CallOptions, Transport } from "./transport.js";
 
-/** How long the call of a model may take, in milliseconds, where nobody says. */
-const MODEL_TIMEOUT_MS = 600_000;
-
 /** Calls models for a user, with the names that a generation of clients has for it. */
 export class AiBase {
   readonly #transport: Transport;
@@ -45,14 +42,14 @@ export class AiBase {
     const body = this.#prepare(withTools(input));
     if (!this.#transport.credential) throw new TypeError("user_token is required for streams");
     const path = `${this.#path}/stream`;
-    const open = await this.#transport.open(path, body, options, MODEL_TIMEOUT_MS);
+    const open = await this.#transport.open(path, body, options);
     return chunksOf(open, options?.strict ?? false);
   }
 
   /** Calls a route of models. */
   protected async call<T>(route: string, input: UserModelCall, options?: CallOptions): Promise<T> {
     const path = `${this.#path}/${route}`;
-    return this.#transport.post<T>(path, this.#prepare(input), options, MODEL_TIMEOUT_MS);
+    return this.#transport.ask<T>(path, this.#prepare(input), options);
   }
 
   /** The input with the id of its model and the client's tenant. */

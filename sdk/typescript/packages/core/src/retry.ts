@@ -4,6 +4,8 @@ const DELAYS = [250, 1_000];
 const BROKEN =
   /fetch failed|UND_ERR|ECONNRESET|ECONNREFUSED|ECONNABORTED|ETIMEDOUT|EAI_AGAIN|ENOTFOUND|socket hang up/;
 
+const UNSENT = /ECONNREFUSED|EAI_AGAIN|ENOTFOUND|UND_ERR_CONNECT_TIMEOUT/;
+
 /** The texts of an error and of its causes, three deep. */
 function chain(error: unknown): string[] {
   const texts: string[] = [];
@@ -18,6 +20,11 @@ function chain(error: unknown): string[] {
 /** Whether the connection failed, so that a second attempt may succeed. */
 export function isConnectionFailure(error: unknown): boolean {
   return chain(error).some((text) => BROKEN.test(text));
+}
+
+/** Whether the call certainly never reached the server: no connection to it came about. */
+export function isUnsent(error: unknown): boolean {
+  return chain(error).some((text) => UNSENT.test(text));
 }
 
 /** The error to throw for a call that got no answer. `where` is the method and the address. */

@@ -1,6 +1,6 @@
 import { DowncityError, requireText, withoutQuery } from "./errors.js";
 import type { Flavor } from "./flavor.js";
-import { delayAfter, isConnectionFailure, noAnswer } from "./retry.js";
+import { delayAfter, isConnectionFailure, isUnsent, noAnswer } from "./retry.js";
 
 /** What a call sends: the second argument of `fetch`. */
 export interface RequestInitLike {
@@ -41,7 +41,8 @@ export interface ClientOptions {
   signal?: AbortSignal | undefined;
   /**
    * How often a call is repeated when the connection fails; `false` = never. Answers of the server
-   * are never repeated. A write carries an `Idempotency-Key`, the same in every attempt.
+   * are never repeated. A write carries an `Idempotency-Key`, the same in every attempt; a call of a
+   * model is repeated only when it cannot have reached the server.
    */
   retries?: number | false | undefined;
 }
@@ -68,9 +69,13 @@ interface Call {
   body?: unknown;
   options?: CallOptions | undefined;
   timeout_ms: number;
+  /** Whether it asks a model: work that has begun is paid for, so it is never sent a second time. */
+  isModelCall?: boolean;
 }
 
 const TIMEOUT_MS = 30_000;
+/** How long the call of a model may take, in milliseconds, where nobody says. */
+const MODEL_TIMEOUT_MS = 600_000;
 const INSPECT = Symbol.for("nodejs.util.inspect.custom");
 
 /** Sends the calls of a client. */
@@ -124,8 +129,13 @@ export class Transport {
   }
 
   /** The JSON that a POST answers with. */
-  post<T>(path: string, body: unknown, options?: CallOptions, timeout_ms = TIMEOUT_MS): Promise<T> {
-    return this.#whole({ method: "POST", path, body, options, timeout_ms }, json<T>);
+  post<T>(path: string, body: unknown, options?: CallOptions): Promise<T> {
+    return this.#whole({ method: "POST", path, body, options, timeout_ms: TIMEOUT_MS }, json<T>);
+  }
+
+  /** The JSON that a model answers with. */
+  ask<T>(path: string, body: unknown, options?: CallOptions): Promise<T> {
+    return this.#whole(modelCall(path, body, options), json<T>);
   }
 
   /** The text that a GET answers with. */
@@ -134,16 +144,11 @@ export class Transport {
     return this.#whole(call, (answer) => answer.text());
   }
 
-  /** The body that a POST answers with, and what ends the request and lets go of its signals. */
-  async open(
-    path: string,
-    body: unknown,
-    options: CallOptions | undefined,
-    timeout_ms: number,
-  ): Promise<OpenBody> {
+  /** The body that a model answers with, and what ends the request and lets go of its signals. */
+  async open(path: string, body: unknown, options?: CallOptions): Promise<OpenBody> {
     const ending = new Ending([this.#signal, options?.signal]);
     try {
-      const call: Call = { method: "POST", path, body, options, timeout_ms };
+      const call = modelCall(path, body, options);
       const answer = await this.#run(call, ending, async (answer) => answer);
       if (!answer.body) throw new Error(`POST ${this.base_url}${path} answered with an empty body`);
       return { body: answer.body, ending };
@@ -195,7 +200,8 @@ export class Transport {
         answer = await this.#fetch(url, init);
       } catch (error) {
         if (signal.aborted) throw signal.reason;
-        if (attempt > this.#retries || !isConnectionFailure(error)) {
+        const again = call.isModelCall ? isUnsent(error) : isConnectionFailure(error);
+        if (attempt > this.#retries || !again) {
           throw noAnswer(error, where, attempt);
         }
         await raceAbort(signal, new Promise((wake) => setTimeout(wake, delayAfter(attempt))));
@@ -220,6 +226,10 @@ export class Transport {
     }
     return init;
   }
+}
+
+function modelCall(path: string, body: unknown, options?: CallOptions): Call {
+  return { method: "POST", path, body, options, timeout_ms: MODEL_TIMEOUT_MS, isModelCall: true };
 }
 
 /** A body that is still arriving. */
