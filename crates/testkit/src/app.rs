@@ -29,6 +29,7 @@ pub struct TestAppBuilder {
     settings: Settings,
     clock: TestClock,
     random: Arc<TestRandom>,
+    runs_once: bool,
     change: Option<ChangeOptions>,
 }
 
@@ -118,6 +119,14 @@ impl TestAppBuilder {
         self
     }
 
+    /// Runs every write closure once, for what happens at the same time: a rehearsal would see the end
+    /// of whatever it waits for, and so would the run after it.
+    #[must_use]
+    pub fn runs_once(mut self) -> Self {
+        self.runs_once = true;
+        self
+    }
+
     /// Starts the node.
     ///
     /// # Errors
@@ -129,7 +138,7 @@ impl TestAppBuilder {
             (Arc::new(database), url)
         });
         let mut database_options = DbOptions::new(url);
-        database_options.replay_writes = true;
+        database_options.replay_writes = !self.runs_once;
         database_options.write_connections = 4;
         database_options.read_connections = 2;
         database_options.scan_connections = 2;
@@ -143,7 +152,8 @@ impl TestAppBuilder {
             change(&mut options);
         }
         let kernel = Kernel::start(options, self.services).await?;
-        Ok(TestApp { kernel, clock: self.clock, random: self.random, database })
+        let runs_once = self.runs_once;
+        Ok(TestApp { kernel, clock: self.clock, random: self.random, runs_once, database })
     }
 
     /// Starts the node; a failure fails the test.
@@ -161,6 +171,7 @@ pub struct TestApp {
     kernel: Kernel,
     clock: TestClock,
     random: Arc<TestRandom>,
+    pub(crate) runs_once: bool,
     // Dropped last: the database goes when the last node on it has gone.
     database: Arc<TestDatabase>,
 }
@@ -180,6 +191,7 @@ impl TestApp {
             settings,
             clock: TestClock::default(),
             random: Arc::new(TestRandom::new(1)),
+            runs_once: false,
             change: None,
         }
     }

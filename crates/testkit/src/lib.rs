@@ -28,6 +28,7 @@
 mod app;
 mod capture;
 mod client;
+mod race;
 mod source;
 mod upstream;
 

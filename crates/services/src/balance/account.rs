@@ -12,6 +12,9 @@ use super::wallet::Wallet;
 pub struct Account {
     /// Whose it is.
     pub user_id: String,
+    /// The city that it is for, in lists where a user has a wallet per city.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub city_id: Option<String>,
     /// What it holds, reserved amounts included.
     pub balance: Microcredits,
     /// The unit of the amounts: always `microcredits`.
@@ -40,6 +43,12 @@ impl Account {
             created_at: wallet.created_at,
             updated_at: wallet.updated_at,
             user_id: wallet.user_id,
+            city_id: None,
         }
+    }
+
+    /// The same with the city of the wallet; empty where wallets are of the whole Federation.
+    pub(super) fn in_city(self, city_id: String) -> Self {
+        Self { city_id: Some(city_id).filter(|city_id| !city_id.is_empty()), ..self }
     }
 }

@@ -270,17 +270,29 @@ pub(super) fn holds(
     let wanted = i64::from(stretch.wanted());
     let is_rare = !status.is_empty() && status != HoldStatus::Settled.as_str();
     let from = &stretch.from;
-    let rows = if !user_id.is_empty() {
+    let rows = if !reference.is_empty() {
+        tx.query(
+            sql!(
+                "SELECT hold_id, wallet_id, user_id, city_id, amount, status, charge_id, note, ref,
+                   metadata, deadline, created_at, updated_at FROM balance_holds
+                 WHERE ref = $1 AND ref <> '' AND (created_at, hold_id) < ($2, $3)
+                   AND ($4 = '' OR user_id = $4) AND ($5 = '' OR city_id = $5)
+                   AND ($6 = '' OR status = $6) AND created_at >= $7
+                 ORDER BY created_at DESC, hold_id DESC LIMIT $8"
+            ),
+            &[reference, at, id, user_id, city_id, status, from, &wanted],
+        )?
+    } else if !user_id.is_empty() {
         tx.query(
             sql!(
                 "SELECT hold_id, wallet_id, user_id, city_id, amount, status, charge_id, note, ref,
                    metadata, deadline, created_at, updated_at FROM balance_holds
                  WHERE user_id = $1 AND (created_at, hold_id) < ($2, $3)
                    AND ($4 = '' OR city_id = $4) AND ($5 = '' OR status = $5)
-                   AND ($6 = '' OR ref = $6) AND created_at >= $7
-                 ORDER BY created_at DESC, hold_id DESC LIMIT $8"
+                   AND created_at >= $6
+                 ORDER BY created_at DESC, hold_id DESC LIMIT $7"
             ),
-            &[user_id, at, id, city_id, status, reference, from, &wanted],
+            &[user_id, at, id, city_id, status, from, &wanted],
         )?
     } else if is_rare {
         tx.query(
@@ -288,21 +300,32 @@ pub(super) fn holds(
                 "SELECT hold_id, wallet_id, user_id, city_id, amount, status, charge_id, note, ref,
                    metadata, deadline, created_at, updated_at FROM balance_holds
                  WHERE status = $1 AND status <> 'settled' AND (created_at, hold_id) < ($2, $3)
-                   AND ($4 = '' OR city_id = $4) AND ($5 = '' OR ref = $5) AND created_at >= $6
-                 ORDER BY created_at DESC, hold_id DESC LIMIT $7"
+                   AND ($4 = '' OR city_id = $4) AND created_at >= $5
+                 ORDER BY created_at DESC, hold_id DESC LIMIT $6"
             ),
-            &[status, at, id, city_id, reference, from, &wanted],
+            &[status, at, id, city_id, from, &wanted],
+        )?
+    } else if !city_id.is_empty() {
+        tx.query(
+            sql!(
+                "SELECT hold_id, wallet_id, user_id, city_id, amount, status, charge_id, note, ref,
+                   metadata, deadline, created_at, updated_at FROM balance_holds
+                 WHERE city_id = $1 AND (created_at, hold_id) < ($2, $3)
+                   AND ($4 = '' OR status = $4) AND created_at >= $5
+                 ORDER BY created_at DESC, hold_id DESC LIMIT $6"
+            ),
+            &[city_id, at, id, status, from, &wanted],
         )?
     } else {
         tx.query(
             sql!(
                 "SELECT hold_id, wallet_id, user_id, city_id, amount, status, charge_id, note, ref,
                    metadata, deadline, created_at, updated_at FROM balance_holds
-                 WHERE (created_at, hold_id) < ($1, $2) AND ($3 = '' OR city_id = $3)
-                   AND ($4 = '' OR status = $4) AND ($5 = '' OR ref = $5) AND created_at >= $6
-                 ORDER BY created_at DESC, hold_id DESC LIMIT $7"
+                 WHERE (created_at, hold_id) < ($1, $2) AND ($3 = '' OR status = $3)
+                   AND created_at >= $4
+                 ORDER BY created_at DESC, hold_id DESC LIMIT $5"
             ),
-            &[at, id, city_id, status, reference, from, &wanted],
+            &[at, id, status, from, &wanted],
         )?
     };
     let holds = rows.iter().map(Hold::of).collect::<Result<Vec<_>>>()?;
@@ -322,7 +345,7 @@ pub(super) fn wallets(
     let rows = if user_id.is_empty() {
         tx.query(
             sql!(
-                "SELECT wallet_id, user_id, balance, held, entries, next_expiry, created_at,
+                "SELECT wallet_id, scope, user_id, balance, held, entries, next_expiry, created_at,
                    updated_at FROM balance_wallets WHERE (updated_at, wallet_id) < ($1, $2)
                  ORDER BY updated_at DESC, wallet_id DESC LIMIT $3"
             ),
@@ -331,7 +354,7 @@ pub(super) fn wallets(
     } else {
         tx.query(
             sql!(
-                "SELECT wallet_id, user_id, balance, held, entries, next_expiry, created_at,
+                "SELECT wallet_id, scope, user_id, balance, held, entries, next_expiry, created_at,
                    updated_at FROM balance_wallets
                  WHERE user_id = $1 AND (updated_at, wallet_id) < ($2, $3)
                  ORDER BY updated_at DESC, wallet_id DESC LIMIT $4"
@@ -339,12 +362,14 @@ pub(super) fn wallets(
             &[&user_id, at, id, &wanted],
         )?
     };
-    let wallets = rows.iter().map(Wallet::of).collect::<Result<Vec<_>>>()?;
+    let of = |row: &Row| Ok((Wallet::of(row)?, row.get::<String>("scope")?));
+    let wallets = rows.iter().map(of).collect::<Result<Vec<_>>>()?;
     let next_cursor =
-        wallets.get(limit.wrapping_sub(1)).filter(|_| wallets.len() > limit).map(|last| {
+        wallets.get(limit.wrapping_sub(1)).filter(|_| wallets.len() > limit).map(|(last, _)| {
             Cursor::new([last.updated_at.millis().into(), last.wallet_id.as_str().into()]).encode()
         });
-    let items = wallets.into_iter().take(limit).map(Account::of).collect();
+    let items = wallets.into_iter().take(limit);
+    let items = items.map(|(wallet, scope)| Account::of(wallet).in_city(scope)).collect();
     Ok(Items { items, next_cursor })
 }
 

@@ -89,6 +89,21 @@ pub(super) fn named(path: &str, id: &str) -> Result<String> {
     Ok(id.to_owned())
 }
 
+/// The city that a call of the trusted side narrows itself to, where it names one.
+///
+/// # Errors
+/// 400 for an empty id: whoever meant a city must not reach all of them.
+pub(super) fn narrowed(city_id: Option<String>) -> Result<Option<String>> {
+    city_id
+        .map(|city_id| match named("city_id", &city_id) {
+            Err(_) if city_id.trim().is_empty() => {
+                Err(Error::invalid("city_id", "must not be empty: name a city, or leave it out"))
+            }
+            city_id => city_id,
+        })
+        .transpose()
+}
+
 impl Wallets for Balance {
     fn hold(&self, tx: &mut Tx<'_>, hold: &NewHold) -> Result<()> {
         holds::hold(tx, &self.owner(&hold.city_id, &hold.user_id), hold).map(drop)
@@ -127,6 +142,7 @@ impl Service for Balance {
                     }
                 ),
                 (2, "vouchers", "migrations/0002_vouchers.sql"),
+                (3, "hold_lists", "migrations/0003_hold_lists.sql"),
             ]
         ));
         service.instruction(include_str!("instruction.md"));

@@ -1,54 +1,29 @@
-//! What happens at the same time in several transactions. One is held open by the test: on PostgreSQL
-//! nobody sees what it has done, unless they wait for it.
+//! What happens at the same time in several transactions.
 
-use std::sync::mpsc;
-use std::time::Duration;
-
-use downcity_core::{Error, Result};
+use downcity_core::Result;
 use downcity_db::{Tx, sql};
-use downcity_testkit::{TestApp, TestReply, both_engines};
+use downcity_testkit::{TestApp, TestAppBuilder, TestReply, both_engines};
 use serde_json::{Value, json};
-use tokio::task::JoinSet;
 
 use super::common::{
     PASSWORD, accounts, login, mail_about, mailed_token, mailing, post, register, requiring, text,
 };
 use crate::oauth::world::{HERE, World, oauth};
 
-/// Long enough for a call that does not wait to be answered.
-const A_WHILE: Duration = Duration::from_millis(400);
+fn accounts_once(builder: TestAppBuilder) -> TestAppBuilder {
+    accounts(builder).runs_once()
+}
 
-/// Calls while a transaction is open that has done this. The call has to wait for it.
-async fn during(
-    app: &TestApp,
-    mut done: impl FnMut(&mut Tx<'_>) -> Result<()> + Send + 'static,
-    call: impl Future<Output = TestReply> + Send,
-) -> TestReply {
-    let (let_go, wait) = mpsc::channel::<()>();
-    let (say, is_open) = tokio::sync::oneshot::channel();
-    let (mut held, mut say, mut rehearsed) = (JoinSet::new(), Some(say), false);
-    let db = app.runtime().db().clone();
-    held.spawn(async move {
-        db.write(move |tx| {
-            done(tx)?;
-            // The first of two runs is a rehearsal that is rolled back.
-            if std::mem::replace(&mut rehearsed, true) {
-                say.take().map(|say| say.send(()));
-                let _ = wait.recv();
-            }
-            Ok::<_, Error>(())
-        })
-        .await
-    });
-    is_open.await.expect("the transaction is open");
-    let mut call = std::pin::pin!(call);
-    let early = tokio::time::timeout(A_WHILE, &mut call).await;
-    drop(let_go);
-    for ended in held.join_all().await {
-        ended.unwrap();
-    }
-    assert!(early.is_err(), "did not wait: {:?}", early.map(|reply| reply.text()));
-    call.await
+fn mailing_once(builder: TestAppBuilder) -> TestAppBuilder {
+    mailing(builder).runs_once()
+}
+
+fn requiring_once(builder: TestAppBuilder) -> TestAppBuilder {
+    requiring(builder).runs_once()
+}
+
+fn oauth_once(builder: TestAppBuilder) -> TestAppBuilder {
+    oauth(builder).runs_once()
 }
 
 /// An operator disables the only account.
@@ -73,7 +48,7 @@ fn signed_in(tx: &mut Tx<'_>) -> Result<()> {
 
 /// Calls while the owner of the only account signs in, which the call ends.
 async fn ends_the_late_one(app: &TestApp, call: impl Future<Output = TestReply> + Send) {
-    during(app, signed_in, call).await.expect(200);
+    app.during(signed_in, call).await.expect(200);
     let list = app.admin().get("/v1/accounts/sessions?city_id=mall").await.expect(200);
     assert_eq!(list["items"], json!([]), "a session that was being opened is left");
 }
@@ -84,22 +59,22 @@ async fn two_cities(app: &TestApp) {
 }
 
 both_engines! {
-    async fn a_login_waits_for_whoever_disables_the_account(app: TestApp = accounts) {
+    async fn a_login_waits_for_whoever_disables_the_account(app: TestApp = accounts_once) {
         app.create_city("shop").await;
         register(&app, "ann@example.com").await;
-        let reply = during(&app, disabled, login(&app, "ann@example.com", PASSWORD)).await;
+        let reply = app.during(disabled, login(&app, "ann@example.com", PASSWORD)).await;
         reply.expect_error(403, "account_disabled");
     }
 
-    async fn a_link_waits_for_whoever_disables_the_account(app: TestApp = mailing) {
+    async fn a_link_waits_for_whoever_disables_the_account(app: TestApp = mailing_once) {
         app.create_city("shop").await;
         register(&app, "ann@example.com").await;
         let token = mailed_token(&app, "ann@example.com", "Verify").await;
         let call = post(&app, "verify-email", json!({"token": token, "city_id": "shop"}));
-        during(&app, disabled, call).await.expect_error(403, "account_disabled");
+        app.during(disabled, call).await.expect_error(403, "account_disabled");
     }
 
-    async fn a_sign_in_link_waits_for_whoever_disables_the_account(app: TestApp = mailing) {
+    async fn a_sign_in_link_waits_for_whoever_disables_the_account(app: TestApp = mailing_once) {
         app.create_city("shop").await;
         register(&app, "ann@example.com").await;
         let token = mailed_token(&app, "ann@example.com", "Verify").await;
@@ -108,10 +83,10 @@ both_engines! {
         post(&app, "magic-link/start", input).await.expect(200);
         let token = mailed_token(&app, "ann@example.com", "Sign in").await;
         let call = post(&app, "magic-link/verify", json!({"token": token}));
-        during(&app, disabled, call).await.expect_error(403, "account_disabled");
+        app.during(disabled, call).await.expect_error(403, "account_disabled");
     }
 
-    async fn a_code_waits_for_whoever_disables_the_account(app: TestApp = mailing) {
+    async fn a_code_waits_for_whoever_disables_the_account(app: TestApp = mailing_once) {
         app.create_city("shop").await;
         register(&app, "ann@example.com").await;
         let token = mailed_token(&app, "ann@example.com", "Verify").await;
@@ -123,31 +98,31 @@ both_engines! {
         let subjects = mailbox["items"].as_array().unwrap().iter().map(|mail| text(mail, "subject"));
         let code = subjects.filter_map(|subject| subject.split_once(" is your code")).next().unwrap().0;
         let call = post(&app, "code/verify", json!({"challenge": started["challenge"], "code": code}));
-        during(&app, disabled, call).await.expect_error(403, "account_disabled");
+        app.during(disabled, call).await.expect_error(403, "account_disabled");
     }
 
-    async fn a_provider_waits_for_whoever_disables_the_account(app: TestApp = oauth) {
+    async fn a_provider_waits_for_whoever_disables_the_account(app: TestApp = oauth_once) {
         let world = World::new(&app).await;
         let ann = json!({"sub": "1", "email": "ann@example.com", "email_verified": true});
         world.sign_in("google", ann.clone()).await;
         let started = world.start("google").await;
         world.says("google", ann.clone());
         assert_eq!(world.back(&started, HERE).await.status, 200);
-        let reply = during(&app, disabled, world.result(&started)).await;
+        let reply = app.during(disabled, world.result(&started)).await;
         reply.expect_error(403, "account_disabled");
     }
 
-    async fn whoever_comes_back_waits_for_whoever_disables_the_account(app: TestApp = oauth) {
+    async fn whoever_comes_back_waits_for_whoever_disables_the_account(app: TestApp = oauth_once) {
         let world = World::new(&app).await;
         let ann = json!({"sub": "1", "email": "ann@example.com", "email_verified": true});
         world.sign_in("google", ann.clone()).await;
         let started = world.start("google").await;
         world.says("google", ann);
-        let reply = during(&app, disabled, world.back(&started, HERE)).await;
+        let reply = app.during(disabled, world.back(&started, HERE)).await;
         assert!(reply.status == 400 && reply.text().contains("disabled"), "{}", reply.text());
     }
 
-    async fn operators_end_a_session_that_is_being_opened(app: TestApp = accounts) {
+    async fn operators_end_a_session_that_is_being_opened(app: TestApp = accounts_once) {
         two_cities(&app).await;
         for action in ["users/sessions/revoke", "users/disable"] {
             let ann = register(&app, &format!("{}@example.com", action.len())).await;
@@ -159,7 +134,7 @@ both_engines! {
         }
     }
 
-    async fn a_changed_password_ends_a_session_that_is_being_opened(app: TestApp = accounts) {
+    async fn a_changed_password_ends_a_session_that_is_being_opened(app: TestApp = accounts_once) {
         two_cities(&app).await;
         let ann = register(&app, "ann@example.com").await;
         let user = app.user(text(&ann, "user_token"));
@@ -169,7 +144,7 @@ both_engines! {
         ends_the_late_one(&app, user.post("/v1/accounts/account/delete", input)).await;
     }
 
-    async fn a_new_password_ends_a_session_that_is_being_opened(app: TestApp = requiring) {
+    async fn a_new_password_ends_a_session_that_is_being_opened(app: TestApp = requiring_once) {
         two_cities(&app).await;
         register(&app, "ann@example.com").await;
         // Of an address that nobody has proved yet, and of one that is proved.
@@ -181,7 +156,7 @@ both_engines! {
         }
     }
 
-    async fn the_owner_of_an_address_ends_a_session_that_is_being_opened(app: TestApp = mailing) {
+    async fn the_owner_of_an_address_ends_a_session_that_is_being_opened(app: TestApp = mailing_once) {
         two_cities(&app).await;
         register(&app, "ann@example.com").await;
         let input = json!({"email": "ann@example.com", "city_id": "shop"});
@@ -190,7 +165,7 @@ both_engines! {
         ends_the_late_one(&app, post(&app, "magic-link/verify", json!({"token": token}))).await;
     }
 
-    async fn an_address_that_is_just_being_registered_is_taken(app: TestApp = mailing) {
+    async fn an_address_that_is_just_being_registered_is_taken(app: TestApp = mailing_once) {
         app.create_city("shop").await;
         let ann = register(&app, "ann@example.com").await;
         let user = app.user(text(&ann, "user_token"));
@@ -214,7 +189,7 @@ both_engines! {
             )?;
             Ok(())
         };
-        during(&app, register_new, confirm()).await.expect_error(409, "email_taken");
+        app.during(register_new, confirm()).await.expect_error(409, "email_taken");
         let me: Value = user.get("/v1/accounts/me").await.expect(200);
         assert_eq!(me["profile"]["email"], "ann@example.com");
         confirm().await.expect_error(409, "email_taken");

@@ -272,5 +272,10 @@ both_engines! {
             assert_eq!(user.get("/v1/balance/me").await.expect(200)["microcredits"], balance);
             assert_eq!(user.get("/v1/balance/history/me").await.expect(200)["items"].as_array().unwrap().len(), 1);
         }
+        let list = app.admin().get("/v1/balance/users?user_id=u").await.expect(200);
+        let items = list["items"].as_array().unwrap().iter();
+        let mut wallets: Vec<_> = items.map(|wallet| (wallet["city_id"].to_string(), wallet["balance"].clone())).collect();
+        wallets.sort_by(|a, b| a.0.cmp(&b.0));
+        assert_eq!(wallets, [("\"a\"".to_owned(), json!(1_000_000)), ("\"b\"".to_owned(), json!(2_000_000))]);
     }
 }

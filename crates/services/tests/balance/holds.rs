@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use downcity_core::{Error, NewHold, Settled, Settlement, Wallets};
+use downcity_db::registered_statements;
 use downcity_services::balance::{Refund, claw_back, sweep_wallets, verify};
 use downcity_services::{Balance, BalanceConfig};
-use downcity_testkit::{TestApp, TestAppBuilder, both_engines};
+use downcity_testkit::{Engine, TestApp, TestAppBuilder, both_engines};
 use downcity_types::{ErrorCode, Microcredits};
-use serde_json::Map;
+use serde_json::{Map, json};
 
 /// Wallets begin with 1,000 microcredits.
 fn config() -> BalanceConfig {
@@ -66,7 +67,74 @@ async fn wallet_of_ann(app: &TestApp) -> (i64, i64) {
     (of("balance"), of("held"))
 }
 
+/// The index that a list of holds is read by, from the first condition of its statement.
+fn index_of(statement: &str) -> &'static str {
+    [
+        ("WHERE ref = $1", "balance_holds_by_ref"),
+        ("WHERE user_id = $1", "balance_holds_by_user"),
+        ("WHERE status = $1", "balance_holds_by_status"),
+        ("WHERE city_id = $1", "balance_holds_by_city"),
+        ("WHERE (created_at, hold_id) < ($1, $2)", "balance_holds_by_time"),
+    ]
+    .into_iter()
+    .find(|(condition, _)| statement.contains(condition))
+    .unwrap_or_else(|| panic!("no index for {statement}"))
+    .1
+}
+
+/// Every statement of the list has an index that finds its rows in their order: SQLite refuses a
+/// statement whose index cannot be used, or that would have to sort.
+#[test]
+fn lists_of_holds_read_their_rows_by_an_index() {
+    downcity_testkit::block_on(async {
+        let app = balance(TestApp::builder(Engine::Sqlite)).start().await;
+        let lists = registered_statements()
+            .filter(|sql| sql.file().ends_with("balance/lists.rs"))
+            .map(|sql| sql.text())
+            .filter(|text| text.contains("FROM balance_holds"));
+        let mut indexes = Vec::new();
+        for (number, text) in lists.enumerate() {
+            let index = index_of(text);
+            let mut text = text
+                .replace("FROM balance_holds", &format!("FROM balance_holds INDEXED BY {index}"));
+            for parameter in (1..10).rev() {
+                text = text.replace(&format!("${parameter}"), "'1'");
+            }
+            let made = app.database().execute(&format!("CREATE TABLE plan_{number} AS {text}"));
+            made.unwrap_or_else(|error| panic!("{error}: {text}"));
+            indexes.push(index);
+        }
+        assert_eq!(indexes.len(), 5, "{indexes:?}");
+    });
+}
+
 both_engines! {
+    async fn holds_are_found_by_what_they_are_about(app: TestApp = balance) {
+        for id in ["a", "b"] {
+            hold(&app, id, 100).await.unwrap();
+        }
+        app.admin().post("/v1/balance/add", json!({"user_id": "bob", "city_id": "mall", "amount": 1})).await.expect(200);
+        let input = json!({"user_id": "bob", "city_id": "mall", "amount_microcredits": 5, "ref": "order"});
+        app.admin().post("/v1/balance/holds/create", input).await.expect(200);
+        release(&app, "a").await;
+        for (query, number) in [
+            ("city_id=shop", 2),
+            ("city_id=mall", 1),
+            ("city_id=shop&status=open", 1),
+            ("city_id=shop&ref=req", 2),
+            ("city_id=mall&ref=req", 0),
+            ("ref=req", 2),
+            ("ref=req&user_id=ann&status=released", 1),
+            ("ref=order", 1),
+            ("ref=order&user_id=ann", 0),
+            ("user_id=ann&city_id=mall", 0),
+            ("", 3),
+        ] {
+            let list = app.admin().get(&format!("/v1/balance/holds/list?{query}")).await.expect(200);
+            assert_eq!(list["items"].as_array().unwrap().len(), number, "{query}");
+        }
+    }
+
     async fn a_hold_is_settled_once_with_less_or_more(app: TestApp = balance) {
         hold(&app, "a", 600).await.unwrap();
         let refused = hold(&app, "b", 401).await.unwrap_err();

@@ -7,7 +7,7 @@ use downcity_services::payment::sandbox::{Account, Delivery, Moment, Signer, Sol
 use downcity_services::payment::sign::PrivateKey;
 use downcity_services::{Balance, BalanceConfig, Payment, PaymentConfig, StripePayment};
 use downcity_testkit::{
-    Answer, Client, Engine, MockUpstream, RSA_KEY_OF_NOBODY, TestApp, TestReply,
+    Answer, Client, Engine, MockUpstream, RSA_KEY_OF_NOBODY, TestApp, TestAppBuilder, TestReply,
 };
 use downcity_types::Timestamp;
 use serde_json::{Value, json};
@@ -93,6 +93,20 @@ impl Shop {
 
     /// The same with further keys of the section `[payment]`.
     pub(crate) async fn open_with(app: &TestApp, vendor: Vendor, further: Value) -> Self {
+        Self::build(app, vendor, further, |builder| builder).await
+    }
+
+    /// The same, for what happens at the same time.
+    pub(crate) async fn open_for_races(app: &TestApp, vendor: Vendor) -> Self {
+        Self::build(app, vendor, json!({}), TestAppBuilder::runs_once).await
+    }
+
+    async fn build(
+        app: &TestApp,
+        vendor: Vendor,
+        further: Value,
+        change: impl FnOnce(TestAppBuilder) -> TestAppBuilder,
+    ) -> Self {
         let mut config = json!({"mode": "test", "allow_loopback_http": true});
         config.as_object_mut().unwrap().extend(further.as_object().unwrap().clone());
         let config: PaymentConfig = serde_json::from_value(config).unwrap();
@@ -100,7 +114,7 @@ impl Shop {
         let balance = Balance::new(BalanceConfig::default());
         let payment = Payment::new(config, balance.clone());
         // The engine is that of the app.
-        let app = TestApp::builder(Engine::Sqlite)
+        let app = change(TestApp::builder(Engine::Sqlite))
             .on_database_of(app)
             .settings(|settings| settings.public_url = Some("https://fed.example.com/".to_owned()))
             .builtin(balance)

@@ -1,6 +1,8 @@
 //! Money that comes: once, however often and in whatever order the provider tells of it.
 
+use downcity_services::balance::topups::{self, TopupEnd};
 use downcity_services::payment::sandbox::{Moment, Vendor};
+use downcity_services::{Balance, BalanceConfig};
 use downcity_testkit::{TestApp, both_engines};
 use futures_util::future::join_all;
 use serde_json::json;
@@ -189,6 +191,22 @@ both_engines! {
         assert_eq!(shop.credits(&buyer.client).await, 25);
         let input = json!({"payment_id": buyer.sold.payment_id, "credit": true});
         shop.app.admin().post("/v1/payment/payments/resolve", input).await.expect(200);
+        assert_eq!(shop.credits(&buyer.client).await, 50);
+    }
+
+    async fn a_payment_waits_for_whoever_ends_its_topup(app: TestApp) {
+        let shop = Shop::open_for_races(&app, Vendor::Creem).await;
+        let buyer = shop.buyer("ann").await;
+        let balance = Balance::new(BalanceConfig::default());
+        let end = TopupEnd::new(shop.app.runtime(), &buyer.topup_id, "admin");
+        let finish = move |tx: &mut downcity_db::Tx<'_>| topups::finish(&balance, tx, &end).map(drop);
+        let delivery = shop.delivery("evt_1", &usd(2500), &buyer.sold).unwrap();
+        let ack = shop.app.during(finish, shop.send(&delivery)).await;
+        assert_eq!(ack.expect(200)["sync_status"], "applied");
+        // The money came after the administrator gave the credits away: it buys others.
+        let payment = shop.payment(&buyer.sold).await;
+        assert_eq!(payment["status"], "paid", "{payment}");
+        assert_ne!(payment["credited_topup_id"], *buyer.topup_id);
         assert_eq!(shop.credits(&buyer.client).await, 50);
     }
 

@@ -186,6 +186,8 @@ both_engines! {
         redeem(&stranger, &made).await.expect_error(404, "not_found");
         let input = json!({"redeem_code_id": made["redeem_code_id"], "city_id": "other"});
         post(&app.admin(), "redeem-codes/disable", input).await.expect_error(404, "not_found");
+        let blank = json!({"redeem_code_id": "rc_none", "city_id": " "});
+        post(&app.admin(), "redeem-codes/disable", blank).await.expect_error(400, "invalid_input");
         redeem(&ann, &made).await.expect(200);
     }
 

@@ -50,6 +50,23 @@ both_engines! {
         assert_eq!(sweep_vouchers(app.runtime()).await.unwrap(), 2, "counts that are over are forgotten");
     }
 
+    async fn what_was_answered_already_is_no_guess(app: TestApp = balance) {
+        let ann = user(&app, "ann").await;
+        let good = code(&app, 5, json!({})).await;
+        let redeem = json!({"code": good["code"], "idempotency_key": "k1"});
+        let first = post(&ann, "redeem-codes/redeem", redeem.clone()).await.expect(200);
+        for number in 0..10 {
+            guess(&ann, number).await.expect_error(404, "not_found");
+        }
+        guess(&ann, 10).await.expect_error(429, "rate_limited");
+        assert_eq!(post(&ann, "redeem-codes/redeem", redeem).await.expect(200), first);
+        // Another code under the same key is one, and so is the same code under another key.
+        let other = json!({"code": "AAAA-BBBB-CCCC-0011", "idempotency_key": "k1"});
+        post(&ann, "redeem-codes/redeem", other).await.expect_error(429, "rate_limited");
+        let again = json!({"code": good["code"], "idempotency_key": "k2"});
+        post(&ann, "redeem-codes/redeem", again).await.expect_error(429, "rate_limited");
+    }
+
     async fn ten_unknown_codes_are_enough_from_one_address(app: TestApp = balance) {
         let (ann, bob) = (user(&app, "ann").await, user(&app, "bob").await);
         for number in 0..5 {

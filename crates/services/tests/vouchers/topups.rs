@@ -201,7 +201,15 @@ both_engines! {
             let input = json!({"topup_id": topup["topup_id"], "city_id": "other"});
             post(&app.admin(), action, input).await.expect_error(404, "not_found");
         }
-        let input = json!({"topup_id": topup["topup_id"], "city_id": "shop"});
+        // An empty id is a mistake of whoever meant a city.
+        for action in ["topups/finish", "topups/cancel"] {
+            for city_id in ["", " "] {
+                let input = json!({"topup_id": topup["topup_id"], "city_id": city_id});
+                let error = post(&app.admin(), action, input).await.expect_error(400, "invalid_input");
+                assert!(text(&error, "error").contains("city_id"), "{error}");
+            }
+        }
+        let input = json!({"topup_id": topup["topup_id"], "city_id": " shop "});
         post(&app.admin(), "topups/finish", input).await.expect(200);
     }
 

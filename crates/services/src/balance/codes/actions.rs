@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use downcity_core::audit::{Target, Trail};
-use downcity_core::idempotency::{self, IdempotentRequest};
+use downcity_core::idempotency::{self, Claim, IdempotentRequest};
 use downcity_core::{ADMIN, Cx, Error, Result, ServiceDef, USER};
 use downcity_db::Tx;
 use downcity_types::{Items, Microcredits, Page, Span, Timestamp};
@@ -20,7 +20,7 @@ use crate::balance::account::Account;
 use crate::balance::amount::AmountIn;
 use crate::balance::extra::Extra;
 use crate::balance::listing::{Stretch, wanted_text};
-use crate::balance::service::named;
+use crate::balance::service::{named, narrowed};
 
 /// Codes that one call makes at most.
 const LARGEST_BATCH: usize = 500;
@@ -200,7 +200,16 @@ impl Balance {
         let by = Redeemer { owner, said: input.extra.checked()?.of_user(), now };
         let request = IdempotentRequest::of(&cx)?;
         let redeem = move |tx: &mut Tx<'_>, trail: &mut Trail| {
-            throttle::check(tx, &subjects, now)?;
+            if let Err(refusal) = throttle::check(tx, &subjects, now) {
+                // What was answered already is no guess.
+                return match request.as_ref().map(|request| idempotency::claim(tx, request)) {
+                    Some(Ok(Claim::Replay(answer))) => {
+                        trail.unchanged();
+                        Ok(Some(answer))
+                    }
+                    _ => Err(refusal),
+                };
+            }
             let code = store::find_by_hash(tx, &code_hash)?
                 .filter(|code| code.city_id.is_empty() || code.city_id == by.owner.city_id);
             let Some(code) = code else {
@@ -265,7 +274,7 @@ impl Balance {
 
     async fn disable_code(self: Arc<Self>, cx: Cx, input: DisableIn) -> Result<RedeemCode> {
         let redeem_code_id = input.redeem_code_id.trim().to_owned();
-        let city_id = input.city_id;
+        let city_id = narrowed(input.city_id)?;
         let noted = input.extra.checked()?;
         let now = cx.runtime().clock().now();
         let request = IdempotentRequest::of(&cx)?;

@@ -16,6 +16,7 @@ use crate::balance::amount::AmountIn;
 use crate::balance::changing::actor;
 use crate::balance::extra::Extra;
 use crate::balance::listing::{Filter, Stretch, wanted_text};
+use crate::balance::service::narrowed;
 
 /// Declares the actions.
 pub(in crate::balance) fn define(balance: &Arc<Balance>, service: &mut ServiceDef) {
@@ -173,7 +174,7 @@ fn target(topup: &Topup) -> Target {
 
 fn end_of(cx: &Cx, input: EndIn) -> Result<TopupEnd> {
     let mut end = TopupEnd::new(cx.runtime(), input.topup_id.trim(), &actor(cx));
-    end.city_id = input.city_id;
+    end.city_id = narrowed(input.city_id)?;
     end.noted = input.extra.checked()?;
     Ok(end)
 }

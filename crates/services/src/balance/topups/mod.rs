@@ -149,11 +149,12 @@ pub fn find(tx: &mut Tx<'_>, topup_id: &str) -> Result<Option<Topup>> {
 }
 
 /// Whether a payment can still finish a top-up: it is pending, or was canceled for not being paid in time.
+/// The top-up is locked until the commit, so that the answer stays true.
 ///
 /// # Errors
 /// Those of the database.
 pub fn can_be_paid(tx: &mut Tx<'_>, topup_id: &str) -> Result<bool> {
-    let topup = store::find(tx, topup_id)?;
+    let topup = store::lock(tx, topup_id)?;
     Ok(topup.is_some_and(|topup| topup.status == TopupStatus::Pending || topup.is_expired))
 }
 
