@@ -38,13 +38,8 @@ pub(crate) async fn watch(runtime: Arc<Runtime>) {
             }
             seen = again;
         }
-        match runtime.state().follow_env(&Mark::File(seen)).await {
-            Ok(()) => {
-                tracing::info!(file = %file.path().display(), "the env file was edited; its values apply")
-            }
-            Err(error) => {
-                tracing::warn!(%error, "an edit of the env file does not apply yet; trying again")
-            }
+        if let Err(error) = runtime.state().follow_env(&Mark::File(seen)).await {
+            tracing::warn!(%error, "an edit of the env file does not apply yet; trying again");
         }
     }
 }

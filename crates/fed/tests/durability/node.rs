@@ -37,11 +37,17 @@ impl Place {
 
     /// Starts a node and does not wait for it.
     pub(crate) fn spawn(&self) -> Node {
+        self.spawn_with(&[])
+    }
+
+    /// The same with more in the environment of the process.
+    pub(crate) fn spawn_with(&self, environment: &[(&str, &str)]) -> Node {
         let log = File::options().create(true).append(true).open(self.log_path()).unwrap();
         let mut command = self.fed(&["serve", "--listen", "127.0.0.1:0"]);
         command
             .env("DOWNCITY_FEDERATION_ADMIN_SECRET_KEY", ADMIN_KEY)
             .env("DOWNCITY_FEDERATION__LIMITS__EXEMPT", r#"["127.0.0.1"]"#)
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .stderr(log);
         if let Some(disk) = &self.disk {

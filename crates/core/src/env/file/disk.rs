@@ -22,6 +22,8 @@ const MAX_LINKS: usize = 16;
 pub(crate) struct Stamp {
     modified: Option<SystemTime>,
     size: u64,
+    /// Seconds and nanoseconds of the last change, those of its mode and owner included.
+    changed: (i64, i64),
     /// Which file it is: another one may have taken its place.
     inode: u64,
 }
@@ -36,10 +38,13 @@ impl Stamp {
 impl From<&fs::Metadata> for Stamp {
     fn from(found: &fs::Metadata) -> Self {
         #[cfg(unix)]
-        let inode = std::os::unix::fs::MetadataExt::ino(found);
+        let (inode, changed) = {
+            use std::os::unix::fs::MetadataExt as _;
+            (found.ino(), (found.ctime(), found.ctime_nsec()))
+        };
         #[cfg(not(unix))]
-        let inode = 0;
-        Self { modified: found.modified().ok(), size: found.len(), inode }
+        let (inode, changed) = (0, (0, 0));
+        Self { modified: found.modified().ok(), size: found.len(), changed, inode }
     }
 }
 

@@ -79,6 +79,9 @@ impl EnvFile {
             match disk::read(&self.path) {
                 Ok(Some(Found { text, stamp })) => {
                     let document = Document::new(text);
+                    if seen.stamp.is_some() {
+                        tracing::info!(file = %self.path.display(), "the env file has changed and was read");
+                    }
                     self.report(&document);
                     let mut values = document.values();
                     self.keep_system_keys(&seen.values, &mut values);
