@@ -7,6 +7,8 @@ mod config;
 #[cfg(test)]
 mod connections;
 #[cfg(test)]
+mod env_store;
+#[cfg(test)]
 mod federation;
 #[cfg(test)]
 mod hostile;

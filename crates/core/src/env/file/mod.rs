@@ -61,10 +61,6 @@ impl EnvFile {
         }
     }
 
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// By what one sees that the file has changed; `None` while there is none. Asks the file system.
     pub(crate) fn stamp(&self) -> Option<Stamp> {
         Stamp::of(&self.path)
