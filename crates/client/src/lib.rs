@@ -37,10 +37,12 @@ mod tests;
 mod transport;
 mod user;
 
-pub use admin::amount::{Amount, AmountError, Credits, credits_text};
+pub use admin::amount::{Amount, AmountError, Credits};
 pub use admin::balance::{Balance, RedeemCodes};
-pub use admin::cities::{Cities, CityCreate, CityTokens};
-pub use admin::env::{Env, EnvImported, EnvRefreshed, EnvRemoved, EnvUpserted};
+pub use admin::cities::{Cities, CityCreate, CityRecord, CityStatus, CityTokens};
+pub use admin::env::{
+    Env, EnvImported, EnvRefreshed, EnvRemoved, EnvRolledBack, EnvUpserted, EnvVersion,
+};
 pub use admin::money::{
     BalanceAccount, BalanceQuery, Charge, ChargeRecord, IssuedRedeemCode, LedgerEntry, Mutation,
     RedeemCode, RedeemCreate, RedeemDisable, Topup, TopupUpdate,
@@ -65,7 +67,7 @@ pub use user::payment::{Payment, PaymentMethod, PaymentMethodHandle};
 pub use user::stream::{ChunkStream, TextDeltas, UiMessageChunk};
 
 pub use downcity_types::{
-    City as CityRecord, CityStatus, EnvEntry, EnvRequirement, EnvScope, FinishReason, Items,
-    Microcredits, ServiceInfo, Timestamp, UiChunk, UiMessage, UiPart, UiRole,
+    EnvEntry, EnvRequirement, EnvScope, FinishReason, Items, Microcredits, ServiceInfo, Timestamp,
+    TokenStatus, UiChunk, UiMessage, UiPart, UiRole,
 };
 pub use reqwest::{Method, StatusCode, Url, header};

@@ -18,6 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         "downcity-server",
         &["downcity-types", "downcity-db", "downcity-core", "downcity-ai", "downcity-services"],
     ),
+    ("downcity", &["downcity-types"]),
     ("fed", &["downcity-types", "downcity-server"]),
     ("downcity-testkit", &["downcity-types", "downcity-db", "downcity-core"]),
     (

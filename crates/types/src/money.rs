@@ -1,5 +1,7 @@
 //! Money in whole microcredits.
 
+use std::fmt;
+
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, de};
 
@@ -34,6 +36,16 @@ impl Microcredits {
     #[must_use]
     pub const fn get(self) -> i64 {
         self.0
+    }
+
+    /// The amount in credits, as a plain decimal number without zeros at its end: `53.4998`.
+    #[must_use]
+    pub fn credits(self) -> String {
+        let sign = if self.0 < 0 { "-" } else { "" };
+        let micro = self.0.unsigned_abs();
+        let per_credit = Self::PER_CREDIT.unsigned_abs();
+        let text = format!("{sign}{}.{:06}", micro / per_credit, micro % per_credit);
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
     }
 
     /// `self + other`.
@@ -75,6 +87,13 @@ impl Microcredits {
 
     fn narrow(wide: i128) -> Result<Self, MoneyError> {
         i64::try_from(wide).map(Self).map_err(|_| MoneyError)
+    }
+}
+
+/// Credits, as people read them.
+impl fmt::Display for Microcredits {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&self.credits())
     }
 }
 
@@ -120,6 +139,20 @@ mod tests {
         assert_eq!(price.per_million(1_000_000), Ok(price));
         assert_eq!(price.per_million(1_000_001), Ok(Microcredits(140_001)));
         assert_eq!(Microcredits(-3).per_million(500_000), Ok(Microcredits(-1)));
+    }
+
+    #[test]
+    fn people_read_credits() {
+        for (amount, text) in [
+            (0, "0"),
+            (1, "0.000001"),
+            (53_499_800, "53.4998"),
+            (-2_500_000, "-2.5"),
+            (300_000_000, "300"),
+            (i64::MIN, "-9223372036854.775808"),
+        ] {
+            assert_eq!(Microcredits(amount).to_string(), text);
+        }
     }
 
     #[test]

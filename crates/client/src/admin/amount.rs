@@ -6,6 +6,8 @@ use downcity_types::Microcredits;
 use serde::ser::SerializeMap as _;
 use serde::{Serialize, Serializer};
 
+use crate::Error;
+
 /// Decimals of a credit.
 const DECIMALS: usize = 6;
 
@@ -15,7 +17,7 @@ const DECIMALS: usize = 6;
 /// use downcity::Amount;
 /// use serde_json::json;
 ///
-/// # fn main() -> downcity::Result<(), downcity::AmountError> {
+/// # fn main() -> downcity::Result<()> {
 /// let amount = Amount::credits("1.25".parse()?);
 /// assert_eq!(json!(amount), json!({ "amount": "1.25" }));
 /// assert_eq!(amount.in_microcredits(), 1_250_000);
@@ -62,7 +64,7 @@ impl Serialize for Amount {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(1))?;
         if self.in_credits {
-            map.serialize_entry("amount", &credits_text(self.microcredits))?;
+            map.serialize_entry("amount", &Microcredits(self.microcredits).credits())?;
         } else {
             map.serialize_entry("amount_microcredits", &self.microcredits)?;
         }
@@ -70,16 +72,9 @@ impl Serialize for Amount {
     }
 }
 
-/// Microcredits as plain decimal credits, without needless zeros.
-#[must_use]
-pub fn credits_text(microcredits: i64) -> String {
-    let sign = if microcredits < 0 { "-" } else { "" };
-    let one = Microcredits::PER_CREDIT.unsigned_abs();
-    let (whole, rest) = (microcredits.unsigned_abs() / one, microcredits.unsigned_abs() % one);
-    let decimals = format!("{rest:06}");
-    match decimals.trim_end_matches('0') {
-        "" => format!("{sign}{whole}"),
-        decimals => format!("{sign}{whole}.{decimals}"),
+impl From<AmountError> for Error {
+    fn from(error: AmountError) -> Self {
+        Self::config("amount", error.to_string())
     }
 }
 
@@ -124,9 +119,8 @@ mod tests {
         ] {
             let credits: Credits = text.parse().unwrap();
             assert_eq!(credits.0, micro, "{text}");
-            assert_eq!(credits_text(micro), text.trim());
+            assert_eq!(Microcredits(micro).credits(), text.trim());
         }
-        assert_eq!(credits_text(-1_500_000), "-1.5");
         assert_eq!(Credits::from(3).0, 3_000_000);
         for text in [
             "",

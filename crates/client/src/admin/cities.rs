@@ -1,8 +1,8 @@
 //! Cities: the tenants of a Federation.
 
-use downcity_types::{City as CityRecord, Items};
-use serde::Serialize;
-use serde_json::{Value, json};
+use downcity_types::{Items, Timestamp};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use super::tokens::apply;
 use crate::inner::Inner;
@@ -18,6 +18,39 @@ pub struct Cities<'a> {
 #[derive(Clone, Copy, Debug)]
 pub struct CityTokens<'a> {
     inner: &'a Inner,
+}
+
+/// A tenant of the Federation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct CityRecord {
+    /// Its id.
+    pub city_id: CityId,
+    /// The name that people see.
+    pub name: String,
+    /// Whether its tokens work.
+    pub status: CityStatus,
+    /// When it was created.
+    pub created_at: Timestamp,
+    /// When name or status last changed.
+    pub updated_at: Timestamp,
+    /// Further fields.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// Whether the tokens of a city work.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum CityStatus {
+    /// They work.
+    Active,
+    /// They answer 403, and none are issued.
+    Paused,
+    /// A word that this version of the client does not know.
+    #[serde(other)]
+    Unknown,
 }
 
 /// A city to create.
@@ -66,10 +99,11 @@ impl<'a> Cities<'a> {
             let call = self.inner.get(&["cities", "list"], &json!({ "cursor": cursor }))?;
             let page: Items<CityRecord> = self.inner.json(call).await?;
             cities.extend(page.items);
-            cursor = page.next_cursor;
-            if cursor.is_none() {
+            // A server that gives one cursor again and again would keep us here for ever.
+            if page.next_cursor.is_none() || page.next_cursor == cursor {
                 return Ok(cities);
             }
+            cursor = page.next_cursor;
         }
     }
 

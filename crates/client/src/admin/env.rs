@@ -1,6 +1,6 @@
 //! The env of a Federation.
 
-use downcity_types::{EnvEntry, EnvScope, Items};
+use downcity_types::{EnvEntry, EnvScope, Items, Timestamp};
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -67,6 +67,41 @@ pub struct EnvRefreshed {
     pub extra: Map<String, Value>,
 }
 
+/// One version of a value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct EnvVersion {
+    /// Counted from 1 for each key.
+    pub version: i64,
+    /// The value, masked.
+    pub value: String,
+    /// When it was stored; `None` where nobody noted it.
+    #[serde(default)]
+    pub written_at: Option<Timestamp>,
+    /// When it ended; `None` for the value that applies.
+    #[serde(default)]
+    pub replaced_at: Option<Timestamp>,
+    /// Further fields.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
+/// An earlier value that applies again.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct EnvRolledBack {
+    /// Its key, in capitals.
+    pub key: String,
+    /// The version that applies now: a new one, unless it had this value already.
+    pub version: i64,
+    /// Why it could not be tested; it applies.
+    #[serde(default)]
+    pub warning: Option<String>,
+    /// Further fields.
+    #[serde(flatten)]
+    pub extra: Map<String, Value>,
+}
+
 impl<'a> Env<'a> {
     pub(super) fn new(inner: &'a Inner) -> Self {
         Self { inner }
@@ -124,6 +159,24 @@ impl<'a> Env<'a> {
     /// See [`Error`](crate::Error).
     pub async fn refresh(&self) -> Result<EnvRefreshed> {
         self.write("refresh", &json!({})).await
+    }
+
+    /// The versions of a value, the newest first, masked: `GET /v1/env/history`.
+    ///
+    /// # Errors
+    /// See [`Error`](crate::Error).
+    pub async fn history(&self, key: &str) -> Result<Vec<EnvVersion>> {
+        let call = self.inner.get(&["env", "history"], &json!({ "key": key }))?;
+        let versions: Items<EnvVersion> = self.inner.json(call).await?;
+        Ok(versions.items)
+    }
+
+    /// Lets the value of an earlier version apply again: `POST /v1/env/rollback`.
+    ///
+    /// # Errors
+    /// See [`Error`](crate::Error); 404 for a version that is not there.
+    pub async fn rollback(&self, key: impl Into<String>, version: i64) -> Result<EnvRolledBack> {
+        self.write("rollback", &json!({ "key": key.into(), "version": version })).await
     }
 
     async fn items<T: DeserializeOwned>(&self, list: &str) -> Result<Vec<T>> {

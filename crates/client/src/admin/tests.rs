@@ -60,7 +60,7 @@ async fn cities_are_listed_to_the_last_page() {
         json!({ "items": [city("c")] }),
     ]);
     let cities = wire.admin().cities().list().await.unwrap();
-    let ids: Vec<_> = cities.iter().map(|city| &*city.city_id).collect();
+    let ids: Vec<_> = cities.iter().map(|city| city.city_id.as_ref()).collect();
     assert_eq!(ids, ["a", "b", "c"]);
     let paths: Vec<_> = sent(&wire).into_iter().map(|asked| asked.0).collect();
     assert_eq!(paths, ["cities/list", "cities/list?cursor=n+1"]);
@@ -260,4 +260,60 @@ async fn money_that_met_a_broken_connection_is_sent_again_with_its_key() {
     let sent = sent(&wire);
     assert_eq!(sent.len(), 3);
     assert!(sent.iter().all(|again| again == &sent[0]));
+}
+
+#[tokio::test]
+async fn a_city_may_have_more_than_is_known() {
+    let mut strange = city("a");
+    strange["status"] = json!("under_construction");
+    strange["region"] = json!("eu");
+    let list = |cursor| json!({ "items": [strange.clone()], "next_cursor": cursor });
+    let wire = wire([list("same"), list("same")]);
+    let cities = wire.admin().cities().list().await.unwrap();
+    assert_eq!((cities.len(), cities[0].status), (2, CityStatus::Unknown));
+    assert_eq!(cities[1].extra["region"], "eu");
+}
+
+#[tokio::test]
+async fn tokens_are_judged_and_ended() {
+    let judged = json!({
+        "active": false, "reason": "token_expired", "token_id": null, "city_id": null, "user_id": null,
+        "metadata": null, "algorithm": null, "issued_at": null, "expires_at": null,
+    });
+    let wire = wire([judged, json!({ "revoked": true }), json!({ "revoked": true })]);
+    let admin = wire.admin();
+    let token = SecretString::from("ub_1");
+    assert!(!admin.tokens().verify(&token).await.unwrap().active);
+    admin.tokens().revoke(&token).await.unwrap();
+    admin.tokens().revoke_user(&"u1".into()).await.unwrap();
+    let sent = sent(&wire);
+    let paths: Vec<_> = sent.iter().map(|asked| &*asked.0).collect();
+    assert_eq!(paths, ["cities/tokens/verify", "cities/tokens/revoke", "cities/tokens/revoke"]);
+    assert_eq!(sent[0].2, json!({ "user_token": "ub_1" }));
+    assert_eq!(sent[1].2, json!({ "user_token": "ub_1" }));
+    assert_eq!(sent[2].2, json!({ "city_id": "city_demo", "user_id": "u1" }));
+}
+
+#[tokio::test]
+async fn earlier_env_values_apply_again() {
+    let versions = json!({ "items": [{ "version": 2, "value": "****", "masked": true }] });
+    let wire = wire([versions, json!({ "success": true, "key": "A", "version": 3 })]);
+    let admin = wire.admin();
+    assert_eq!(admin.env().history("a").await.unwrap()[0].version, 2);
+    assert_eq!(admin.env().rollback("a", 1).await.unwrap().version, 3);
+    let sent = sent(&wire);
+    assert_eq!(sent[0].0, "env/history?key=a");
+    assert_eq!((&*sent[1].0, &sent[1].2), ("env/rollback", &json!({ "key": "a", "version": 1 })));
+}
+
+#[tokio::test]
+async fn refusals_are_told_with_status_code_and_sentence() {
+    for status in [400, 401, 403, 404, 409, 422, 500] {
+        let body = json!({ "error": "Because.", "code": "some_code", "request_id": "r" });
+        let wire = Wire::new([Turn::Answer(status, body.to_string())]);
+        let error = wire.admin().cities().pause(&"gone".into()).await.unwrap_err();
+        assert_eq!((error.status(), error.message()), (Some(status), Some("Because.")));
+        assert_eq!((error.code(), error.body()), (Some("some_code"), Some(&*body.to_string())));
+        assert_eq!((error.is_not_found(), error.is_forbidden()), (status == 404, status == 403));
+    }
 }

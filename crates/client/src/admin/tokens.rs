@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use downcity_types::Timestamp;
-use secrecy::SecretString;
+use downcity_types::{Timestamp, TokenStatus};
+use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
@@ -126,6 +126,40 @@ impl<'a> Tokens<'a> {
     pub async fn apply(&self, request: TokenRequest) -> Result<IssuedToken> {
         let city = self.inner.city_id.as_ref().ok_or(Error::MissingCityId)?;
         apply(self.inner, city, request).await
+    }
+
+    /// Whether a token is good, of whichever city, and what it says: `POST /v1/cities/tokens/verify`. One
+    /// that is not good is no error.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn verify(&self, user_token: &SecretString) -> Result<TokenStatus> {
+        let body = json!({ "user_token": user_token.expose_secret() });
+        let call = self.inner.post(&["cities", "tokens", "verify"], &body)?;
+        self.inner.json(call.once(None)?).await
+    }
+
+    /// Ends a token before its time: `POST /v1/cities/tokens/revoke`.
+    ///
+    /// # Errors
+    /// See [`Error`].
+    pub async fn revoke(&self, user_token: &SecretString) -> Result<()> {
+        self.end(&json!({ "user_token": user_token.expose_secret() })).await
+    }
+
+    /// Ends all tokens that a user of the client's city has by now: `POST /v1/cities/tokens/revoke`.
+    ///
+    /// # Errors
+    /// [`Error::MissingCityId`] where the client was built without a city; see [`Error`].
+    pub async fn revoke_user(&self, user_id: &UserId) -> Result<()> {
+        let city = self.inner.city_id.as_ref().ok_or(Error::MissingCityId)?;
+        self.end(&json!({ "city_id": city, "user_id": user_id })).await
+    }
+
+    async fn end(&self, which: &Value) -> Result<()> {
+        // What has ended can be ended again.
+        let call = self.inner.post(&["cities", "tokens", "revoke"], which)?.once(None)?;
+        self.inner.json::<Value>(call).await.map(drop)
     }
 }
 

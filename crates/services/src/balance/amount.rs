@@ -121,10 +121,7 @@ pub(super) fn of_decimal(text: &str) -> Option<Microcredits> {
 
 /// An amount in credits as people write it: up to 6 decimals, none of them a zero at the end.
 pub(super) fn credits_text(amount: Microcredits) -> String {
-    let (sign, amount) = (if amount.get() < 0 { "-" } else { "" }, amount.get().unsigned_abs());
-    let per_credit = Microcredits::PER_CREDIT.unsigned_abs();
-    let text = format!("{sign}{}.{:06}", amount / per_credit, amount % per_credit);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    amount.credits()
 }
 
 /// An amount in credits as a number of JSON, which is exact up to 999,999,999 credits.
