@@ -84,19 +84,22 @@ pub fn claw_back(tx: &mut Tx<'_>, refund: &Refund) -> Result<Refunded> {
     Ok(Refunded { taken, unpaid: Microcredits(refund.amount.get() - taken.get()) })
 }
 
-/// A payment did not go back after all, as when a dispute was won: what its wallet still owed is owed no more.
-/// What was taken is for the caller to give back.
+/// A payment did not go back after all, as when a dispute was won: this much of what its wallet still owes is owed
+/// no more. What was taken is for the caller to give back.
 ///
 /// # Errors
 /// Those of the database.
-pub(crate) fn forgive(tx: &mut Tx<'_>, refund_id: &str) -> Result<()> {
+pub(crate) fn forgive(tx: &mut Tx<'_>, refund_id: &str, amount: Microcredits) -> Result<()> {
     tx.execute(
-        sql!("UPDATE balance_refunds SET amount = taken WHERE refund_id = $1 AND taken > 0"),
-        &[&refund_id],
+        sql!("DELETE FROM balance_refunds WHERE refund_id = $1 AND taken = 0 AND amount <= $2"),
+        &[&refund_id, &amount.get()],
     )?;
     tx.execute(
-        sql!("DELETE FROM balance_refunds WHERE refund_id = $1 AND taken = 0"),
-        &[&refund_id],
+        sql!(
+            "UPDATE balance_refunds SET amount = amount - $2
+             WHERE refund_id = $1 AND amount - $2 >= taken"
+        ),
+        &[&refund_id, &amount.get()],
     )?;
     Ok(())
 }

@@ -77,7 +77,8 @@ impl Applying<'_> {
         payment: &mut Stored,
         money: Option<&Money>,
     ) -> Result<SyncStatus> {
-        if payment.is_credited() || payment.status == PaymentStatus::Review {
+        // Money that came before is credited, waits for an administrator, was dismissed or went back.
+        if payment.is_credited() || has_money(payment) {
             return Ok(SyncStatus::Applied);
         }
         if let Some(money) = money {
@@ -140,6 +141,13 @@ impl Applying<'_> {
         payment.credited_topup_id = topups::finish(self.balance, tx, &end)?.topup_id;
         payment.status = PaymentStatus::Paid;
         payment.last_error.clear();
+        if payment.refunded_minor > 0 {
+            // A part went back while it waited.
+            let refund_id = format!("{}:{}:before", payment.provider, payment.payment_id);
+            let nothing = Back { minor: 0, amount: 0, taken: 0 };
+            store::insert_refund(tx, &refund_id, &payment.payment_id, nothing, self.now)?;
+            self.take_back(tx, payment, &refund_id, "refund")?;
+        }
         Ok(())
     }
 
@@ -158,7 +166,7 @@ impl Applying<'_> {
         let What::Paid(Some(money)) = &event.what else { return Ok(None) };
         let Some(payment_id) = store::named(tx, provider, &event.refs)? else { return Ok(None) };
         let found = store::lock(tx, &payment_id)?;
-        let Some(mut payment) = found.filter(|payment| !payment.is_credited()) else {
+        let Some(mut payment) = found.filter(|payment| !has_money(payment)) else {
             return Ok(None);
         };
         learn(&mut payment, &event.refs);
@@ -176,34 +184,51 @@ impl Applying<'_> {
         refund_id: &str,
         money: Option<&Money>,
     ) -> Result<SyncStatus> {
-        if !payment.is_credited() {
-            return Ok(before_credit(payment));
+        if !has_money(payment) {
+            return Ok(SyncStatus::Unmatched);
         }
         if let Some(fault) = other_currency(payment, money) {
             payment.last_error = fault;
             return Ok(SyncStatus::Applied);
         }
         let refund_id = format!("{}:{refund_id}", payment.provider);
-        let minor = money.map_or(payment.paid_minor - payment.refunded_minor, |money| money.minor);
-        self.take_back(tx, payment, &refund_id, minor, "refund")?;
-        if payment.refunded == payment.amount && payment.status == PaymentStatus::Paid {
+        let left = received(payment) - payment.refunded_minor;
+        let minor = money.map_or(left, |money| money.minor);
+        if !self.went_back(tx, payment, &refund_id, minor, "refund")? {
+            return Ok(SyncStatus::Applied);
+        }
+        let is_all_back = match payment.is_credited() {
+            true => payment.refunded == payment.amount,
+            false => payment.refunded_minor >= received(payment),
+        };
+        if is_all_back && payment.status != PaymentStatus::Disputed {
             payment.status = PaymentStatus::Refunded;
         }
         Ok(SyncStatus::Applied)
     }
 
-    /// The provider says how much has gone back by now: what is new is a refund of its own.
+    /// The provider says how much has gone back by now: what is new is a refund of its own. Disputes are not
+    /// counted in.
     fn refunded_in_all(
         &self,
         tx: &mut Tx<'_>,
         payment: &mut Stored,
         money: &Money,
     ) -> Result<SyncStatus> {
-        if payment.is_credited() && money.minor <= payment.refunded_minor {
+        if other_currency(payment, Some(money)).is_some() || !has_money(payment) {
+            return self.refunded(tx, payment, "", Some(money));
+        }
+        let prefix = format!("{}:{}:", payment.provider, payment.payment_id);
+        let told: i64 = store::refunds_of(tx, &payment.payment_id)?
+            .iter()
+            .filter(|(refund_id, _)| refund_id.starts_with(&prefix))
+            .map(|(_, minor)| minor)
+            .sum();
+        let minor = money.minor.min(received(payment)) - told;
+        if minor <= 0 {
             return Ok(SyncStatus::Applied);
         }
         let refund_id = format!("{}:{}", payment.payment_id, money.minor);
-        let minor = money.minor - payment.refunded_minor;
         let further = Money { minor, currency: money.currency.clone() };
         self.refunded(tx, payment, &refund_id, Some(&further))
     }
@@ -215,20 +240,20 @@ impl Applying<'_> {
         dispute_id: &str,
         money: Option<&Money>,
     ) -> Result<SyncStatus> {
-        if !payment.is_credited() {
-            return Ok(before_credit(payment));
+        if !has_money(payment) {
+            return Ok(SyncStatus::Unmatched);
         }
         let refund_id = format!("{}:{dispute_id}", payment.provider);
-        let left = payment.paid_minor - payment.refunded_minor;
-        let same = money.filter(|money| money.currency == payment.paid_currency);
+        let left = received(payment) - payment.refunded_minor;
+        let same = money.filter(|money| money.currency == received_in(payment));
         let minor = same.map_or(left, |money| money.minor.min(left));
-        if self.take_back(tx, payment, &refund_id, minor, "dispute")? {
+        if self.went_back(tx, payment, &refund_id, minor, "dispute")? {
             payment.status = PaymentStatus::Disputed;
         }
         Ok(SyncStatus::Applied)
     }
 
-    /// A dispute that was won gives back what it took.
+    /// A dispute that was won gives back what it took, but what went back otherwise meanwhile.
     fn dispute_closed(
         &self,
         tx: &mut Tx<'_>,
@@ -251,29 +276,48 @@ impl Applying<'_> {
         if !store::insert_refund(tx, &won_id, &payment.payment_id, again, self.now)? {
             return Ok(SyncStatus::Applied);
         }
-        payment.refunded_minor -= back.minor;
-        payment.refunded -= back.amount;
+        payment.refunded_minor = went_back_in_all(tx, payment)?;
+        if !payment.is_credited() {
+            payment.status = PaymentStatus::Review;
+            return Ok(SyncStatus::Applied);
+        }
+        self.give_back(tx, payment, &refund_id, back)?;
         let is_all_back = payment.refunded == payment.amount;
         payment.status = if is_all_back { PaymentStatus::Refunded } else { PaymentStatus::Paid };
-        balance::forgive(tx, &refund_id)?;
-        if back.taken > 0 {
-            let note = Note {
-                kind: Kind::Add,
-                note: format!("{} dispute won", payment.provider),
-                reference: format!("payment:{}", payment.payment_id),
-                metadata: facts(payment),
-                actor: format!("payment:{}", payment.payment_id),
-                effect: Some(format!("dispute_won:{refund_id}")),
-                now: self.now,
-            };
-            let owner = self.balance.owner(&payment.city_id, &payment.user_id);
-            balance::credit(tx, &owner, Microcredits(back.taken), balance::NEVER, &note)?;
-        }
         Ok(SyncStatus::Applied)
     }
 
-    /// Takes back the credits for money that went back, once per id; `false` when that was done before.
-    fn take_back(
+    /// Gives credits back after a dispute: first what its wallet still owes of them is owed no more.
+    fn give_back(
+        &self,
+        tx: &mut Tx<'_>,
+        payment: &mut Stored,
+        refund_id: &str,
+        back: Back,
+    ) -> Result<()> {
+        let due = (payment.refunded - share(payment)).max(0);
+        let forgiven = due.min(back.amount - back.taken);
+        let given = (due - forgiven).min(back.taken);
+        payment.refunded -= forgiven + given;
+        balance::forgive(tx, refund_id, Microcredits(forgiven))?;
+        if given == 0 {
+            return Ok(());
+        }
+        let note = Note {
+            kind: Kind::Add,
+            note: format!("{} dispute won", payment.provider),
+            reference: format!("payment:{}", payment.payment_id),
+            metadata: facts(payment),
+            actor: format!("payment:{}", payment.payment_id),
+            effect: Some(format!("dispute_won:{refund_id}")),
+            now: self.now,
+        };
+        let owner = self.balance.owner(&payment.city_id, &payment.user_id);
+        balance::credit(tx, &owner, Microcredits(given), balance::NEVER, &note).map(drop)
+    }
+
+    /// Notes money that went back, once per id; `false` when that was done before. More than came cannot go back.
+    fn went_back(
         &self,
         tx: &mut Tx<'_>,
         payment: &mut Stored,
@@ -281,29 +325,42 @@ impl Applying<'_> {
         minor: i64,
         why: &str,
     ) -> Result<bool> {
-        let minor = minor.clamp(0, payment.paid_minor - payment.refunded_minor);
-        let amount = share(payment, payment.refunded_minor + minor) - payment.refunded;
-        let back = Back { minor, amount, taken: 0 };
+        let back = Back { minor: minor.clamp(0, received(payment)), amount: 0, taken: 0 };
         if !store::insert_refund(tx, refund_id, &payment.payment_id, back, self.now)? {
             return Ok(false);
         }
-        payment.refunded_minor += minor;
-        payment.refunded += amount;
-        if amount > 0 {
-            let refund = Refund {
-                refund_id: refund_id.to_owned(),
-                owner: self.balance.owner(&payment.city_id, &payment.user_id),
-                amount: Microcredits(amount),
-                note: format!("{} {why}", payment.provider),
-                reference: format!("payment:{}", payment.payment_id),
-                metadata: facts(payment),
-                actor: format!("payment:{}", payment.payment_id),
-                now: self.now,
-            };
-            let taken = balance::claw_back(tx, &refund)?.taken;
-            store::set_taken(tx, refund_id, taken.get())?;
+        payment.refunded_minor = went_back_in_all(tx, payment)?;
+        if payment.is_credited() {
+            self.take_back(tx, payment, refund_id, why)?;
         }
         Ok(true)
+    }
+
+    /// Takes the credits for all money that went back and for which none were taken yet.
+    fn take_back(
+        &self,
+        tx: &mut Tx<'_>,
+        payment: &mut Stored,
+        refund_id: &str,
+        why: &str,
+    ) -> Result<()> {
+        let amount = share(payment) - payment.refunded;
+        if amount <= 0 {
+            return Ok(());
+        }
+        payment.refunded += amount;
+        let refund = Refund {
+            refund_id: refund_id.to_owned(),
+            owner: self.balance.owner(&payment.city_id, &payment.user_id),
+            amount: Microcredits(amount),
+            note: format!("{} {why}", payment.provider),
+            reference: format!("payment:{}", payment.payment_id),
+            metadata: facts(payment),
+            actor: format!("payment:{}", payment.payment_id),
+            now: self.now,
+        };
+        let taken = balance::claw_back(tx, &refund)?.taken;
+        store::set_taken(tx, refund_id, amount, taken.get())
     }
 }
 
@@ -322,31 +379,50 @@ fn learn(payment: &mut Stored, refs: &Refs) {
     }
 }
 
-/// What of the credits has to be back when so much money has gone back: all of them once the price is reached.
-fn share(payment: &Stored, refunded_minor: i64) -> i64 {
-    if refunded_minor >= payment.paid_minor.min(payment.minor) {
-        return payment.amount;
-    }
-    let part = i128::from(payment.amount) * i128::from(refunded_minor)
-        / i128::from(payment.paid_minor.max(1));
-    i64::try_from(part).unwrap_or(payment.amount).clamp(payment.refunded, payment.amount)
+/// Whether the provider has told of money for a payment, wherever its credits are.
+fn has_money(payment: &Stored) -> bool {
+    payment.is_credited()
+        || payment.paid_minor > 0
+        || matches!(
+            payment.status,
+            PaymentStatus::Review | PaymentStatus::Refunded | PaymentStatus::Disputed
+        )
 }
 
-/// Money went back before its credits were given out: a payment in review is over, any other is yet to be paid as
-/// far as is known here, and its message may be on its way.
-fn before_credit(payment: &mut Stored) -> SyncStatus {
-    if payment.status == PaymentStatus::Review {
-        payment.status = PaymentStatus::Refunded;
-        return SyncStatus::Applied;
+/// How much came, in the smallest unit: the price where the provider did not say.
+fn received(payment: &Stored) -> i64 {
+    if payment.paid_minor > 0 { payment.paid_minor } else { payment.minor }
+}
+
+/// The currency of what came.
+fn received_in(payment: &Stored) -> &str {
+    if payment.paid_currency.is_empty() { &payment.currency } else { &payment.paid_currency }
+}
+
+/// How much of what came has gone back by now, refunds and disputes together.
+fn went_back_in_all(tx: &mut Tx<'_>, payment: &Stored) -> Result<i64> {
+    let rows = store::refunds_of(tx, &payment.payment_id)?;
+    let sum = rows.iter().fold(0_i64, |sum, (_, minor)| sum.saturating_add(*minor));
+    Ok(sum.clamp(0, received(payment)))
+}
+
+/// What of the credits has to be back for the money that went back: all of them once the price is reached.
+fn share(payment: &Stored) -> i64 {
+    if payment.refunded_minor >= received(payment).min(payment.minor) {
+        return payment.amount;
     }
-    SyncStatus::Unmatched
+    let part = i128::from(payment.amount) * i128::from(payment.refunded_minor)
+        / i128::from(received(payment).max(1));
+    i64::try_from(part).unwrap_or(payment.amount).clamp(0, payment.amount)
 }
 
 fn other_currency(payment: &Stored, money: Option<&Money>) -> Option<String> {
-    let money = money.filter(|money| money.currency != payment.paid_currency)?;
+    let money = money.filter(|money| money.currency != received_in(payment))?;
     Some(format!(
         "{} {} went back of a payment in {}: take the credits back by hand",
-        money.minor, money.currency, payment.paid_currency
+        money.minor,
+        money.currency,
+        received_in(payment)
     ))
 }
 

@@ -330,13 +330,27 @@ pub(super) fn insert_refund(
     Ok(added == 1)
 }
 
-/// Notes what of the credits of a refund was taken.
-pub(super) fn set_taken(tx: &mut Tx<'_>, refund_id: &str, taken: i64) -> Result<()> {
+/// Notes how many credits a refund is about, and what of them was taken.
+pub(super) fn set_taken(tx: &mut Tx<'_>, refund_id: &str, amount: i64, taken: i64) -> Result<()> {
     tx.execute(
-        sql!("UPDATE payment_refunds SET taken = $2 WHERE refund_id = $1"),
-        &[&refund_id, &taken],
+        sql!("UPDATE payment_refunds SET amount = $2, taken = $3 WHERE refund_id = $1"),
+        &[&refund_id, &amount, &taken],
     )?;
     Ok(())
+}
+
+/// All money that went back of a payment, and that came again: ids and sums.
+pub(super) fn refunds_of(tx: &mut Tx<'_>, payment_id: &str) -> Result<Vec<(String, i64)>> {
+    tx.query(
+        sql!(
+            "SELECT refund_id, minor FROM payment_refunds WHERE payment_id = $1
+             ORDER BY created_at LIMIT 10000"
+        ),
+        &[&payment_id],
+    )?
+    .iter()
+    .map(|row| Ok((row.get("refund_id")?, row.get("minor")?)))
+    .collect()
 }
 
 /// Money that went back under this id.

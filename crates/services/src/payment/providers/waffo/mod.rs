@@ -192,7 +192,7 @@ fn read(event: &Value, digits: &dyn Fn(&str) -> u32) -> Option<Event> {
             What::Paid(money(data, &["/total", "/amount"], digits))
         }
         // The order's amounts stand beside the refund's, which is `amount`.
-        ("refund.succeeded", _) => match owned(event, &["/eventId", "/id"]) {
+        ("refund.succeeded", _) => match refund_id(event, &refs) {
             Some(refund_id) => {
                 What::Refunded { refund_id, money: money(data, &["/amount"], digits) }
             }
@@ -207,6 +207,15 @@ fn read(event: &Value, digits: &dyn Fn(&str) -> u32) -> Option<Event> {
         refs,
         what,
     })
+}
+
+/// The id of a refund: that of the event's object, unless it is the payment's or the order's, which several
+/// refunds share; then that of the message, which is the same whenever it is sent again.
+fn refund_id(event: &Value, refs: &Refs) -> Option<String> {
+    let of_all = [&refs.provider_payment_id, &refs.order_id, &refs.payment_id];
+    owned(event, &["/eventId"])
+        .filter(|id| of_all.iter().all(|shared| shared.as_ref() != Some(id)))
+        .or_else(|| owned(event, &["/id"]))
 }
 
 fn money(data: &Value, amounts: &[&str], digits: &dyn Fn(&str) -> u32) -> Option<Money> {
@@ -341,8 +350,13 @@ mod tests {
         let mut failed = order.clone();
         failed["paymentStatus"] = json!("failed");
         assert_eq!(parse("order.completed", &failed).what, What::Other);
-        let refunded = What::Refunded { refund_id: "PAY_1".to_owned(), money: Some(usd(2500)) };
-        assert_eq!(parse("refund.succeeded", &order).what, refunded);
+        // Several refunds of a payment are told apart also where their messages name the payment alone.
+        let refunded =
+            |id: &str| What::Refunded { refund_id: id.to_owned(), money: Some(usd(2500)) };
+        assert_eq!(parse("refund.succeeded", &order).what, refunded("6f1b"));
+        let mut other = order.clone();
+        other["paymentId"] = json!("PAY_2");
+        assert_eq!(parse("refund.succeeded", &other).what, refunded("PAY_1"));
         for kind in ["refund.failed", "subscription.activated", "order.created"] {
             assert_eq!(parse(kind, &order).what, What::Other);
         }
