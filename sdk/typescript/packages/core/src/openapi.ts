@@ -24,7 +24,7 @@ export interface Wire {
     "env/remove": { input: components["schemas"]["RemoveInput"]; output: components["schemas"]["EnvRemoved"] };
     /** Store every assignment of a .env text, or none. */
     "env/import": { input: components["schemas"]["ImportInput"]; output: components["schemas"]["Imported"] };
-    /** Apply what was edited in the database by hand, and seal what stands there in the clear. */
+    /** Apply what was edited by hand in the database or the env file, and seal what stands in the database in the clear. */
     "env/refresh": { input: components["schemas"]["NoInput"]; output: components["schemas"]["Refreshed"] };
     /** List the mounted services and the env keys they read. */
     "services": { input: undefined; output: components["schemas"]["ServiceInfoItems"] };
@@ -99,6 +99,8 @@ export interface components {
             balance: components["schemas"]["Microcredits"];
             /** @description The balance in credits. */
             balance_credits: string;
+            /** @description The city that it is for, in lists where a user has a wallet per city. */
+            city_id?: string | null;
             /** @description When it was made. */
             created_at: components["schemas"]["Timestamp"];
             /** @description What of it is reserved. */
@@ -586,7 +588,7 @@ export interface components {
             next_cursor?: string | null;
         };
         /** @description Where an env value comes from. */
-        EnvSource: "database";
+        EnvSource: "database" | "dotenv";
         Imported: {
             /**
              * Format: uint
