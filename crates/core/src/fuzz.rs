@@ -1,13 +1,14 @@
 //! What has to hold for any bytes: targets for fuzzers, run by tests.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use bytes::Bytes;
 use downcity_fuzz::check;
 use downcity_types::ErrorCode;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
-use serde::Deserialize;
+use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use crate::decode::InputSource;
@@ -16,7 +17,7 @@ use crate::tenant::Tenants;
 use crate::{idempotency, keys, token};
 
 /// An input with a field of each kind.
-#[derive(Deserialize)]
+#[derive(serde::Deserialize)]
 struct Fields {
     #[serde(default)]
     city_id: Option<String>,
@@ -67,7 +68,7 @@ fn body(bytes: &[u8]) {
 /// what is compared is what a handler sees.
 fn names(source: &mut InputSource) {
     let stored_as = |id: &str| (id == "bay_downcity").then_some("city_downcity");
-    let sent = source.value().clone();
+    let sent = unread(source);
     let tenants = Tenants { all_names: true, stored_as: &stored_as };
     if let Err(error) = tenants.unite(source) {
         let code = error.code();
@@ -81,20 +82,62 @@ fn names(source: &mut InputSource) {
         return;
     }
     input(source);
-    let mut united = InputSource::default();
-    united.body.clone_from(&source.body);
-    united.query.clone_from(&source.query);
-    united.params.clone_from(&source.params);
+    let united = unread(source);
     let united = united.value();
     for name in ["studio_id", "product_id", "town_id", "bay_id"] {
         assert!(united.get(name).is_none_or(is_blank), "{name} is left: {united}");
     }
-    let ids = ["city_id", "studio_id", "product_id", "town_id", "bay_id"]
-        .map(|name| sent.get(name).and_then(Value::as_str).unwrap_or_default().trim());
     if let Some(id) = united.get("city_id").and_then(Value::as_str).map(str::trim) {
-        let is_sent = |sent: &&str| *sent == id || stored_as(sent) == Some(id);
-        assert!(id == "of_the_path" || ids.iter().any(is_sent), "{id} of {sent}");
+        let is_sent = |sent: &String| sent.trim() == id || stored_as(sent.trim()) == Some(id);
+        assert!(id == "of_the_path" || texts(&sent).iter().any(is_sent), "{id} was not sent");
     }
+}
+
+/// Every text that an input gives the tenant, those of a name that is there twice included.
+fn texts(source: &InputSource) -> Vec<String> {
+    let pairs = match &source.query {
+        Some(query) => {
+            let pairs = form_urlencoded::parse(query.as_bytes());
+            pairs.map(|(name, value)| (name.into_owned(), value.into_owned().into())).collect()
+        }
+        None => serde_json::from_slice(&source.body).map_or_else(|_| Vec::new(), |Pairs(all)| all),
+    };
+    let names = ["city_id", "studio_id", "product_id", "town_id", "bay_id"];
+    let named = pairs.into_iter().filter(|(name, _)| names.contains(&name.as_str()));
+    named.filter_map(|(_, value)| value.as_str().map(str::to_owned)).collect()
+}
+
+/// The fields of an object as they are written.
+struct Pairs(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Pairs {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Pairs;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Pairs, A::Error> {
+                let mut pairs = Vec::new();
+                while let Some(pair) = map.next_entry()? {
+                    pairs.push(pair);
+                }
+                Ok(Pairs(pairs))
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+/// The same input as it arrives: what was read of it is not known.
+fn unread(source: &InputSource) -> InputSource {
+    let mut copy = InputSource::with_params(source.params.clone());
+    copy.body.clone_from(&source.body);
+    copy.query.clone_from(&source.query);
+    copy
 }
 
 fn is_blank(value: &Value) -> bool {
