@@ -43,7 +43,10 @@ export class EnvInvoker {
     return this.#transport.post<EnvRemoveResult>(this.#path("remove"), body, options);
   }
 
-  /** Stores all assignments of a `.env` text, or none where one is wrong. */
+  /**
+   * Stores all assignments of a `.env` text, or none where the key of one is wrong. Lines that are no
+   * assignment are skipped.
+   */
   async import(raw: string, options?: CallOptions): Promise<EnvImportResult> {
     return this.#transport.post<EnvImportResult>(this.#path("import"), { raw }, options);
   }
