@@ -102,14 +102,12 @@ impl From<Duration> for Ttl {
 }
 
 impl Ttl {
+    /// What a text says is for the server to judge.
     fn check(&self) -> Result<()> {
-        let told = match self {
-            Self::Seconds(seconds) => i64::try_from(*seconds)
-                .map_err(|_| downcity_types::TtlError::TooLong)
-                .and_then(downcity_types::Ttl::from_seconds),
-            Self::Text(text) => text.parse(),
-        };
-        told.map(drop).map_err(|error| Error::config("ttl", error.to_string()))
+        match self {
+            Self::Seconds(0) => Err(Error::config("ttl", "must be at least one second")),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -121,8 +119,8 @@ impl<'a> Tokens<'a> {
     /// Issues a token for a user of the client's city: `POST /v1/cities/tokens/apply`.
     ///
     /// # Errors
-    /// [`Error::MissingCityId`] where the client was built without one, [`Error::Config`] for a ttl that
-    /// is none; see [`Error`]; 404 for an unknown city, 403 for one that is paused.
+    /// [`Error::MissingCityId`] where the client was built without one, [`Error::Config`] for a ttl of
+    /// nothing; see [`Error`]; 404 for an unknown city, 403 for one that is paused.
     pub async fn apply(&self, request: TokenRequest) -> Result<IssuedToken> {
         let city = self.inner.city_id.as_ref().ok_or(Error::MissingCityId)?;
         apply(self.inner, city, request).await
