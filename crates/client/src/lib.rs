@@ -24,6 +24,8 @@
 //! Records of the wire come from `downcity-types`, the crate that the server writes them with.
 
 mod admin;
+#[cfg(feature = "blocking")]
+pub mod blocking;
 mod city;
 mod error;
 mod http;
