@@ -25,6 +25,7 @@ use crate::finish::{self, End, FinishBody, Unmatched};
 use crate::hook::Outcome;
 use crate::limits::Pass;
 use crate::registry::Found;
+use crate::runtime::Counted;
 use crate::tenant::Tenants;
 use crate::{Body, Dialect, Error, GuestReason, Hook, Identity, Reply, Result, Runtime};
 
@@ -39,6 +40,7 @@ pub(crate) async fn handle(runtime: &Arc<Runtime>, request: Request<Body>) -> Re
         Found::Action(action, ..) => (action.limited, action.errors),
         Found::WrongMethod(_) | Found::Nothing => (true, ErrorShape::Standard),
     };
+    let limited = limited && parts.extensions.get::<Counted>().is_none();
     let mut pass = Pass::new(runtime, ClientAddress::of(&parts.extensions), limited);
     if let Err(refused) = pass.enter(runtime.limiter()) {
         return reply(runtime, &Unmatched::of(&parts), shape, Err(refused));

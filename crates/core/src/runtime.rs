@@ -14,6 +14,10 @@ use crate::limits::{LimitSettings, Limiter};
 use crate::snapshot::{Snapshot, State};
 use crate::{Body, Clock, Error, Identity, Ids, Observer, Random, Registry, Result, Tasks};
 
+/// The mark of a request that is a part of a call which the limits have counted.
+#[derive(Clone, Copy)]
+pub(crate) struct Counted;
+
 /// Settings of the kernel. The defaults are those of an unconfigured Federation.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -89,8 +93,10 @@ impl Runtime {
     }
 
     /// Answers one request as the server does, for services that give the answers of other actions in
-    /// another form. Never fails and never panics: every failure is an answer.
-    pub async fn answer(self: &Arc<Self>, request: Request<Body>) -> Response<Body> {
+    /// another form. It is a part of the call that the service answers, which the limits on calls have
+    /// counted: they do not count it again. Never fails and never panics: every failure is an answer.
+    pub async fn answer(self: &Arc<Self>, mut request: Request<Body>) -> Response<Body> {
+        request.extensions_mut().insert(Counted);
         crate::dispatch::handle(self, request).await
     }
 

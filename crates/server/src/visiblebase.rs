@@ -4,10 +4,11 @@
 //! own: each answer is that of the action that other clients call, put into another form.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use downcity_core::fact::OwnFact;
 use downcity_core::{
-    Action, Body, Cx, Dialect, Error, NoInput, PUBLIC, Reply, Result, Service, ServiceDef, USER,
+    Action, Body, Cx, Error, NoInput, PUBLIC, Reply, Result, Service, ServiceDef, USER,
     X_DOWNCITY_DIALECT,
 };
 use downcity_types::{ErrorCode, Items};
@@ -19,6 +20,10 @@ use serde_json::{Map, Value};
 
 /// What a model can be asked for, by the names of routes.
 const MODALITIES: [&str; 6] = ["text", "stream", "image", "video", "tts", "asr"];
+
+/// The limit of a call through `invoke`: beyond those of all actions, which have one of their own, and
+/// which say themselves whether they run on when the client leaves.
+const GUARD: Duration = Duration::from_secs(24 * 3600);
 
 /// The hidden service `visiblebase`.
 #[derive(Debug, Default)]
@@ -85,6 +90,8 @@ impl Service for VisibleBase {
             .summary("List what can be invoked by name, for clients that say product.");
         service
             .post("invoke", PUBLIC, &self, Self::invoke)
+            .timeout(GUARD)
+            .cancel_on_disconnect()
             .summary("Call an action that the body names, for clients that say product.");
     }
 }
@@ -184,7 +191,8 @@ async fn forward(cx: &Cx, method: Method, target: &str, body: Body) -> Result<Re
     headers.clone_from(&parts.headers);
     headers.remove(CONTENT_LENGTH);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(&X_DOWNCITY_DIALECT, HeaderValue::from_static(Dialect::VisibleBase.as_str()));
+    // Amounts hang on it: they stay those of the caller.
+    headers.insert(&X_DOWNCITY_DIALECT, HeaderValue::from_static(cx.dialect().as_str()));
     let (parts, body) = cx.runtime().answer(request).await.into_parts();
     Ok(Reply { status: parts.status, headers: parts.headers, body })
 }

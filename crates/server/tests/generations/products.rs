@@ -73,6 +73,33 @@ on_both! {
         guest.expect_error(401, "missing_credential");
     }
 
+    async fn amounts_through_it_are_those_of_the_caller(world: World) {
+        for (user, route, dialect, micro) in [
+            ("say_gate", "POST /v1/invoke", "gate", 3_000_000),
+            ("mounted", "POST /compat/gate/v1/invoke", "", 3_000_000),
+            ("product", "POST /v1/invoke", "", 300_000_000),
+        ] {
+            let add = json!({"service": "balance/add", "user_id": user, "amount": 300});
+            world.call(ADMIN, dialect, route, &add).await.expect(200);
+            let wallets = world.get(ADMIN, &format!("/v1/balance/users?user_id={user}")).await.expect(200);
+            assert_eq!(wallets["items"][0]["balance"], json!(micro), "{user}: {wallets}");
+        }
+    }
+
+    async fn a_call_through_it_counts_once_against_limits(world: World) {
+        let ann = token(&world).await;
+        let left = async || {
+            let answer = world.post(&ann, "/v1/invoke", json!({"service": "balance/me"})).await;
+            answer.expect(200);
+            answer.headers["x-ratelimit-remaining"].to_str().unwrap().parse::<u32>().unwrap()
+        };
+        let before = left().await;
+        assert_eq!(left().await, before - 1);
+        // What names no action counts as well.
+        world.post(&ann, "/v1/invoke", json!({"service": "none/at-all"})).await.expect(404);
+        assert_eq!(left().await, before - 3);
+    }
+
     async fn a_call_through_it_is_one_fact(world: World) {
         let ann = token(&world).await;
         world.post(&ann, "/v1/invoke", json!({"service": "shop/orders"})).await.expect(200);
