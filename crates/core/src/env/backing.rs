@@ -10,7 +10,7 @@ use downcity_types::{EnvSource, ErrorCode};
 
 use super::file::{Document, EnvFile, FileStamp, FileTurn};
 use super::values::{Entry, EnvValues};
-use super::{SYSTEM_KEYS, Vault, names_of, normalise_key, store};
+use super::{Vault, normalise_key, store};
 use crate::{Error, Result, Secret};
 
 /// What stands in example files where a key belongs.
@@ -85,16 +85,6 @@ impl Backing {
     pub(crate) fn stands_in(&self, key: &str) -> Option<&Secret> {
         self.file.as_ref()?;
         self.fallback.get(key).map(|entry| &entry.value)
-    }
-
-    /// The key that a caller means. A file may hold a system key under the name of an earlier
-    /// generation, which must not be a way around the rules for system keys.
-    pub(crate) fn meant(&self, key: String) -> String {
-        if self.file.is_none() {
-            return key;
-        }
-        let system = SYSTEM_KEYS.into_iter().find(|own| names_of(own).contains(&key.as_str()));
-        system.map_or(key, str::to_owned)
     }
 
     /// The values as they stand now, for a snapshot. Runs in a transaction of the database, so that

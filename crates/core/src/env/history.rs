@@ -69,7 +69,7 @@ impl EnvService {
         cx: Cx,
         input: HistoryInput,
     ) -> Result<Items<EnvVersion>> {
-        let key = key_of(&cx, &input.key)?;
+        let key = key_of(&input.key)?;
         check_caller(&cx, &key)?;
         let reveal = input.reveal && cx.identity().is_admin() && !is_system_key(&key);
         let versions = versions(cx.runtime(), &key).await?;
@@ -81,7 +81,7 @@ impl EnvService {
         cx: Cx,
         input: RollbackInput,
     ) -> Result<RolledBack> {
-        let key = key_of(&cx, &input.key)?;
+        let key = key_of(&input.key)?;
         check_caller(&cx, &key)?;
         let value = find(cx.runtime(), &key, input.version).await?;
         input::check_value(&key, value.expose(), At::Field)?;

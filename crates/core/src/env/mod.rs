@@ -88,6 +88,13 @@ pub fn names_of(key: &str) -> &'static [&'static str] {
     }
 }
 
+/// The key that a caller means: a system key under each of its names. Otherwise scripts of an earlier
+/// generation would replace nothing, and older names be a way around the rules for system keys.
+pub(crate) fn meant(key: String) -> String {
+    let system = SYSTEM_KEYS.into_iter().find(|own| names_of(own).contains(&key.as_str()));
+    system.map_or(key, str::to_owned)
+}
+
 /// Whether a normalised key is one of [`SYSTEM_KEYS`].
 pub fn is_system_key(key: &str) -> bool {
     SYSTEM_KEYS.contains(&key)

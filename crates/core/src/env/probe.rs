@@ -118,7 +118,7 @@ enum TestResult {
 
 impl EnvService {
     pub(super) async fn test(self: Arc<Self>, cx: Cx, input: TestInput) -> Result<Tested> {
-        let key = key_of(&cx, &input.key)?;
+        let key = key_of(&input.key)?;
         let runtime = cx.runtime().clone();
         let value = runtime.snapshot().env().get(&key);
         let Some(value) = value else {

@@ -191,7 +191,7 @@ impl EnvService {
     }
 
     async fn upsert(self: Arc<Self>, cx: Cx, input: UpsertInput) -> Result<Upserted> {
-        let key = key_of(&cx, &input.key)?;
+        let key = key_of(&input.key)?;
         check_caller(&cx, &key)?;
         input::check_value(&key, input.value.0.expose(), At::Field)?;
         let (stored_key, value) = (key.clone(), input.value.0);
@@ -208,7 +208,7 @@ impl EnvService {
     }
 
     async fn remove(self: Arc<Self>, cx: Cx, input: RemoveInput) -> Result<Removed> {
-        let key = key_of(&cx, &input.key)?;
+        let key = key_of(&input.key)?;
         if is_system_key(&key) {
             return Err(Error::new(ErrorCode::SystemKey, format!("key: {key} cannot be removed."))
                 .with_field("key", "is a system key")
@@ -229,9 +229,8 @@ impl EnvService {
 
     async fn import(self: Arc<Self>, cx: Cx, input: ImportInput) -> Result<Imported> {
         let mut entries = read_import(input.raw.expose())?;
-        let backing = cx.runtime().state().backing();
         for entry in &mut entries {
-            entry.key = backing.meant(std::mem::take(&mut entry.key));
+            entry.key = super::meant(std::mem::take(&mut entry.key));
         }
         check_entries(&entries)?;
         entries.iter().try_for_each(|entry| check_caller(&cx, &entry.key))?;
@@ -326,8 +325,8 @@ pub(super) fn check_caller(cx: &Cx, key: &str) -> Result<()> {
 ///
 /// # Errors
 /// 400 `invalid_key`.
-pub(super) fn key_of(cx: &Cx, text: &str) -> Result<String> {
-    Ok(cx.runtime().state().backing().meant(input::key(text)?))
+pub(super) fn key_of(text: &str) -> Result<String> {
+    Ok(super::meant(input::key(text)?))
 }
 
 /// Runs a change of values as the only one at its time, and publishes it.

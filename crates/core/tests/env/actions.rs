@@ -203,4 +203,19 @@ both_engines! {
         assert_eq!(applied(&app, "A").as_deref(), Some("before"));
         assert_eq!(stored_keys(&app).await.len(), SYSTEM_KEYS.len() + 1);
     }
+
+    async fn system_keys_are_known_by_their_older_names(app: TestApp) {
+        let remove = json!({"key": "downcity_city_admin_secret_key"});
+        post(&app, "remove", remove).await.expect_error(400, "system_key");
+        let input = json!({"key": "VISIBLEBASE_ADMIN_SECRET_KEY", "value": "admin_test_key_another"});
+        let reply = post(&app, "upsert", input).await.expect(200);
+        assert_eq!(reply, json!({"success": true, "key": ADMIN_KEY}));
+        assert_eq!(stored_keys(&app).await.len(), SYSTEM_KEYS.len());
+        post(&app, "refresh", json!({})).await.expect_error(401, "invalid_credential");
+        let anew = app.user("admin_test_key_another");
+        let raw = json!({"raw": "DOWNCITY_INFRA_ADMIN_SECRET_KEY=admin_test_key_imported"});
+        let reply = anew.post("/v1/env/import", raw).await.expect(200);
+        assert_eq!(reply["keys"], json!([ADMIN_KEY]));
+        app.user("admin_test_key_imported").get("/v1/env/list").await.expect(200);
+    }
 }
