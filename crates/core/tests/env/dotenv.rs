@@ -123,7 +123,7 @@ both_engines! {
             .replace("DUP=second # counts\r\n", "")
             .replace("'it is'", "\"it's $5\"");
         assert_eq!(place.text(), format!("{expected}\r\nNEW=plain\r\n"));
-        assert_eq!(mode(&place.path), 0o640);
+        assert_eq!(mode(&place.path), 0o600, "secrets are for the owner alone");
         assert_eq!(applied(&node, "NEW").as_deref(), Some("plain"));
         assert_eq!(applied(&node, "DUP"), None);
         // The table stays as the other store left it.

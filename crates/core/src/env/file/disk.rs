@@ -163,8 +163,8 @@ fn write_in_place(target: &Path, text: &str, old: Option<&fs::Metadata>) -> io::
     file.sync_all()
 }
 
-/// Writes a file with the mode and, as far as the system lets us, the owner of `like`; for the
-/// owner alone without that.
+/// Writes a file that its owner alone can read, whoever could read it before: it holds secrets in
+/// the clear. As far as the system lets us, the owner is that of `like`.
 fn write_new(path: &Path, text: &str, like: Option<&fs::Metadata>) -> io::Result<()> {
     // One that a process left which ended in between.
     match fs::remove_file(path) {
@@ -175,14 +175,13 @@ fn write_new(path: &Path, text: &str, like: Option<&fs::Metadata>) -> io::Result
     options.write(true).create_new(true);
     private(&mut options);
     let mut file = options.open(path)?;
+    #[cfg(unix)]
     if let Some(like) = like {
-        #[cfg(unix)]
-        {
-            use std::os::unix::fs::MetadataExt as _;
-            let _ = std::os::unix::fs::fchown(&file, Some(like.uid()), Some(like.gid()));
-        }
-        file.set_permissions(like.permissions())?;
+        use std::os::unix::fs::MetadataExt as _;
+        let _ = std::os::unix::fs::fchown(&file, Some(like.uid()), Some(like.gid()));
     }
+    #[cfg(not(unix))]
+    let _ = like;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }
