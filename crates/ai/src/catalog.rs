@@ -3,8 +3,10 @@
 //! A catalog is immutable. A change of the configuration makes a new one; calls under way keep the
 //! one that they began with.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+
+use std::time::Duration;
 
 use downcity_core::{Call, Error, Result};
 use downcity_types::{EnvRequirement, ErrorCode};
@@ -13,12 +15,14 @@ use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::{
-    AiConfig, Auth, DefaultModes, MaxTokensField, Mode, ModelConfig, OnDisconnect, OpenAiMode,
-    Params, PriceConfig, Problem, ProtocolKind, ProviderConfig, Retries, unknown,
+    AiConfig, Auth, CoolDown, DefaultModes, MaxTokensField, Mode, ModelConfig, OnDisconnect,
+    OpenAiMode, Params, PriceConfig, Problem, ProtocolKind, ProviderConfig, Retries,
+    UpstreamConfig, unknown,
 };
 use crate::limits::CallLimits;
 use crate::price::Rate;
 use crate::provider::{Echo, OpenAiChat, Protocol};
+use crate::routing::Cooling;
 use crate::upstream::HyperUpstream;
 
 /// Id of the built-in provider and model, which exist while none is configured.
@@ -41,6 +45,9 @@ pub(crate) struct Catalog {
 pub(crate) struct CallSettings {
     pub(crate) limits: CallLimits,
     pub(crate) retries: Retries,
+    pub(crate) cool_down: CoolDown,
+    /// The keys that rest.
+    pub(crate) cooling: Arc<Cooling>,
     pub(crate) on_disconnect: OnDisconnect,
     /// Whether calls of the trusted side are billed to the user that they name.
     pub(crate) bill_admin: bool,
@@ -51,7 +58,8 @@ pub(crate) struct CallSettings {
 /// A provider as calls use it.
 pub(crate) struct Provider {
     pub(crate) id: String,
-    pub(crate) protocol: Arc<dyn Protocol>,
+    /// The ways in, one for each API key, in order; never none.
+    pub(crate) accesses: Vec<Access>,
     pub(crate) openai_mode: OpenAiMode,
     pub(crate) text_only: bool,
     pub(crate) lenient: bool,
@@ -62,7 +70,14 @@ pub(crate) struct Provider {
     pub(crate) force: Map<String, Value>,
 }
 
-/// A model as calls use it.
+/// A provider with one of its API keys.
+pub(crate) struct Access {
+    /// The env key that holds the API key, where the provider has one.
+    pub(crate) key: Option<String>,
+    pub(crate) protocol: Arc<dyn Protocol>,
+}
+
+/// A model as calls use it, at the first of its upstreams.
 pub(crate) struct Model {
     pub(crate) id: String,
     pub(crate) name: String,
@@ -74,11 +89,17 @@ pub(crate) struct Model {
     pub(crate) modes: Vec<Mode>,
     pub(crate) default_modes: Vec<Mode>,
     pub(crate) env: Vec<EnvRequirement>,
+    /// The env keys that this upstream cannot be asked without: one of each list.
+    needs: Vec<Vec<String>>,
     /// The provider's own name of the model.
     pub(crate) upstream_model: String,
     /// The same as JSON, as it goes into each request.
     pub(crate) upstream_model_json: Box<RawValue>,
     pub(crate) provider: Arc<Provider>,
+    /// How long this upstream may take until its answer begins, where it has a limit of its own.
+    pub(crate) first_byte: Option<Duration>,
+    /// The same model at its further upstreams, in order.
+    pub(crate) fallbacks: Vec<Arc<Model>>,
     pub(crate) max_output: Option<u64>,
     /// The price as it is shown.
     pub(crate) price: Option<PriceConfig>,
@@ -96,6 +117,7 @@ impl Catalog {
     pub(crate) fn build(
         config: &AiConfig,
         upstream: Arc<HyperUpstream>,
+        cooling: Arc<Cooling>,
     ) -> Result<Self, Vec<Problem>> {
         let problems = config.validate();
         if !problems.is_empty() {
@@ -116,17 +138,15 @@ impl Catalog {
         }
         let mut models = Vec::new();
         for (index, model) in config.model.iter().enumerate() {
-            let Some(provider) = providers.get(model.provider.as_str()) else {
+            let built = Model::with_upstreams(model, &providers, config).ok_or_else(|| {
                 let path = format!("model[{index}].provider");
                 let message = unknown("provider", &model.provider, std::iter::empty());
-                return Err(vec![Problem { path, message }]);
-            };
-            models.push(Arc::new(Model::new(model, provider, config)));
+                vec![Problem { path, message }]
+            })?;
+            models.push(Arc::new(built));
         }
-        if let (true, Some(provider)) = (models.is_empty(), providers.get(ECHO_ID))
-            && config.provider.is_empty()
-        {
-            models.push(Arc::new(Model::new(&echo_model(), provider, config)));
+        if models.is_empty() && config.provider.is_empty() {
+            models.extend(Model::with_upstreams(&echo_model(), &providers, config).map(Arc::new));
         }
         let by_id = models.iter().enumerate().map(|(at, model)| (model.id.as_str().into(), at));
         Ok(Self {
@@ -136,6 +156,8 @@ impl Catalog {
             settings: CallSettings {
                 limits: CallLimits::new(config),
                 retries: config.retries.clone(),
+                cool_down: config.cool_down.clone(),
+                cooling,
                 on_disconnect: config.on_disconnect,
                 bill_admin: config.bill_admin,
                 max_messages: config.max_messages,
@@ -159,11 +181,14 @@ impl Catalog {
     pub(crate) fn env_requirements(&self) -> Vec<EnvRequirement> {
         let mut found: Vec<(EnvRequirement, Vec<&str>)> = Vec::new();
         for model in &self.models {
-            for needed in &model.env {
+            let fallbacks = model.fallbacks.iter().flat_map(|fallback| &fallback.env);
+            for needed in model.env.iter().chain(fallbacks) {
                 match found.iter_mut().find(|(known, _)| known.key == needed.key) {
                     Some((known, names)) => {
                         known.required |= needed.required;
-                        names.push(&model.name);
+                        if !names.contains(&model.name.as_str()) {
+                            names.push(&model.name);
+                        }
                     }
                     None => found.push((needed.clone(), vec![&model.name])),
                 }
@@ -236,9 +261,10 @@ impl Catalog {
         })
     }
 
-    /// The providers that can try a value of this env key.
-    pub(crate) fn probing(&self, key: &str) -> impl Iterator<Item = &Arc<Provider>> {
-        self.providers.iter().filter(move |provider| provider.protocol.probes(key))
+    /// What can try a value of this env key.
+    pub(crate) fn probing(&self, key: &str) -> impl Iterator<Item = &Arc<dyn Protocol>> {
+        let accesses = self.providers.iter().flat_map(|provider| &provider.accesses);
+        accesses.map(|access| &access.protocol).filter(move |protocol| protocol.probes(key))
     }
 
     /// A place among the calls that may be under way at the same time.
@@ -257,13 +283,21 @@ impl Catalog {
 
 impl Provider {
     fn new(config: &ProviderConfig, upstream: &Arc<HyperUpstream>) -> Self {
-        let protocol: Arc<dyn Protocol> = match config.protocol {
-            ProtocolKind::OpenaiChat => Arc::new(OpenAiChat::new(config, upstream.clone())),
-            ProtocolKind::Echo => Arc::new(Echo),
+        let access = |key: Option<&String>| {
+            let config = ProviderConfig { env_key: key.cloned(), ..config.clone() };
+            let protocol: Arc<dyn Protocol> = match config.protocol {
+                ProtocolKind::OpenaiChat => Arc::new(OpenAiChat::new(&config, upstream.clone())),
+                ProtocolKind::Echo => Arc::new(Echo),
+            };
+            Access { key: config.env_key, protocol }
         };
+        let mut accesses: Vec<Access> = config.api_keys().map(|key| access(Some(key))).collect();
+        if accesses.is_empty() {
+            accesses.push(access(None));
+        }
         Self {
             id: config.id.clone(),
-            protocol,
+            accesses,
             openai_mode: config.openai_mode,
             text_only: config.text_only,
             lenient: config.lenient,
@@ -277,11 +311,39 @@ impl Provider {
 }
 
 impl Model {
-    fn new(model: &ModelConfig, provider: &Arc<Provider>, config: &AiConfig) -> Self {
-        let source = config.provider.iter().find(|provider| provider.id == model.provider);
+    /// The model at each of its upstreams; `None` where a provider is missing.
+    fn with_upstreams(
+        model: &ModelConfig,
+        providers: &HashMap<&str, Arc<Provider>>,
+        config: &AiConfig,
+    ) -> Option<Self> {
+        let sources = model.sources();
+        let found = sources.iter().map(|source| providers.get(source.provider.as_str()));
+        let found: Vec<&Arc<Provider>> = found.collect::<Option<_>>()?;
+        let has_openai = found.iter().all(|provider| provider.openai_mode != OpenAiMode::Off);
+        let is_one_of_several = found.len() > 1;
+        let mut built = sources.iter().zip(found).map(|(source, provider)| {
+            let mut built = Self::new(model, source, provider, has_openai, config);
+            for needed in built.env.iter_mut().filter(|_| is_one_of_several) {
+                needed.required = false;
+            }
+            built
+        });
+        let first = built.next()?;
+        Some(Self { fallbacks: built.map(Arc::new).collect(), ..first })
+    }
+
+    fn new(
+        model: &ModelConfig,
+        upstream: &UpstreamConfig,
+        provider: &Arc<Provider>,
+        has_openai: bool,
+        config: &AiConfig,
+    ) -> Self {
+        let source = config.provider.iter().find(|provider| provider.id == upstream.provider);
         let offered = |mode: &Mode| match &model.modes {
             Some(modes) => modes.contains(mode),
-            None => *mode != Mode::Openai || provider.openai_mode != OpenAiMode::Off,
+            None => *mode != Mode::Openai || has_openai,
         };
         let modes: Vec<Mode> = Mode::ALL.into_iter().filter(offered).collect();
         let default_modes = match &model.default {
@@ -291,7 +353,8 @@ impl Model {
                 modes.iter().copied().filter(|mode| list.contains(mode)).collect()
             }
         };
-        let upstream_model = upstream_model(model, source);
+        let (env, needs) = env_of(model, source);
+        let upstream_model = upstream_model(model, upstream, source);
         Self {
             id: model.id.clone(),
             name: model.name.clone(),
@@ -299,10 +362,13 @@ impl Model {
             tags: model.tags.clone(),
             meta: model.meta.clone(),
             hidden: model.hidden,
-            env: env_of(model, source),
+            env,
+            needs,
             upstream_model_json: to_raw_value(&upstream_model).unwrap_or_default(),
             upstream_model,
             provider: provider.clone(),
+            first_byte: upstream.first_byte_ms.map(Duration::from_millis),
+            fallbacks: Vec::new(),
             max_output: model.max_output,
             rates: Mode::ALL.map(|mode| Rate::of(model.price.as_ref()?, mode)),
             price: model.price.clone(),
@@ -334,21 +400,33 @@ impl Model {
         self.rates.get(mode as usize).copied().flatten()
     }
 
-    /// The first env key that the model needs and that has no value now.
+    /// An env key without a value now, where none of the model's upstreams can be asked without.
     pub(crate) fn missing_env(&self, call: &Call) -> Option<&str> {
-        if self.env.is_empty() {
+        let missing = self.missing_here(call)?;
+        let is_ready = |fallback: &Arc<Self>| fallback.missing_here(call).is_none();
+        (!self.fallbacks.iter().any(is_ready)).then_some(missing)
+    }
+
+    /// An env key that this upstream needs and that has no value now.
+    pub(crate) fn missing_here(&self, call: &Call) -> Option<&str> {
+        if self.needs.is_empty() {
             return None;
         }
         let snapshot = call.runtime().snapshot();
-        let needed = self.env.iter().filter(|needed| needed.required);
-        needed.map(|needed| needed.key.as_str()).find(|key| !snapshot.env().is_configured(key))
+        let is_set = |key: &String| snapshot.env().is_configured(key);
+        let unmet = self.needs.iter().find(|keys| !keys.iter().any(is_set))?;
+        unmet.first().map(String::as_str)
     }
 }
 
 /// The one rule for the provider's own name of a model.
-fn upstream_model(model: &ModelConfig, provider: Option<&ProviderConfig>) -> String {
+fn upstream_model(
+    model: &ModelConfig,
+    upstream: &UpstreamConfig,
+    provider: Option<&ProviderConfig>,
+) -> String {
     let named = [
-        model.upstream_model.as_deref(),
+        upstream.upstream_model.as_deref(),
         model.meta.get("upstream_model").and_then(Value::as_str),
         provider.and_then(|provider| provider.passthrough_model.as_deref()),
     ];
@@ -356,28 +434,40 @@ fn upstream_model(model: &ModelConfig, provider: Option<&ProviderConfig>) -> Str
     named.unwrap_or(&model.id).to_owned()
 }
 
-fn env_of(model: &ModelConfig, provider: Option<&ProviderConfig>) -> Vec<EnvRequirement> {
-    let described = |env: &std::collections::BTreeMap<String, String>| {
-        let needed = env.iter().map(|(key, description)| EnvRequirement {
-            key: key.clone(),
-            description: description.clone(),
-            required: true,
-        });
-        needed.collect::<Vec<_>>()
+/// The env keys that are shown for a model, and those that it cannot do without: one of each list.
+fn env_of(
+    model: &ModelConfig,
+    provider: Option<&ProviderConfig>,
+) -> (Vec<EnvRequirement>, Vec<Vec<String>>) {
+    let api_keys: Vec<String> =
+        provider.into_iter().flat_map(ProviderConfig::api_keys).cloned().collect();
+    let is_one_of_several = |key: &String| api_keys.len() > 1 && api_keys.contains(key);
+    let id = provider.map(|provider| provider.id.as_str()).unwrap_or_default();
+    let described = match provider {
+        _ if !model.env.is_empty() => model.env.clone(),
+        Some(provider) => provider.env.clone(),
+        None => BTreeMap::new(),
     };
-    if !model.env.is_empty() {
-        return described(&model.env);
+    let mut shown: Vec<EnvRequirement> = Vec::new();
+    let mut needs = Vec::new();
+    if described.is_empty() || api_keys.len() > 1 {
+        let required = api_keys.len() == 1;
+        let undescribed = api_keys.iter().filter(|key| !described.contains_key(*key));
+        shown.extend(undescribed.map(|key| EnvRequirement {
+            key: key.clone(),
+            description: format!("{id} API Key"),
+            required,
+        }));
+        needs.extend((!api_keys.is_empty()).then(|| api_keys.clone()));
     }
-    let Some(provider) = provider else { return Vec::new() };
-    if !provider.env.is_empty() {
-        return described(&provider.env);
+    for (key, description) in described {
+        let required = !is_one_of_several(&key);
+        if required {
+            needs.push(vec![key.clone()]);
+        }
+        shown.push(EnvRequirement { key, description, required });
     }
-    let key = provider.env_key.iter().map(|key| EnvRequirement {
-        key: key.clone(),
-        description: format!("{} API Key", provider.id),
-        required: true,
-    });
-    key.collect()
+    (shown, needs)
 }
 
 fn echo_model() -> ModelConfig {

@@ -32,14 +32,16 @@ mod outgoing;
 mod price;
 mod provider;
 mod routes;
+mod routing;
 mod service;
 mod stream;
 mod upstream;
 
 pub use billing::Billing;
 pub use config::{
-    AiConfig, Auth, DefaultModes, MaxTokensField, Mode, ModelConfig, OnDisconnect, OpenAiMode,
-    Params, PriceConfig, Problem, ProtocolKind, ProviderConfig, Retries, Timeouts,
+    AiConfig, Auth, CoolDown, DefaultModes, MaxTokensField, Mode, ModelConfig, OnDisconnect,
+    OpenAiMode, Params, PriceConfig, Problem, ProtocolKind, ProviderConfig, Retries, Timeouts,
+    UpstreamConfig,
 };
 pub use convert::request::{Stop, TextInput};
 pub use routes::{ChatRequest, ListedModel, ModelList, OpenAiModel};

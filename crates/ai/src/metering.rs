@@ -4,16 +4,19 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use downcity_core::fact::{OpenCall, OwnFact};
-use downcity_core::{Cx, Error, Metering, Result, Wallets};
+use downcity_core::{Body, Cx, Error, Metering, Result, Wallets};
 use downcity_types::{ErrorCode, TokenCounts};
+use http::Response;
 use serde_json::Value;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::billing::{Bill, Progress};
 use crate::catalog::Model;
 use crate::config::Mode;
+use crate::failure::Failure;
 use crate::limits::CallLimits;
 use crate::price::Consumed;
+use crate::routing::{Attempts, Lane};
 
 /// Keeps account of one call until its answer has ended, or its client has left.
 ///
@@ -29,6 +32,7 @@ pub(crate) struct Meter {
     progress: Progress,
     /// Bytes of texts in the answer, where the call costs money.
     produced: u64,
+    attempts: Attempts,
     open: Option<OpenCall>,
     /// The call's place among those under way, given back with the meter.
     _slot: Option<OwnedSemaphorePermit>,
@@ -57,6 +61,7 @@ impl Meter {
             bill: None,
             progress: Progress::default(),
             produced: 0,
+            attempts: Attempts::default(),
             open: Some(cx.keep_open()),
             _slot: slot,
         }
@@ -99,9 +104,31 @@ impl Meter {
         self.bill.is_some()
     }
 
-    /// The request goes to the provider.
-    pub(crate) fn sent(&mut self) {
+    /// The request goes to a provider.
+    pub(crate) fn sent(&mut self, lane: Lane<'_>) {
         self.progress = Progress::Sent;
+        let (model, is_again) = (lane.model(), self.attempts.begin(lane, self.cx.elapsed()));
+        if let Some(bill) = &mut self.bill {
+            bill.answered_by(&model.provider.id);
+        }
+        self.cx.meter(|metering| {
+            if is_again {
+                metering.request_count = metering.request_count.map(|count| count + 1);
+            }
+            for (known, now) in [
+                (&mut metering.provider_id, &model.provider.id),
+                (&mut metering.upstream_model, &model.upstream_model),
+            ] {
+                if known.as_ref() != Some(now) {
+                    *known = Some(now.clone());
+                }
+            }
+        });
+    }
+
+    /// What became of the request that was sent last.
+    pub(crate) fn answered(&mut self, answer: &Result<Response<Body>, Failure>) {
+        self.attempts.end(answer, self.cx.elapsed());
     }
 
     /// The provider failed. A call that ends like this owes what was produced before.
@@ -114,13 +141,6 @@ impl Meter {
     /// So many bytes of texts have been produced so far.
     pub(crate) fn produced(&mut self, bytes: u64) {
         self.produced = bytes;
-    }
-
-    /// Another request to the provider is made.
-    pub(crate) fn retried(&self) {
-        self.cx.meter(|metering| {
-            metering.request_count = metering.request_count.map(|count| count + 1);
-        });
     }
 
     /// The first byte of the answer is there; later calls say nothing.
@@ -147,9 +167,11 @@ impl Meter {
         let elapsed = millis(self.cx.elapsed());
         let bill = self.bill.take();
         let (progress, produced) = (self.progress, self.produced);
+        let attempts = std::mem::take(&mut self.attempts).into_details(self.cx.elapsed());
         let mut due = None;
         self.cx.meter(|metering| {
             metering.duration_ms = Some(elapsed);
+            metering.metadata.insert("attempts".to_owned(), attempts);
             let counts = usage.and_then(|usage| note_usage(metering, usage));
             let Some(bill) = bill else { return };
             let ended = bill.end(progress, produced, consumed(metering, counts));

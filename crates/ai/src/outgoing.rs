@@ -32,6 +32,8 @@ pub(crate) struct Outgoing {
     pub(crate) most_output: u64,
     /// Usage is asked for on our own account: the caller must not see it in a stream.
     pub(crate) hide_usage: bool,
+    /// The same request for the model's further upstreams that can take it, in order.
+    pub(crate) fallbacks: Vec<Self>,
 }
 
 impl Outgoing {
@@ -43,14 +45,34 @@ impl Outgoing {
         bytes: &[u8],
         resolve: impl FnOnce(Option<&str>) -> Result<Arc<Model>>,
     ) -> Result<Self> {
-        let mut fields = Fields::read(bytes)?;
-        let peek = fields.peek()?;
+        let peek = Fields::read(bytes)?.peek()?;
         let model = resolve(peek.model.as_deref())?;
+        Self::of_each(&model, |model| Self::fitted(bytes, model, &peek))
+    }
+
+    /// The request for one upstream of a model.
+    fn fitted(bytes: &[u8], model: &Arc<Model>, peek: &Peek) -> Result<Self> {
+        let mut fields = Fields::read(bytes)?;
         let hide_usage = peek.stream && model.provider.include_usage && !peek.wants_usage;
-        fields.fit(&model, &peek)?;
-        let most_output = if model.is_priced() { fields.most_output(&model) } else { 0 };
+        fields.fit(model, peek)?;
+        let most_output = if model.is_priced() { fields.most_output(model) } else { 0 };
         let body = fields.write();
-        Ok(Self { body, model, most_output, hide_usage })
+        let model = model.clone();
+        Ok(Self { body, model, most_output, hide_usage, fallbacks: Vec::new() })
+    }
+
+    /// The request for all upstreams that can take it.
+    ///
+    /// # Errors
+    /// That of the first upstream, where none can.
+    fn of_each(model: &Arc<Model>, make: impl Fn(&Arc<Model>) -> Result<Self>) -> Result<Self> {
+        let first = make(model);
+        let mut others = model.fallbacks.iter().filter_map(|fallback| make(fallback).ok());
+        let first = match first {
+            Ok(first) => first,
+            Err(error) => others.next().ok_or(error)?,
+        };
+        Ok(Self { fallbacks: others.collect(), ..first })
     }
 
     /// The chat request that a conversation becomes.
@@ -58,9 +80,12 @@ impl Outgoing {
     /// # Errors
     /// As [`Outgoing::read`].
     pub(crate) fn chat(input: &TextInput, model: &Arc<Model>, stream: bool) -> Result<Self> {
-        let request = input.chat_request(model, stream)?;
-        let bytes = serde_json::to_vec(&request).map_err(Error::internal)?;
-        Self::read(&bytes, |_| Ok(model.clone()))
+        Self::of_each(model, |model| {
+            let request = input.chat_request(model, stream)?;
+            let bytes = serde_json::to_vec(&request).map_err(Error::internal)?;
+            let peek = Fields::read(&bytes)?.peek()?;
+            Self::fitted(&bytes, model, &peek)
+        })
     }
 }
 

@@ -13,6 +13,7 @@ use futures_util::future::join_all;
 use crate::billing::{Billing, Cashier, Settle};
 use crate::catalog::Catalog;
 use crate::config::{AiConfig, MAX_CALL_MS, Problem};
+use crate::routing::Cooling;
 use crate::upstream::HyperUpstream;
 
 /// The core's own limit for our actions: beyond every limit that can be configured for a call.
@@ -30,7 +31,7 @@ impl Ai {
     /// # Errors
     /// Everything that is wrong with the configuration.
     pub fn new(config: AiConfig, billing: Billing) -> Result<Arc<Self>, Vec<Problem>> {
-        let catalog = build(&config, None)?;
+        let catalog = build(&config, None, Arc::default())?;
         Ok(Arc::new(Self { catalog: ArcSwap::from_pointee(catalog), billing }))
     }
 
@@ -39,7 +40,9 @@ impl Ai {
     /// # Errors
     /// Everything that is wrong with the configuration. The running one stays then.
     pub fn apply(&self, config: AiConfig) -> Result<(), Vec<Problem>> {
-        let catalog = build(&config, Some(&self.catalog().upstream))?;
+        let running = self.catalog();
+        let cooling = running.settings.cooling.clone();
+        let catalog = build(&config, Some(&running.upstream), cooling)?;
         self.catalog.store(Arc::new(catalog));
         Ok(())
     }
@@ -54,7 +57,11 @@ impl Ai {
 }
 
 /// The catalog of a configuration; connections of the one before are kept where they fit.
-fn build(config: &AiConfig, running: Option<&Arc<HyperUpstream>>) -> Result<Catalog, Vec<Problem>> {
+fn build(
+    config: &AiConfig,
+    running: Option<&Arc<HyperUpstream>>,
+    cooling: Arc<Cooling>,
+) -> Result<Catalog, Vec<Problem>> {
     let connect = Duration::from_millis(config.timeouts.connect_ms);
     let upstream = match running {
         Some(running) if running.connect_timeout() == connect => running.clone(),
@@ -62,7 +69,7 @@ fn build(config: &AiConfig, running: Option<&Arc<HyperUpstream>>) -> Result<Cata
             vec![Problem { path: "provider".to_owned(), message: format!("no TLS: {error}") }]
         })?),
     };
-    Catalog::build(config, upstream)
+    Catalog::build(config, upstream, cooling)
 }
 
 /// Several providers may use one key: it works where one of them accepts it.
@@ -74,8 +81,7 @@ impl EnvProbe for Ai {
 
     async fn probe(&self, candidate: &Candidate) -> Probed {
         let catalog = self.catalog();
-        let tests =
-            catalog.probing(candidate.key()).map(|provider| provider.protocol.probe(candidate));
+        let tests = catalog.probing(candidate.key()).map(|protocol| protocol.probe(candidate));
         let mut told = Probed::Unknown("No provider uses this key any more.".to_owned());
         for probed in join_all(tests).await {
             match probed {

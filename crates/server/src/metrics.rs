@@ -82,6 +82,10 @@ fn describe() {
     metrics::describe_counter!("downcity_requests_total", "Calls by action and class of status.");
     metrics::describe_histogram!("downcity_request_seconds", "Time until an answer is complete.");
     metrics::describe_counter!("downcity_limited_total", "Calls beyond a limit, by its scope.");
+    metrics::describe_counter!(
+        "downcity_ai_attempts_total",
+        "Requests to AI providers, by provider and outcome."
+    );
     metrics::describe_counter!("downcity_panics_total", "Calls that ended in a panic.");
     metrics::describe_counter!(
         "downcity_after_hook_failures_total",

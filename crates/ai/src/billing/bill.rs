@@ -108,6 +108,13 @@ impl Bill {
         }))
     }
 
+    /// Another provider answers than the one that was asked first.
+    pub(crate) fn answered_by(&mut self, provider_id: &str) {
+        if self.provider_id != provider_id {
+            provider_id.clone_into(&mut self.provider_id);
+        }
+    }
+
     /// Reserves the estimate.
     ///
     /// # Errors

@@ -7,7 +7,7 @@ mod validate;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use model::{DefaultModes, Mode, ModelConfig, Params, PriceConfig};
+pub use model::{DefaultModes, Mode, ModelConfig, Params, PriceConfig, UpstreamConfig};
 pub use provider::{Auth, MaxTokensField, OpenAiMode, ProtocolKind, ProviderConfig};
 pub use validate::Problem;
 pub(crate) use validate::{MAX_CALL_MS, unknown};
@@ -27,6 +27,8 @@ pub struct AiConfig {
     pub max_concurrent: Option<usize>,
     /// How `text` and `stream` repeat a call that failed before its first byte.
     pub retries: Retries,
+    /// How long an API key rests that its provider refused (401) or limited (429).
+    pub cool_down: CoolDown,
     /// What happens to a provider's answer when the client leaves.
     pub on_disconnect: OnDisconnect,
     /// Whether calls with the admin key or a service key cost money, too: the user that they name
@@ -49,6 +51,7 @@ impl Default for AiConfig {
             timeouts: Timeouts::default(),
             max_concurrent: None,
             retries: Retries::default(),
+            cool_down: CoolDown::default(),
             on_disconnect: OnDisconnect::Cancel,
             bill_admin: false,
             max_messages: 1_000,
@@ -83,7 +86,8 @@ impl Default for Timeouts {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retries {
-    /// How often a call is tried, the first time included.
+    /// How often a call is tried, the first time included. Asking the next upstream or the next key
+    /// of a model does not count.
     pub attempts: u32,
     /// Milliseconds before the second try; each further wait is twice as long. A provider's
     /// `Retry-After` is waited for instead, where it fits into the budget.
@@ -95,6 +99,24 @@ pub struct Retries {
 impl Default for Retries {
     fn default() -> Self {
         Self { attempts: 3, backoff_ms: 500, budget_ms: 10_000 }
+    }
+}
+
+/// How long an API key rests that its provider refused (401) or limited (429). Meanwhile other keys
+/// and upstreams of the model are used; where there is none left, the one that rests the shortest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct CoolDown {
+    /// Milliseconds after the first time; twice as long after each further one, until the key works
+    /// again or has another value. A `Retry-After` of a 429 takes the place of it.
+    pub first_ms: u64,
+    /// The most milliseconds, unless `Retry-After` says more.
+    pub most_ms: u64,
+}
+
+impl Default for CoolDown {
+    fn default() -> Self {
+        Self { first_ms: 5_000, most_ms: 600_000 }
     }
 }
 

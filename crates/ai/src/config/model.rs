@@ -27,12 +27,18 @@ pub struct ModelConfig {
     /// Left out of the list of users and never chosen by default; callable by its id.
     #[serde(default)]
     pub hidden: bool,
-    /// Id of the provider.
+    /// Id of the provider. Left out where `upstreams` names several.
+    #[serde(default)]
     pub provider: String,
     /// The provider's own name of the model; without it `meta.upstream_model`, else the provider's
     /// `passthrough_model`, else the id.
     #[serde(default)]
     pub upstream_model: Option<String>,
+    /// Who answers, in order, in place of `provider` and `upstream_model`: where one cannot be
+    /// reached, does not begin to answer in time, refuses the key (401, 403) or fails (408, 429, 5xx),
+    /// the next one is asked. Once an answer has begun no other is asked.
+    #[serde(default)]
+    pub upstreams: Vec<UpstreamConfig>,
     /// For which modes this is the model of callers that name none.
     #[serde(default)]
     pub default: DefaultModes,
@@ -54,6 +60,35 @@ pub struct ModelConfig {
     /// The highest values of parameters; higher ones are lowered to them.
     #[serde(default)]
     pub max_params: Params,
+}
+
+/// One of those that may answer for a model.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamConfig {
+    /// Id of the provider.
+    pub provider: String,
+    /// The provider's own name of the model; found as that of a model is unless set.
+    #[serde(default)]
+    pub upstream_model: Option<String>,
+    /// Milliseconds until its answer begins, after which the next one is asked; at most
+    /// `ai.timeouts.first_byte_ms`, which it is unless set.
+    #[serde(default)]
+    pub first_byte_ms: Option<u64>,
+}
+
+impl ModelConfig {
+    /// Who answers, in order.
+    pub(crate) fn sources(&self) -> Vec<UpstreamConfig> {
+        if !self.upstreams.is_empty() {
+            return self.upstreams.clone();
+        }
+        vec![UpstreamConfig {
+            provider: self.provider.clone(),
+            upstream_model: self.upstream_model.clone(),
+            first_byte_ms: None,
+        }]
+    }
 }
 
 /// Sampling parameters.

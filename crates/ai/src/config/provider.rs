@@ -25,6 +25,10 @@ pub struct ProviderConfig {
     /// Env key that holds the API key. It is read for every call, so a new key works at once.
     #[serde(default)]
     pub env_key: Option<String>,
+    /// Further env keys that hold API keys, in the order in which they are used once the one before
+    /// is refused or limited. Those without a value are left out; one value is enough.
+    #[serde(default)]
+    pub env_keys: Vec<String>,
     /// Env keys that the provider's models need, with what they are for. Without it, `env_key`.
     #[serde(default)]
     pub env: BTreeMap<String, String>,
@@ -61,6 +65,13 @@ pub struct ProviderConfig {
     /// Upstream model of all models that name none.
     #[serde(default)]
     pub passthrough_model: Option<String>,
+}
+
+impl ProviderConfig {
+    /// The env keys that hold API keys, in order.
+    pub(crate) fn api_keys(&self) -> impl Iterator<Item = &String> {
+        self.env_key.iter().chain(&self.env_keys)
+    }
 }
 
 fn yes() -> bool {

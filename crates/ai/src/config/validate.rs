@@ -53,12 +53,17 @@ impl AiConfig {
         for (index, model) in self.model.iter().enumerate() {
             let at = format!("model[{index}]");
             found.id(&at, &model.id, &mut models);
-            if !ids.contains(model.provider.as_str()) {
+            if model.upstreams.is_empty() && !ids.contains(model.provider.as_str()) {
                 let message = unknown("provider", &model.provider, ids.iter().copied());
                 found.add(&at, "provider", message);
             }
-            let provider = self.provider.iter().find(|provider| provider.id == model.provider);
-            model.check(&at, provider, &mut found);
+            model.check_upstreams(&at, &ids, &mut found);
+            let sources = model.sources();
+            let behind = |provider: &&ProviderConfig| {
+                sources.iter().any(|source| source.provider == provider.id)
+            };
+            let providers: Vec<&ProviderConfig> = self.provider.iter().filter(behind).collect();
+            model.check(&at, &providers, &mut found);
         }
         found.0
     }
@@ -82,6 +87,8 @@ impl AiConfig {
         for (field, value) in [
             ("retries.backoff_ms", self.retries.backoff_ms),
             ("retries.budget_ms", self.retries.budget_ms),
+            ("cool_down.first_ms", self.cool_down.first_ms),
+            ("cool_down.most_ms", self.cool_down.most_ms),
         ] {
             if value > MAX_CALL_MS {
                 found.top(field, format!("must be at most {MAX_CALL_MS} milliseconds"));
@@ -117,6 +124,13 @@ impl ProviderConfig {
                 found.env_key(at, field, key);
             }
         }
+        for key in &self.env_keys {
+            found.env_key(at, "env_keys", key);
+        }
+        let mut keys = BTreeSet::new();
+        for key in self.api_keys().filter(|&key| !keys.insert(key)) {
+            found.add(at, "env_keys", format!("{key:?} is named twice"));
+        }
         for key in self.env.keys() {
             found.env_key(at, "env", key);
         }
@@ -137,7 +151,7 @@ impl ProviderConfig {
                 Ok(name) if OURS.contains(&name) => {
                     found.add(at, "headers", format!("{name:?} is set by the connection itself"));
                 }
-                Ok(name) if self.env_key.is_some() && self.auth.is_header(&name) => {
+                Ok(name) if self.api_keys().next().is_some() && self.auth.is_header(&name) => {
                     let message = format!("{name:?} is set from env_key; leave one of the two out");
                     found.add(at, "headers", message);
                 }
@@ -171,14 +185,42 @@ impl Auth {
 }
 
 impl ModelConfig {
-    fn check(&self, at: &str, provider: Option<&ProviderConfig>, found: &mut Found) {
+    /// Upstreams take the place of the one provider.
+    fn check_upstreams(&self, at: &str, ids: &BTreeSet<&str>, found: &mut Found) {
+        if !self.upstreams.is_empty()
+            && !(self.provider.is_empty() && self.upstream_model.is_none())
+        {
+            found.add(
+                at,
+                "upstreams",
+                "takes the place of provider and upstream_model; leave them out",
+            );
+        }
+        let mut seen = BTreeSet::new();
+        for (index, upstream) in self.upstreams.iter().enumerate() {
+            let at = format!("{at}.upstreams[{index}]");
+            if !ids.contains(upstream.provider.as_str()) {
+                let message = unknown("provider", &upstream.provider, ids.iter().copied());
+                found.add(&at, "provider", message);
+            }
+            if !seen.insert((&upstream.provider, &upstream.upstream_model)) {
+                found.add(&at, "provider", "stands in the list already, with the same model");
+            }
+            if upstream.first_byte_ms.is_some_and(|most| !(1..=MAX_CALL_MS).contains(&most)) {
+                let message = format!("must be 1 to {MAX_CALL_MS} milliseconds");
+                found.add(&at, "first_byte_ms", message);
+            }
+        }
+    }
+
+    fn check(&self, at: &str, providers: &[&ProviderConfig], found: &mut Found) {
         if self.name.trim().is_empty() {
             found.add(at, "name", "must not be empty");
         }
         for key in self.env.keys() {
             found.env_key(at, "env", key);
         }
-        let has_openai = provider.is_none_or(|provider| provider.openai_mode != OpenAiMode::Off);
+        let has_openai = providers.iter().all(|provider| provider.openai_mode != OpenAiMode::Off);
         let modes: Vec<Mode> = match &self.modes {
             Some(modes) => modes.clone(),
             None => Mode::ALL.into_iter().filter(|&m| m != Mode::Openai || has_openai).collect(),

@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use downcity_core::{Body, Cx, Error, JsonObject, Reply, Result};
 use downcity_types::{ErrorCode, Timestamp};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderName, RETRY_AFTER};
@@ -11,16 +10,17 @@ use http_body::Body as _;
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
-use crate::catalog::{CallSettings, Model};
+use crate::catalog::CallSettings;
 use crate::config::Mode;
 use crate::convert::answer::Completion;
-use crate::exchange::{run, send};
+use crate::exchange::{ask, run};
 use crate::failure::{Failure, Refusal};
 use crate::limits::Patience;
 use crate::mask::{Mask, Rolling};
 use crate::metering::{Meter, tells_output};
 use crate::outgoing::Outgoing;
 use crate::provider::{Content, read_answer, read_error, retry_after};
+use crate::routing::Lane;
 use crate::service::Ai;
 use crate::stream::body::stream_body;
 use crate::stream::relay::{Relay, Tap};
@@ -64,42 +64,37 @@ impl Ai {
         let outgoing =
             Outgoing::read(&input.bytes, |asked| catalog.resolve(asked, Mode::Openai, &cx))?;
         let mut meter = self.begin(&cx, &catalog, Mode::Openai, &outgoing).await?;
-        let Outgoing { body, model, hide_usage, .. } = outgoing;
         let on_disconnect = catalog.settings.on_disconnect;
         let work = async move {
             let settings = &catalog.settings;
-            let response = connect(&mut meter, &model, body, settings)
-                .await
-                .map_err(|failure| failed(&meter, &model, failure))?;
+            let (lane, answer) = connect(&mut meter, &outgoing, settings).await;
+            let response = answer.map_err(|failure| failed(&meter, lane, failure))?;
             if !response.status().is_success() {
-                return refused(response, &meter, &model, settings).await;
+                return refused(response, &meter, lane, settings).await;
             }
-            let mask = model.provider.protocol.mask(meter.cx());
-            relayed(response, meter, hide_usage, mask, settings).await
+            let mask = lane.mask(meter.cx());
+            relayed(response, meter, lane.hides_usage(), mask, settings).await
         };
         run(&cx, on_disconnect, work).await
     }
 }
 
-/// Sends the request; once more where the provider cannot have looked at it: no connection could be
-/// made, or the provider had closed the one that was kept.
-async fn connect(
+/// Asks the model's upstreams; once more where the last of them cannot have looked at the request: no
+/// connection could be made, or the provider had closed the one that was kept.
+async fn connect<'a>(
     meter: &mut Meter,
-    model: &Model,
-    body: Bytes,
+    outgoing: &'a Outgoing,
     settings: &CallSettings,
-) -> Result<Response<Body>, Failure> {
-    match send(meter, model, body.clone(), &settings.limits).await {
-        Err(Failure::Unreachable(_) | Failure::Stale(_)) => {
-            meter.retried();
-            send(meter, model, body, &settings.limits).await
-        }
-        answer => answer,
+) -> (Lane<'a>, Result<Response<Body>, Failure>) {
+    let mut round = ask(meter, outgoing, settings).await;
+    if let Err(Failure::Unreachable(_) | Failure::Stale(_)) = round.answer {
+        round = ask(meter, outgoing, settings).await;
     }
+    (round.lane, round.answer)
 }
 
-fn failed(meter: &Meter, model: &Model, failure: Failure) -> Error {
-    failure.log(meter.cx(), model, 1);
+fn failed(meter: &Meter, lane: Lane<'_>, failure: Failure) -> Error {
+    failure.log(meter.cx(), lane.model(), 1);
     failure.into_error()
 }
 
@@ -169,14 +164,14 @@ fn is_json_object(bytes: &[u8], content: Content) -> bool {
 async fn refused(
     response: Response<Body>,
     meter: &Meter,
-    model: &Model,
+    lane: Lane<'_>,
     settings: &CallSettings,
 ) -> Result<Reply> {
     let (parts, body) = response.into_parts();
     let status = parts.status;
     let now = meter.cx().runtime().clock().now();
     let bytes = read_error(body, &settings.limits).await;
-    let mask = model.provider.protocol.mask(meter.cx());
+    let mask = lane.mask(meter.cx());
     let refusal = Refusal { status, retry_after: retry_after(&parts.headers, now), message: None };
     let is_key_fault = matches!(status.as_u16(), 401 | 403);
     let is_error = status.is_client_error() || status.is_server_error();
@@ -188,7 +183,7 @@ async fn refused(
         let error = Failure::Refused(refusal).into_error().with_status(status);
         return Err(error.with_relayed(headers, text.into()));
     }
-    let error = failed(meter, model, Failure::Refused(refusal));
+    let error = failed(meter, lane, Failure::Refused(refusal));
     Err(match error.code() {
         ErrorCode::UpstreamAuth => error,
         _ if is_error => error.with_status(status),

@@ -34,7 +34,7 @@ impl Ai {
         let work = async move {
             let settings = &catalog.settings;
             // The provider's status comes first: a failure here has a status of its own.
-            let response = send_with_retries(&mut meter, &model, outgoing.body, settings)
+            let (response, lane) = send_with_retries(&mut meter, &outgoing, settings)
                 .await
                 .map_err(Failure::into_error)?;
             if Content::of(response.headers()) != Content::EventStream {
@@ -42,7 +42,7 @@ impl Ai {
                 let what = "not an event stream".to_owned();
                 return Err(Failure::Unreadable(what).into_error());
             }
-            let mask = model.provider.protocol.mask(&call);
+            let mask = lane.mask(&call);
             let encoder = Encoder::new(answer, input.tool_names(), mask);
             let stream = UiStream::new(response.into_body(), encoder, &settings.limits, meter);
             let mut reply = Reply::from(Sse(stream_body(stream, &call, on_disconnect)));

@@ -27,8 +27,7 @@ impl Ai {
         let work = async move {
             let settings = &catalog.settings;
             let read = async {
-                let body = outgoing.body;
-                let response = send_with_retries(&mut meter, &model, body, settings).await?;
+                let (response, _) = send_with_retries(&mut meter, &outgoing, settings).await?;
                 meter.first_byte();
                 read_answer(response.into_body(), &settings.limits).await
             };

@@ -48,6 +48,9 @@ pub struct UsageEvent {
     pub upstream_model: String,
     /// The kind of an AI call, such as `text` or `stream`.
     pub mode: Option<String>,
+    /// Each request that an AI call made to a provider, in order; absent where there was none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<Attempt>,
     /// Input tokens that were not served from a cache.
     pub input_tokens: Option<i64>,
     /// Output tokens.
@@ -100,6 +103,7 @@ impl UsageEvent {
             provider_id: event.provider_id,
             upstream_model: event.upstream_model,
             mode,
+            attempts: attempts(&event.details, is_trusted),
             input_tokens: event.input_tokens,
             output_tokens: event.output_tokens,
             cached_tokens: event.cached_tokens,
@@ -115,6 +119,37 @@ impl UsageEvent {
             ended_at: event.ended_at,
         }
     }
+}
+
+/// One request to a provider.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Attempt {
+    /// The provider.
+    pub provider: String,
+    /// The name of the env key whose value was sent. For the trusted side only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// The provider's own name of the model.
+    pub upstream_model: String,
+    /// `success`, `key_refused` (401), `forbidden` (403), `rate_limited` (429), `failed` (408, 5xx),
+    /// `refused` (any other status), `unreachable`, `timed_out`, `unusable` (a value of the env cannot
+    /// be sent) or `canceled` (its client left before the answer began).
+    pub outcome: String,
+    /// The status of the provider's answer, where there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Milliseconds until the answer began, or failed to.
+    pub duration_ms: u64,
+}
+
+/// The attempts that the details of a call tell.
+fn attempts(details: &Map<String, Value>, is_trusted: bool) -> Vec<Attempt> {
+    let told = details.get("attempts").cloned().unwrap_or_default();
+    let mut attempts: Vec<Attempt> = serde_json::from_value(told).unwrap_or_default();
+    for attempt in attempts.iter_mut().filter(|_| !is_trusted) {
+        attempt.key = None;
+    }
+    attempts
 }
 
 fn metadata(event: &Event) -> String {
