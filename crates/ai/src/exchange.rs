@@ -71,9 +71,6 @@ async fn send(
     let answer = lane.protocol().chat(cx, lane.body());
     let answer = tokio::time::timeout(patience, answer).await.unwrap_or(Err(Failure::TimedOut));
     meter.answered(&answer);
-    if answer.as_ref().map_or(true, |response| !response.status().is_success()) {
-        meter.failed();
-    }
     answer
 }
 

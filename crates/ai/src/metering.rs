@@ -129,6 +129,10 @@ impl Meter {
     /// What became of the request that was sent last.
     pub(crate) fn answered(&mut self, answer: &Result<Response<Body>, Failure>) {
         self.attempts.end(answer, self.cx.elapsed());
+        // No answer has begun that could break off: another attempt may still succeed.
+        if answer.as_ref().map_or(true, |response| !response.status().is_success()) {
+            self.progress = Progress::Failed;
+        }
     }
 
     /// The provider failed. A call that ends like this owes what was produced before.

@@ -90,7 +90,8 @@ impl Cooling {
         let before = resting.get(&place(lane)).filter(|rest| rest.fingerprint == fingerprint);
         let times = before.map_or(0, |rest| rest.times);
         let length = asked.map_or_else(|| pause(bounds, times), Duration::from_secs);
-        let rest = Rest { until: now.saturating_add(length), times: times.saturating_add(1), fingerprint };
+        let rest =
+            Rest { until: now.saturating_add(length), times: times.saturating_add(1), fingerprint };
         resting.insert(place(lane), rest);
     }
 

@@ -56,6 +56,27 @@ on_both! {
         assert_eq!(shop.charges(&ann).await.len(), 1);
     }
 
+    async fn whoever_answers_is_charged_once(engine: Engine) {
+        let shop = Shop::with(engine, |config| {
+            let model = &mut config["model"][0];
+            model.as_object_mut().unwrap().remove("provider");
+            model["upstreams"] = json!([{"provider": "down"}, {"provider": "mock"}]);
+            model["price"] = json!({"per_request": 100});
+        })
+        .await;
+        let ann = shop.buyer("ann", 1_000).await;
+        shop.upstream.always(Answer::json(200, &completion("Hello", tokens(1, 0, 1))));
+        ann.text("Hi").await.expect(200);
+        shop.run_until_settled(&ann, 900).await;
+        ann.chat(json!({"messages": []})).await.expect(200);
+        shop.run_until_settled(&ann, 800).await;
+        let charges = shop.charges(&ann).await;
+        assert_eq!(charges.len(), 2);
+        for charge in &charges {
+            assert!(charge.to_string().contains("mock"), "the provider that answered: {charge}");
+        }
+    }
+
     async fn a_stream_that_breaks_is_charged_for_what_it_brought(engine: Engine) {
         let shop = Shop::metered(engine).await;
         let ann = shop.buyer("ann", 1_000_000).await;

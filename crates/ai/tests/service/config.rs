@@ -69,6 +69,28 @@ fn every_fault_has_its_path() {
             "ai.provider[0].env_key: \"lower\" is not an env key; use A-Z, 0-9 and _",
         ),
         (
+            provider(json!({"env_keys": ["A", "A"]})),
+            "ai.provider[0].env_keys: \"A\" is named twice",
+        ),
+        (
+            json!({"cool_down": {"most_ms": 3_600_001}}),
+            "ai.cool_down.most_ms: must be at most 3600000 milliseconds",
+        ),
+        (
+            model(json!({"upstreams": [{"provider": "echo"}]})),
+            "ai.model[0].upstreams: takes the place of provider and upstream_model; leave them out",
+        ),
+        (
+            model(
+                json!({"provider": "", "upstreams": [{"provider": "echo"}, {"provider": "echo"}]}),
+            ),
+            "ai.model[0].upstreams[1].provider: stands in the list already, with the same model",
+        ),
+        (
+            model(json!({"provider": "", "upstreams": [{"provider": "ecko"}]})),
+            "ai.model[0].upstreams[0].provider: no provider is called \"ecko\"; did you mean \"echo\"?",
+        ),
+        (
             provider(json!({"headers": {"host": "x"}})),
             "ai.provider[0].headers: \"host\" is set by the connection itself",
         ),

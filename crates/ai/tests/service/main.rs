@@ -21,6 +21,8 @@ mod probe;
 #[cfg(test)]
 mod resolve;
 #[cfg(test)]
+mod routing;
+#[cfg(test)]
 mod stream;
 #[cfg(test)]
 mod text;
