@@ -187,9 +187,8 @@ impl Auth {
 impl ModelConfig {
     /// Upstreams take the place of the one provider.
     fn check_upstreams(&self, at: &str, ids: &BTreeSet<&str>, found: &mut Found) {
-        if !self.upstreams.is_empty()
-            && !(self.provider.is_empty() && self.upstream_model.is_none())
-        {
+        let names_one = !self.provider.is_empty() || self.upstream_model.is_some();
+        if names_one && !self.upstreams.is_empty() {
             found.add(
                 at,
                 "upstreams",
