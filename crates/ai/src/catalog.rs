@@ -21,7 +21,7 @@ use crate::config::{
 };
 use crate::limits::CallLimits;
 use crate::price::Rate;
-use crate::provider::{Echo, OpenAiChat, Protocol};
+use crate::provider::{Anthropic, Echo, OpenAiChat, Protocol};
 use crate::routing::Cooling;
 use crate::upstream::HyperUpstream;
 
@@ -287,6 +287,9 @@ impl Provider {
             let config = ProviderConfig { env_key: key.cloned(), ..config.clone() };
             let protocol: Arc<dyn Protocol> = match config.protocol {
                 ProtocolKind::OpenaiChat => Arc::new(OpenAiChat::new(&config, upstream.clone())),
+                ProtocolKind::AnthropicMessages => {
+                    Arc::new(Anthropic::new(&config, upstream.clone()))
+                }
                 ProtocolKind::Echo => Arc::new(Echo),
             };
             Access { key: config.env_key, protocol }

@@ -16,7 +16,8 @@ pub struct ProviderConfig {
     #[serde(default)]
     pub protocol: ProtocolKind,
     /// Root of the provider's API, such as `https://api.deepseek.com/v1`; `/chat/completions` is
-    /// appended.
+    /// appended. For `anthropic-messages` it is `https://api.anthropic.com/v1` unless set, and
+    /// `/messages` is appended.
     #[serde(default)]
     pub base_url: Option<String>,
     /// Env key whose value, when it is set, takes the place of `base_url`.
@@ -85,6 +86,8 @@ pub enum ProtocolKind {
     /// The chat completions of OpenAI, which most providers speak.
     #[default]
     OpenaiChat,
+    /// The Messages API of Anthropic. Requests and answers are translated.
+    AnthropicMessages,
     /// No provider at all: repeats the last text of the user. For development.
     Echo,
 }
@@ -93,7 +96,7 @@ pub enum ProtocolKind {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Auth {
-    /// `Authorization: Bearer <key>`.
+    /// `Authorization: Bearer <key>`; for `anthropic-messages`, `x-api-key: <key>`.
     #[default]
     Bearer,
     /// A header of this name, such as `x-goog-api-key`.

@@ -3,6 +3,7 @@
 //! Chat completions in the form of OpenAI are the common tongue: every protocol takes a request in
 //! that form and answers in it, streamed or whole. One that speaks differently translates inside.
 
+mod anthropic;
 mod echo;
 mod openai;
 
@@ -16,6 +17,7 @@ use http::{HeaderMap, Response};
 use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 
+pub(crate) use anthropic::Anthropic;
 pub(crate) use echo::Echo;
 pub(crate) use openai::{OpenAiChat, parse_base_url};
 

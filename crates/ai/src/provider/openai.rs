@@ -16,9 +16,14 @@ use crate::failure::Failure;
 use crate::mask::Mask;
 use crate::upstream::Upstream;
 
+/// The path of chat completions under a provider's root.
+const CHAT: &str = "/chat/completions";
+
 /// A provider of the protocol `openai-chat`, everything parsed that does not change per call.
 pub(crate) struct OpenAiChat {
     upstream: Arc<dyn Upstream>,
+    /// What stands after the root in the address of chats.
+    path: &'static str,
     endpoint: Option<Uri>,
     base_url_env: Option<String>,
     env_key: Option<String>,
@@ -29,6 +34,15 @@ pub(crate) struct OpenAiChat {
 impl OpenAiChat {
     /// From a configuration that has been validated.
     pub(crate) fn new(config: &ProviderConfig, upstream: Arc<dyn Upstream>) -> Self {
+        Self::at(config, upstream, CHAT)
+    }
+
+    /// With chats at another path under the root, for protocols that differ in their bodies.
+    pub(super) fn at(
+        config: &ProviderConfig,
+        upstream: Arc<dyn Upstream>,
+        path: &'static str,
+    ) -> Self {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
         headers.insert(ACCEPT, HeaderValue::from_static("application/json, text/event-stream"));
@@ -46,7 +60,8 @@ impl OpenAiChat {
         }
         Self {
             upstream,
-            endpoint: config.base_url.as_deref().and_then(|url| parse_base_url(url).ok()),
+            path,
+            endpoint: config.base_url.as_deref().and_then(|url| address(url, path).ok()),
             base_url_env: config.base_url_env.clone(),
             env_key: config.env_key.clone(),
             auth: config.auth.clone(),
@@ -60,7 +75,7 @@ impl OpenAiChat {
         };
         match (env(key), &self.endpoint) {
             (Some(url), _) => {
-                parse_base_url(url.expose().trim()).map_err(|why| unusable(key, &why))
+                address(url.expose().trim(), self.path).map_err(|why| unusable(key, &why))
             }
             (None, Some(configured)) => Ok(configured.clone()),
             (None, None) => Err(Error::missing_config(key)),
@@ -117,7 +132,7 @@ impl OpenAiChat {
     fn test_request(&self, candidate: &Candidate) -> Result<Request<Bytes>, Error> {
         let endpoint = self.endpoint(|key| candidate.env(key))?;
         let mut request = Request::new(Bytes::new());
-        *request.uri_mut() = beside(&endpoint, "/models").map_err(Error::internal)?;
+        *request.uri_mut() = beside(&endpoint, self.path, "/models").map_err(Error::internal)?;
         *request.headers_mut() = self.headers.clone();
         request.headers_mut().remove(CONTENT_TYPE);
         self.sign(&mut request, candidate.key(), candidate.value())?;
@@ -182,9 +197,9 @@ fn unusable(key: &str, why: &str) -> Error {
 }
 
 /// Another address under the root of the one for chat completions.
-fn beside(endpoint: &Uri, path: &str) -> Result<Uri, http::Error> {
+fn beside(endpoint: &Uri, chat: &str, path: &str) -> Result<Uri, http::Error> {
     let root = endpoint.path();
-    let root = root.strip_suffix("/chat/completions").unwrap_or(root);
+    let root = root.strip_suffix(chat).unwrap_or(root);
     let query = endpoint.query().map(|query| format!("?{query}")).unwrap_or_default();
     let mut parts = endpoint.clone().into_parts();
     parts.path_and_query = Some(format!("{root}{path}{query}").parse()?);
@@ -196,6 +211,11 @@ fn beside(endpoint: &Uri, path: &str) -> Result<Uri, http::Error> {
 /// # Errors
 /// A sentence that says what is wrong with the root.
 pub(crate) fn parse_base_url(text: &str) -> Result<Uri, String> {
+    address(text, CHAT)
+}
+
+/// The address of this path under a provider's root.
+fn address(text: &str, under: &str) -> Result<Uri, String> {
     let root: Uri = text.parse().map_err(|_| format!("{text:?} is not a URL"))?;
     if !matches!(root.scheme_str(), Some("http" | "https")) {
         return Err("must begin with https:// or http://".to_owned());
@@ -209,7 +229,7 @@ pub(crate) fn parse_base_url(text: &str) -> Result<Uri, String> {
     Uri::builder()
         .scheme(root.scheme_str().unwrap_or("https"))
         .authority(authority.as_str())
-        .path_and_query(format!("{path}/chat/completions{query}"))
+        .path_and_query(format!("{path}{under}{query}"))
         .build()
         .map_err(|_| format!("{text:?} is not a URL"))
 }

@@ -1,0 +1,120 @@
+//! Providers that speak the Messages API of Anthropic.
+
+mod answer;
+mod content;
+mod request;
+mod stream;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use downcity_core::env::{Candidate, Probed};
+use downcity_core::{Body, Call};
+use futures_util::future::BoxFuture;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderValue, Response, StatusCode};
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+
+use super::openai::OpenAiChat;
+use super::{Content, MAX_ANSWER, MAX_ERROR, Protocol};
+use crate::config::{Auth, ProviderConfig};
+use crate::failure::Failure;
+use crate::mask::Mask;
+use crate::upstream::Upstream;
+
+/// Where the API is unless a provider says otherwise.
+const BASE_URL: &str = "https://api.anthropic.com/v1";
+/// The version of the API that is spoken, unless the provider's `headers` name another.
+const VERSION: &str = "2023-06-01";
+
+/// A provider of the protocol `anthropic-messages`.
+pub(crate) struct Anthropic {
+    /// Addresses, headers and keys, which work as for any provider.
+    wire: OpenAiChat,
+}
+
+impl Anthropic {
+    /// From a configuration that has been validated.
+    pub(crate) fn new(config: &ProviderConfig, upstream: Arc<dyn Upstream>) -> Self {
+        let mut headers =
+            BTreeMap::from([("anthropic-version".to_owned(), VERSION.to_owned())]);
+        let lower = config.headers.iter().map(|(name, value)| (name.to_lowercase(), value.clone()));
+        headers.extend(lower);
+        let auth = match &config.auth {
+            Auth::Bearer => Auth::Header("x-api-key".to_owned()),
+            other => other.clone(),
+        };
+        let base_url = config.base_url.clone().unwrap_or_else(|| BASE_URL.to_owned());
+        let config = ProviderConfig { base_url: Some(base_url), headers, auth, ..config.clone() };
+        Self { wire: OpenAiChat::at(&config, upstream, "/messages") }
+    }
+}
+
+impl Protocol for Anthropic {
+    fn chat<'a>(
+        &'a self,
+        call: &'a Call,
+        body: Bytes,
+    ) -> BoxFuture<'a, Result<Response<Body>, Failure>> {
+        Box::pin(async move {
+            let (native, wants_usage) = request::translate(&body).map_err(Failure::Ours)?;
+            let created = call.runtime().clock().now_seconds();
+            let response = self.wire.chat(call, native).await?;
+            in_open_ai_form(response, created, wants_usage).await
+        })
+    }
+
+    fn probes(&self, key: &str) -> bool {
+        self.wire.probes(key)
+    }
+
+    fn probe<'a>(&'a self, candidate: &'a Candidate) -> BoxFuture<'a, Probed> {
+        self.wire.probe(candidate)
+    }
+
+    fn mask(&self, call: &Call) -> Mask {
+        self.wire.mask(call)
+    }
+}
+
+/// A native answer in the form of OpenAI. What is neither JSON nor a stream of events stays as it
+/// is: nobody takes it for an answer.
+async fn in_open_ai_form(
+    response: Response<Body>,
+    created: i64,
+    wants_usage: bool,
+) -> Result<Response<Body>, Failure> {
+    let content = Content::of(response.headers());
+    let (mut parts, body) = response.into_parts();
+    let body = match (parts.status.is_success(), content) {
+        (true, Content::EventStream) => stream::translate(body, created, wants_usage),
+        (true, Content::Json) => answer::message(&collect(body, MAX_ANSWER).await?, created)?,
+        (false, Content::Json) => {
+            // Not a status of HTTP: clients do not know it.
+            if parts.status.as_u16() == 529 {
+                parts.status = StatusCode::SERVICE_UNAVAILABLE;
+            }
+            answer::error(&collect(body, MAX_ERROR).await?)
+        }
+        (_, Content::EventStream | Content::Unknown) => body,
+    };
+    parts.headers.remove(CONTENT_LENGTH);
+    if content == Content::Json {
+        parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    }
+    Ok(Response::from_parts(parts, body))
+}
+
+/// The bytes of an answer; the time is that of the whole call for its first byte.
+async fn collect(body: Body, most: usize) -> Result<Bytes, Failure> {
+    match Limited::new(body, most).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(Failure::Unreadable(format!("longer than {most} bytes")))
+        }
+        Err(error) => Err(Failure::Broken(error)),
+    }
+}
