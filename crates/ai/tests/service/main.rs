@@ -1,6 +1,8 @@
 //! The service through the real dispatcher, against a scripted provider on loopback.
 
 #[cfg(test)]
+mod anthropic;
+#[cfg(test)]
 mod chat;
 #[cfg(test)]
 mod chat_failures;

@@ -39,8 +39,7 @@ pub(crate) struct Anthropic {
 impl Anthropic {
     /// From a configuration that has been validated.
     pub(crate) fn new(config: &ProviderConfig, upstream: Arc<dyn Upstream>) -> Self {
-        let mut headers =
-            BTreeMap::from([("anthropic-version".to_owned(), VERSION.to_owned())]);
+        let mut headers = BTreeMap::from([("anthropic-version".to_owned(), VERSION.to_owned())]);
         let lower = config.headers.iter().map(|(name, value)| (name.to_lowercase(), value.clone()));
         headers.extend(lower);
         let auth = match &config.auth {

@@ -31,8 +31,12 @@ pub(super) fn translate(body: &[u8]) -> Result<(Bytes, bool)> {
     set("max_tokens", max_tokens(&body));
     for (name, value) in body.iter().filter(|(_, value)| !value.is_null()) {
         match name.as_str() {
-            "messages" | "max_tokens" | "max_completion_tokens" | "stream_options"
-            | "tool_choice" | "parallel_tool_calls" => {}
+            "messages"
+            | "max_tokens"
+            | "max_completion_tokens"
+            | "stream_options"
+            | "tool_choice"
+            | "parallel_tool_calls" => {}
             "model" | "stream" | "top_p" => drop(set(name, value.clone())),
             "temperature" => drop(set(name, temperature(value)?)),
             "stop" => drop(set("stop_sequences", stop_sequences(value))),

@@ -186,9 +186,7 @@ impl Translator {
         let Some(delta) = delta else { return String::new() };
         match &*delta.kind {
             "text_delta" => self.text("content", &delta.text.unwrap_or_default()),
-            "thinking_delta" => {
-                self.text("reasoning_content", &delta.thinking.unwrap_or_default())
-            }
+            "thinking_delta" => self.text("reasoning_content", &delta.thinking.unwrap_or_default()),
             "input_json_delta" => {
                 let json = delta.partial_json.unwrap_or_default();
                 if json.is_empty() {
@@ -255,9 +253,6 @@ impl Translator {
 
     fn choice(&self, delta: &str, finish: Option<&str>) -> String {
         let finish = finish.map_or("null".to_owned(), |finish| format!("\"{finish}\""));
-        format!(
-            "{}[{{\"index\":0,\"delta\":{delta},\"finish_reason\":{finish}}}]}}\n\n",
-            self.head
-        )
+        format!("{}[{{\"index\":0,\"delta\":{delta},\"finish_reason\":{finish}}}]}}\n\n", self.head)
     }
 }

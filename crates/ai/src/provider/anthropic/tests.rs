@@ -25,9 +25,7 @@ fn user() -> Value {
 
 #[test]
 fn a_conversation_with_everything() {
-    let call = |id: &str, arguments: &str| {
-        json!({"id": id, "type": "function", "function": {"name": "f", "arguments": arguments}})
-    };
+    let call = |id: &str, arguments: &str| json!({"id": id, "type": "function", "function": {"name": "f", "arguments": arguments}});
     let native = translated(json!({
         "model": "claude", "stream": true, "stream_options": {"include_usage": true},
         "temperature": 0.5, "top_p": 0.9, "stop": "END", "max_tokens": 7, "user": "u", "n": 1,
@@ -176,7 +174,9 @@ fn events() -> String {
         json!({"type": "message_stop"}),
     ];
     let events = events.iter();
-    events.map(|data| format!("event: {}\ndata: {data}\n\n", data["type"].as_str().unwrap())).collect()
+    events
+        .map(|data| format!("event: {}\ndata: {data}\n\n", data["type"].as_str().unwrap()))
+        .collect()
 }
 
 /// The chunks of a body that arrives in these pieces, and whether it ended well.
@@ -344,10 +344,12 @@ fn part() -> impl Strategy<Value = Value> {
 
 fn call() -> impl Strategy<Value = Value> {
     ("[A-Za-z0-9_-]{1,10}", "[a-z]{1,8}", "[a-z🦀]{1,8}", "[a-zß ]{1,8}").prop_map(
-        |(id, name, input, output)| json!({
-            "type": "dynamic-tool", "toolCallId": id, "toolName": name,
-            "state": "output-available", "input": {"q": input}, "output": output,
-        }),
+        |(id, name, input, output)| {
+            json!({
+                "type": "dynamic-tool", "toolCallId": id, "toolName": name,
+                "state": "output-available", "input": {"q": input}, "output": output,
+            })
+        },
     )
 }
 
@@ -361,12 +363,11 @@ fn parts_of(native: &Value) -> Vec<Value> {
         let data = |kind: &str| format!("data:{kind};base64,{}", source["data"].as_str().unwrap());
         match (block["type"].as_str().unwrap(), source["type"].as_str()) {
             ("text", _) => parts.push(block.clone()),
-            ("image", Some("url")) => parts.push(
-                json!({"type": "file", "mediaType": "image/png", "url": source["url"]}),
-            ),
-            ("image", _) => parts.push(
-                json!({"type": "file", "mediaType": "image/png", "url": data("image/png")}),
-            ),
+            ("image", Some("url")) => {
+                parts.push(json!({"type": "file", "mediaType": "image/png", "url": source["url"]}))
+            }
+            ("image", _) => parts
+                .push(json!({"type": "file", "mediaType": "image/png", "url": data("image/png")})),
             ("document", _) => parts.push(json!({
                 "type": "file", "mediaType": "application/pdf", "filename": block["title"],
                 "url": data("application/pdf"),
