@@ -21,7 +21,7 @@ use crate::config::{
 };
 use crate::limits::CallLimits;
 use crate::price::Rate;
-use crate::provider::{Anthropic, Echo, OpenAiChat, Protocol};
+use crate::provider::{Anthropic, Echo, Gemini, OpenAiChat, Protocol};
 use crate::routing::Cooling;
 use crate::upstream::HyperUpstream;
 
@@ -289,6 +289,9 @@ impl Provider {
                 ProtocolKind::OpenaiChat => Arc::new(OpenAiChat::new(&config, upstream.clone())),
                 ProtocolKind::AnthropicMessages => {
                     Arc::new(Anthropic::new(&config, upstream.clone()))
+                }
+                ProtocolKind::GeminiGenerateContent => {
+                    Arc::new(Gemini::new(&config, upstream.clone()))
                 }
                 ProtocolKind::Echo => Arc::new(Echo),
             };

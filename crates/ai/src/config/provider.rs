@@ -15,9 +15,9 @@ pub struct ProviderConfig {
     /// How the provider is spoken to.
     #[serde(default)]
     pub protocol: ProtocolKind,
-    /// Root of the provider's API, such as `https://api.deepseek.com/v1`; `/chat/completions` is
-    /// appended. For `anthropic-messages` it is `https://api.anthropic.com/v1` unless set, and
-    /// `/messages` is appended.
+    /// Root of the provider's API, such as `https://api.deepseek.com/v1`; `/chat/completions`, or
+    /// what stands for it in the provider's protocol, is appended. For `anthropic-messages` it is
+    /// `https://api.anthropic.com/v1` unless set.
     #[serde(default)]
     pub base_url: Option<String>,
     /// Env key whose value, when it is set, takes the place of `base_url`.
@@ -88,6 +88,10 @@ pub enum ProtocolKind {
     OpenaiChat,
     /// The Messages API of Anthropic. Requests and answers are translated.
     AnthropicMessages,
+    /// The `generateContent` of Gemini. `base_url` is
+    /// `https://generativelanguage.googleapis.com/v1beta` unless set; the API key stands in
+    /// `x-goog-api-key` unless `auth` names another place than `bearer`.
+    GeminiGenerateContent,
     /// No provider at all: repeats the last text of the user. For development.
     Echo,
 }

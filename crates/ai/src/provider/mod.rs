@@ -5,6 +5,7 @@
 
 mod anthropic;
 mod echo;
+mod gemini;
 mod openai;
 
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 
 pub(crate) use anthropic::Anthropic;
 pub(crate) use echo::Echo;
+pub(crate) use gemini::Gemini;
 pub(crate) use openai::{OpenAiChat, parse_base_url};
 
 use crate::failure::{Failure, Refusal, error_text};

@@ -83,9 +83,31 @@ impl OpenAiChat {
     }
 
     fn request(&self, call: &Call, body: Bytes) -> Result<Request<Bytes>, Error> {
+        let endpoint = self.endpoint(|key| call.env(key))?;
+        self.request_to(endpoint, call, body)
+    }
+
+    /// A request to another path under the provider's root, `query` added to the root's own.
+    pub(super) fn request_beside(
+        &self,
+        call: &Call,
+        path: &str,
+        query: Option<&str>,
+        body: Bytes,
+    ) -> Result<Request<Bytes>, Error> {
+        let endpoint = self.endpoint(|key| call.env(key))?;
+        let mut uri = beside(&endpoint, path).map_err(Error::internal)?;
+        if let Some(query) = query {
+            let mark = if uri.query().is_some() { '&' } else { '?' };
+            uri = format!("{uri}{mark}{query}").parse().map_err(Error::internal)?;
+        }
+        self.request_to(uri, call, body)
+    }
+
+    fn request_to(&self, uri: Uri, call: &Call, body: Bytes) -> Result<Request<Bytes>, Error> {
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.endpoint(|key| call.env(key))?;
+        *request.uri_mut() = uri;
         *request.headers_mut() = self.headers.clone();
         if let Some(env_key) = self.authenticating_key() {
             self.sign(&mut request, env_key, &call.require_env(env_key)?)?;
@@ -129,7 +151,7 @@ impl OpenAiChat {
     }
 
     /// Asks for the list of models with a key that is not stored yet.
-    fn test_request(&self, candidate: &Candidate) -> Result<Request<Bytes>, Error> {
+    pub(super) fn test_request(&self, candidate: &Candidate) -> Result<Request<Bytes>, Error> {
         let endpoint = self.endpoint(|key| candidate.env(key))?;
         let mut request = Request::new(Bytes::new());
         *request.uri_mut() = beside(&endpoint, self.path, "/models").map_err(Error::internal)?;
@@ -144,6 +166,11 @@ impl OpenAiChat {
             Ok(request) => self.upstream.send(request).await,
             Err(error) => return Probed::Unknown(error.message().to_owned()),
         };
+        Self::judge(sent)
+    }
+
+    /// What an answer to a request for the list of models says about the key.
+    pub(super) fn judge(sent: Result<Response<Body>, Failure>) -> Probed {
         let why = match sent.map(|response| response.status()) {
             Ok(status) if status.is_success() => return Probed::Accepted,
             Ok(StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => return Probed::Refused,
