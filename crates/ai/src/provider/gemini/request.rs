@@ -44,7 +44,10 @@ pub(super) fn translate(body: Value) -> Result<(Value, Wanted)> {
             "stream_options" => {
                 wanted.usage = value.get("include_usage").and_then(Value::as_bool) == Some(true);
             }
-            "messages" => Conversation::read(value)?.write(&mut out),
+            "messages" => {
+                let model = fields.get("model").and_then(Value::as_str).unwrap_or_default();
+                Conversation::read(value, model.contains("gemini-3"))?.write(&mut out);
+            }
             "tools" => {
                 let declared = declarations(value)?;
                 has_tools = !declared.is_empty();

@@ -16,7 +16,12 @@ pub(super) struct Conversation {
     contents: Vec<Content>,
     /// Names of the functions by the ids of their calls: Gemini knows results by name.
     names: HashMap<String, String>,
+    /// Whether the model refuses turns of calls that carry no signature.
+    needs_signatures: bool,
 }
+
+/// Stands for the signature of a turn whose own one is not known, as of another provider's model.
+const NO_SIGNATURE: &str = "skip_thought_signature_validator";
 
 struct Content {
     from: From,
@@ -34,11 +39,11 @@ enum From {
 impl Conversation {
     /// # Errors
     /// 400 or 422 that names the field.
-    pub(super) fn read(messages: &Value) -> Result<Self> {
+    pub(super) fn read(messages: &Value, needs_signatures: bool) -> Result<Self> {
         let Value::Array(messages) = messages else {
             return Err(Error::invalid("messages", "must be a list"));
         };
-        let mut conversation = Self::default();
+        let mut conversation = Self { needs_signatures, ..Self::default() };
         for (index, message) in messages.iter().enumerate() {
             let path = format!("messages[{index}]");
             let Value::Object(message) = message else {
@@ -135,8 +140,17 @@ impl Conversation {
         let Value::Array(calls) = calls else {
             return Err(Error::invalid(format!("{path}.tool_calls"), "must be a list"));
         };
+        let first = parts.len();
         for (index, call) in calls.iter().enumerate() {
             parts.push(self.call(call, &format!("{path}.tool_calls[{index}]"))?);
+        }
+        let signed = parts.iter().any(|part| part.get("thoughtSignature").is_some());
+        // The first of several calls stands for all of them.
+        if self.needs_signatures
+            && !signed
+            && let Some(Value::Object(call)) = parts.get_mut(first)
+        {
+            call.insert("thoughtSignature".to_owned(), json!(NO_SIGNATURE));
         }
         Ok(parts)
     }
