@@ -108,7 +108,7 @@ async fn chat_completions_have_the_form_of_openai_whole_and_streamed() {
     assert_eq!(answer["choices"][0]["finish_reason"], "length");
     assert_eq!(answer["usage"]["total_tokens"], 15);
     for wants_usage in [false, true] {
-        fixture.upstream.then(events(&[whole.clone()]));
+        fixture.upstream.then(events(std::slice::from_ref(&whole)));
         let options = json!({"include_usage": wants_usage});
         let input = json!({"messages": messages, "stream": true, "stream_options": options});
         let reply = ask(&fixture, "chat/completions", input).await;
