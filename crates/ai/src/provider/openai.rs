@@ -96,7 +96,7 @@ impl OpenAiChat {
         body: Bytes,
     ) -> Result<Request<Bytes>, Error> {
         let endpoint = self.endpoint(|key| call.env(key))?;
-        let mut uri = beside(&endpoint, path).map_err(Error::internal)?;
+        let mut uri = beside(&endpoint, self.path, path).map_err(Error::internal)?;
         if let Some(query) = query {
             let mark = if uri.query().is_some() { '&' } else { '?' };
             uri = format!("{uri}{mark}{query}").parse().map_err(Error::internal)?;
