@@ -326,10 +326,14 @@ impl Model {
         let sources = model.sources();
         let found = sources.iter().map(|source| providers.get(source.provider.as_str()));
         let found: Vec<&Arc<Provider>> = found.collect::<Option<_>>()?;
-        let has_openai = found.iter().all(|provider| provider.openai_mode != OpenAiMode::Off);
+        let behind = |source: &UpstreamConfig| {
+            config.provider.iter().find(|provider| provider.id == source.provider)
+        };
+        let configured: Vec<&ProviderConfig> = sources.iter().filter_map(behind).collect();
+        let modes = model.modes_with(&configured);
         let is_one_of_several = found.len() > 1;
         let mut built = sources.iter().zip(found).map(|(source, provider)| {
-            let mut built = Self::new(model, source, provider, has_openai, config);
+            let mut built = Self::new(model, source, provider, &modes, config);
             for needed in built.env.iter_mut().filter(|_| is_one_of_several) {
                 needed.required = false;
             }
@@ -343,15 +347,11 @@ impl Model {
         model: &ModelConfig,
         upstream: &UpstreamConfig,
         provider: &Arc<Provider>,
-        has_openai: bool,
+        modes: &[Mode],
         config: &AiConfig,
     ) -> Self {
         let source = config.provider.iter().find(|provider| provider.id == upstream.provider);
-        let offered = |mode: &Mode| match &model.modes {
-            Some(modes) => modes.contains(mode),
-            None => *mode != Mode::Openai || has_openai,
-        };
-        let modes: Vec<Mode> = Mode::ALL.into_iter().filter(offered).collect();
+        let modes = modes.to_vec();
         let default_modes = match &model.default {
             DefaultModes::All(true) => modes.clone(),
             DefaultModes::All(false) => Vec::new(),

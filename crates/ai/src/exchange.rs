@@ -68,7 +68,7 @@ async fn send(
     let cx = meter.cx();
     let first_byte = lane.model().first_byte.unwrap_or(limits.first_byte).min(limits.first_byte);
     let patience = first_byte.min(limits.total.saturating_sub(cx.elapsed()));
-    let answer = lane.protocol().chat(cx, lane.body());
+    let answer = lane.protocol().ask(cx, lane.asked());
     let answer = tokio::time::timeout(patience, answer).await.unwrap_or(Err(Failure::TimedOut));
     meter.answered(&answer);
     answer

@@ -18,18 +18,20 @@ use crate::catalog::Model;
 use crate::config::OpenAiMode;
 use crate::convert::normalize;
 use crate::convert::request::TextInput;
-use crate::price;
+use crate::price::{self, Consumed};
+use crate::provider::Task;
 
 /// Fields that are meant for the Federation and never leave it.
 const OURS: &[&str] = &["city_id", "user_id"];
 
 /// A body that is ready to be sent, and for whom.
 pub(crate) struct Outgoing {
+    pub(crate) task: Task,
     pub(crate) body: Bytes,
     pub(crate) model: Arc<Model>,
-    /// The most output tokens that its answer may have, as far as anybody limits it. For prices:
-    /// 0 where the model has none.
-    pub(crate) most_output: u64,
+    /// The most that its answer may bring, as far as anybody limits it. For prices: nothing where
+    /// the model has none.
+    pub(crate) most: Consumed,
     /// Usage is asked for on our own account: the caller must not see it in a stream.
     pub(crate) hide_usage: bool,
     /// The same request for the model's further upstreams that can take it, in order.
@@ -55,10 +57,11 @@ impl Outgoing {
         let mut fields = Fields::read(bytes)?;
         let hide_usage = peek.stream && model.provider.include_usage && !peek.wants_usage;
         fields.fit(model, peek)?;
-        let most_output = if model.is_priced() { fields.most_output(model) } else { 0 };
+        let output_tokens = if model.is_priced() { fields.most_output(model) } else { 0 };
+        let most = Consumed { output_tokens, ..Consumed::default() };
         let body = fields.write();
         let model = model.clone();
-        Ok(Self { body, model, most_output, hide_usage, fallbacks: Vec::new() })
+        Ok(Self { task: Task::Chat, body, model, most, hide_usage, fallbacks: Vec::new() })
     }
 
     /// The request for all upstreams that can take it.

@@ -106,16 +106,12 @@ impl Rate {
     }
 
     /// What a call will cost at most, as far as it can be known before: the flat price, else the
-    /// bytes to be sent as input tokens and the most output, at list price.
+    /// bytes to be sent as input tokens and the most that its answer may bring, at list price.
     ///
     /// # Errors
     /// When it is more than any wallet holds.
-    pub(crate) fn estimate(&self, sent: u64, most_output: u64) -> Result<Microcredits, MoneyError> {
-        let most = Consumed {
-            input_tokens: tokens_of(sent),
-            output_tokens: most_output,
-            ..Consumed::default()
-        };
+    pub(crate) fn estimate(&self, sent: u64, most: &Consumed) -> Result<Microcredits, MoneyError> {
+        let most = Consumed { input_tokens: tokens_of(sent), ..*most };
         // Nobody knows before how much of the input is cached: the dearer of both prices counts.
         let dearest = self.input_per_m.max(self.cached_per_m);
         Self { input_per_m: dearest, ..*self }.cost(&most)
@@ -175,6 +171,10 @@ mod tests {
         Rate::of(&read(price), Mode::Text).unwrap()
     }
 
+    fn output(output_tokens: u64) -> Consumed {
+        Consumed { output_tokens, ..Consumed::default() }
+    }
+
     fn tokens(input_tokens: u64, cached_tokens: u64, output_tokens: u64) -> Consumed {
         Consumed { input_tokens, cached_tokens, output_tokens, ..Consumed::default() }
     }
@@ -186,7 +186,7 @@ mod tests {
         });
         let price = read(price);
         let text = Rate::of(&price, Mode::Text).unwrap();
-        assert_eq!(text.estimate(9_000, 4_096), Ok(Microcredits(10)));
+        assert_eq!(text.estimate(9_000, &output(4_096)), Ok(Microcredits(10)));
         assert_eq!(text.cost(&tokens(5_000, 0, 1)), Ok(Microcredits(10)));
         let stream = Rate::of(&price, Mode::Stream).unwrap();
         assert_eq!(stream.cost(&Consumed::default()), Ok(Microcredits(7)));
@@ -203,7 +203,7 @@ mod tests {
         assert_eq!(rate.cost(&tokens(1_000, 500, 2_000)), Ok(Microcredits(140 + 7 + 560)));
         assert_eq!(rate.cost(&Consumed::default()), Ok(Microcredits::ZERO));
         // 301 bytes are 101 tokens.
-        assert_eq!(rate.estimate(301, 1_000), Ok(Microcredits(295)), "14.14 + 280, up");
+        assert_eq!(rate.estimate(301, &output(1_000)), Ok(Microcredits(295)), "14.14 + 280, up");
     }
 
     #[test]
@@ -220,7 +220,7 @@ mod tests {
         let made = |images, seconds| Consumed { images, seconds, ..Consumed::default() };
         assert_eq!(rate.cost(&made(1, 0)), Ok(Microcredits(60)));
         assert_eq!(rate.cost(&made(2, 5)), Ok(Microcredits(115)));
-        assert_eq!(rate.estimate(10, 10), Ok(Microcredits(60)));
+        assert_eq!(rate.estimate(10, &output(10)), Ok(Microcredits(60)));
     }
 
     #[test]
@@ -251,7 +251,7 @@ mod tests {
             "input_per_m": Microcredits::MAX_WIRE, "output_per_m": Microcredits::MAX_WIRE,
             "per_image": Microcredits::MAX_WIRE,
         }));
-        assert_eq!(most.estimate(u64::MAX, u64::MAX), Err(MoneyError));
+        assert_eq!(most.estimate(u64::MAX, &output(u64::MAX)), Err(MoneyError));
         assert_eq!(most.cost(&tokens(u64::MAX, u64::MAX, u64::MAX)), Err(MoneyError));
         let images = Consumed { images: u64::MAX, ..Consumed::default() };
         assert_eq!(most.cost(&images), Err(MoneyError));
@@ -321,7 +321,7 @@ mod tests {
             let input = part(tokens_of(sent), shares.0);
             let cached = part(input, shares.1);
             let used = tokens(input - cached, cached, part(output, shares.2));
-            let estimate = rate.estimate(sent, output).unwrap();
+            let estimate = rate.estimate(sent, &self::output(output)).unwrap();
             prop_assert!(rate.cost(&used).unwrap() <= estimate);
         }
     }

@@ -85,7 +85,7 @@ impl Bill {
         let Some(rate) = model.rate(mode) else { return Ok(None) };
         let Some(payer) = payer(cx, bills_admin)? else { return Ok(None) };
         let sent = outgoing.body.len() as u64;
-        let held = rate.estimate(sent, outgoing.most_output).map_err(|_| {
+        let held = rate.estimate(sent, &outgoing.most).map_err(|_| {
             Error::new(
                 ErrorCode::InvalidInput,
                 "So long an answer costs more than any wallet holds; ask for fewer output tokens.",

@@ -7,6 +7,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::ProviderConfig;
+
 /// A model as clients see it, and what stands behind it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -78,6 +80,16 @@ pub struct UpstreamConfig {
 }
 
 impl ModelConfig {
+    /// Its modes, in the order of the catalog: those that it names, else what all of its providers
+    /// can.
+    pub(crate) fn modes_with(&self, providers: &[&ProviderConfig]) -> Vec<Mode> {
+        let offered = |mode: &Mode| match &self.modes {
+            Some(modes) => modes.contains(mode),
+            None => providers.iter().all(|provider| provider.can(*mode)),
+        };
+        Mode::ALL.into_iter().filter(offered).collect()
+    }
+
     /// Who answers, in order.
     pub(crate) fn sources(&self) -> Vec<UpstreamConfig> {
         if !self.upstreams.is_empty() {
@@ -113,11 +125,30 @@ pub enum Mode {
     Stream,
     /// `POST /v1/ai/chat/completions`
     Openai,
+    /// `POST /v1/ai/image/create`
+    Image,
+    /// `POST /v1/ai/video`
+    Video,
+    /// `POST /v1/ai/tts`
+    Tts,
+    /// `POST /v1/ai/asr`
+    Asr,
+    /// `POST /v1/embeddings`
+    Embeddings,
 }
 
 impl Mode {
     /// Every mode, in the order of the catalog.
-    pub const ALL: [Self; 3] = [Self::Text, Self::Stream, Self::Openai];
+    pub const ALL: [Self; 8] = [
+        Self::Text,
+        Self::Stream,
+        Self::Openai,
+        Self::Image,
+        Self::Video,
+        Self::Tts,
+        Self::Asr,
+        Self::Embeddings,
+    ];
 
     /// The mode as it stands on the wire.
     #[must_use]
@@ -126,6 +157,11 @@ impl Mode {
             Self::Text => "text",
             Self::Stream => "stream",
             Self::Openai => "openai",
+            Self::Image => "image",
+            Self::Video => "video",
+            Self::Tts => "tts",
+            Self::Asr => "asr",
+            Self::Embeddings => "embeddings",
         }
     }
 }

@@ -6,6 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::Mode;
+
 /// A provider of models: where it is, how it is spoken to, and which env keys it needs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -69,6 +71,12 @@ pub struct ProviderConfig {
 }
 
 impl ProviderConfig {
+    /// Whether its models may have this mode.
+    pub(crate) fn can(&self, mode: Mode) -> bool {
+        self.protocol.modes().contains(&mode)
+            && (mode != Mode::Openai || self.openai_mode != OpenAiMode::Off)
+    }
+
     /// The env keys that hold API keys, in order.
     pub(crate) fn api_keys(&self) -> impl Iterator<Item = &String> {
         self.env_key.iter().chain(&self.env_keys)
@@ -94,6 +102,18 @@ pub enum ProtocolKind {
     GeminiGenerateContent,
     /// No provider at all: repeats the last text of the user. For development.
     Echo,
+}
+
+impl ProtocolKind {
+    /// The modes that its models may have.
+    pub(crate) const fn modes(self) -> &'static [Mode] {
+        match self {
+            Self::OpenaiChat
+            | Self::AnthropicMessages
+            | Self::GeminiGenerateContent
+            | Self::Echo => &[Mode::Text, Mode::Stream, Mode::Openai],
+        }
+    }
 }
 
 /// Where the API key stands in a request.

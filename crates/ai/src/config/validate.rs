@@ -14,7 +14,7 @@ use super::{
     ProviderConfig,
 };
 use crate::catalog::ECHO_ID;
-use crate::provider::parse_base_url;
+use crate::provider::check_base_url;
 
 /// The longest time that any limit of a call may have: an hour.
 pub(crate) const MAX_CALL_MS: u64 = 3_600_000;
@@ -109,7 +109,7 @@ impl AiConfig {
 impl ProviderConfig {
     fn check(&self, at: &str, found: &mut Found) {
         if let Some(url) = &self.base_url
-            && let Err(why) = parse_base_url(url)
+            && let Err(why) = check_base_url(url)
         {
             found.add(at, "base_url", why);
         }
@@ -219,16 +219,19 @@ impl ModelConfig {
         for key in self.env.keys() {
             found.env_key(at, "env", key);
         }
-        let has_openai = providers.iter().all(|provider| provider.openai_mode != OpenAiMode::Off);
-        let modes: Vec<Mode> = match &self.modes {
-            Some(modes) => modes.clone(),
-            None => Mode::ALL.into_iter().filter(|&m| m != Mode::Openai || has_openai).collect(),
-        };
+        let modes = self.modes_with(providers);
         if modes.is_empty() {
-            found.add(at, "modes", "must name at least one mode");
+            found.add(at, "modes", "must name at least one mode that all of its providers have");
         }
-        if modes.contains(&Mode::Openai) && !has_openai {
-            found.add(at, "modes", "\"openai\" is off at the provider (openai_mode)");
+        for mode in &modes {
+            for provider in providers.iter().filter(|provider| !provider.can(*mode)) {
+                let why = if *mode == Mode::Openai && provider.openai_mode == OpenAiMode::Off {
+                    "is off at the provider (openai_mode)".to_owned()
+                } else {
+                    format!("is not what the provider {:?} offers", provider.id)
+                };
+                found.add(at, "modes", format!("\"{}\" {why}", mode.as_str()));
+            }
         }
         if let DefaultModes::Modes(wanted) = &self.default {
             for mode in wanted.iter().filter(|mode| !modes.contains(mode)) {

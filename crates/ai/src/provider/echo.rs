@@ -10,7 +10,7 @@ use http::{HeaderValue, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::Protocol;
+use super::{Asked, Protocol, Task};
 use crate::failure::Failure;
 
 /// The label in front of every answer, so that nobody takes it for a model's.
@@ -46,13 +46,16 @@ struct StreamOptions {
 }
 
 impl Protocol for Echo {
-    fn chat<'a>(
+    fn ask<'a>(
         &'a self,
         call: &'a Call,
-        body: Bytes,
+        asked: Asked,
     ) -> BoxFuture<'a, Result<Response<Body>, Failure>> {
         let created = call.runtime().clock().now_seconds();
-        Box::pin(std::future::ready(answer(&body, created)))
+        let answer = match asked.task {
+            Task::Chat => answer(&asked.body, created),
+        };
+        Box::pin(std::future::ready(answer))
     }
 }
 

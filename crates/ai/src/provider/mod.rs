@@ -1,12 +1,13 @@
 //! Protocols of providers behind one trait.
 //!
-//! Chat completions in the form of OpenAI are the common tongue: every protocol takes a request in
-//! that form and answers in it, streamed or whole. One that speaks differently translates inside.
+//! The API of OpenAI is the common tongue: for each [`Task`] a protocol takes a request in its form
+//! and answers in it, streamed or whole. One that speaks differently translates inside.
 
 mod anthropic;
 mod echo;
 mod gemini;
 mod openai;
+mod wire;
 
 use bytes::Bytes;
 use downcity_core::env::{Candidate, Probed};
@@ -21,7 +22,8 @@ use tokio::time::Instant;
 pub(crate) use anthropic::Anthropic;
 pub(crate) use echo::Echo;
 pub(crate) use gemini::Gemini;
-pub(crate) use openai::{OpenAiChat, parse_base_url};
+pub(crate) use openai::OpenAiChat;
+pub(crate) use wire::check_base_url;
 
 use crate::failure::{Failure, Refusal, error_text};
 use crate::limits::CallLimits;
@@ -32,14 +34,29 @@ const MAX_ANSWER: usize = 64 * 1024 * 1024;
 /// The most bytes that are read of a provider's error.
 const MAX_ERROR: usize = 64 * 1024;
 
+/// What a provider is asked for; the path of OpenAI's API whose form request and answer have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Task {
+    /// `/chat/completions`
+    Chat,
+}
+
+/// A request as it goes to an upstream: a JSON object with the upstream's own name of the model.
+#[derive(Clone, Debug)]
+pub(crate) struct Asked {
+    pub(crate) task: Task,
+    pub(crate) body: Bytes,
+}
+
 /// How a provider is spoken to.
 pub(crate) trait Protocol: Send + Sync {
-    /// Sends one chat completion, `body` being a JSON object in the form of OpenAI. Resolves when
-    /// the head of the answer is there, whatever its status.
-    fn chat<'a>(
+    /// Sends one request. Resolves when the head of the answer is there, whatever its status. It is
+    /// asked only for tasks of the modes that its kind offers
+    /// ([`modes`](crate::config::ProtocolKind::modes)).
+    fn ask<'a>(
         &'a self,
         call: &'a Call,
-        body: Bytes,
+        asked: Asked,
     ) -> BoxFuture<'a, Result<Response<Body>, Failure>>;
 
     /// Whether it can try a value of this env key.

@@ -8,7 +8,6 @@ mod attempts;
 mod cooling;
 mod told;
 
-use bytes::Bytes;
 use downcity_core::Call;
 
 pub(crate) use attempts::Attempts;
@@ -18,7 +17,7 @@ pub(crate) use told::Told;
 use crate::catalog::{Access, Model};
 use crate::mask::Mask;
 use crate::outgoing::Outgoing;
-use crate::provider::Protocol;
+use crate::provider::{Asked, Protocol};
 
 /// One upstream of a model, one of its keys, and the request that goes there.
 #[derive(Clone, Copy)]
@@ -64,8 +63,8 @@ impl<'a> Lane<'a> {
     }
 
     /// The request.
-    pub(crate) fn body(self) -> Bytes {
-        self.outgoing.body.clone()
+    pub(crate) fn asked(self) -> Asked {
+        Asked { task: self.outgoing.task, body: self.outgoing.body.clone() }
     }
 
     /// Whether the usage of a stream was asked for on our own account.

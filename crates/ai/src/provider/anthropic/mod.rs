@@ -18,8 +18,8 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
-use super::openai::OpenAiChat;
-use super::{Content, MAX_ANSWER, MAX_ERROR, Protocol};
+use super::wire::Wire;
+use super::{Asked, Content, MAX_ANSWER, MAX_ERROR, Protocol};
 use crate::config::{Auth, ProviderConfig};
 use crate::failure::Failure;
 use crate::mask::Mask;
@@ -33,7 +33,7 @@ const VERSION: &str = "2023-06-01";
 /// A provider of the protocol `anthropic-messages`.
 pub(crate) struct Anthropic {
     /// Addresses, headers and keys, which work as for any provider.
-    wire: OpenAiChat,
+    wire: Wire,
 }
 
 impl Anthropic {
@@ -48,20 +48,20 @@ impl Anthropic {
         };
         let base_url = config.base_url.clone().unwrap_or_else(|| BASE_URL.to_owned());
         let config = ProviderConfig { base_url: Some(base_url), headers, auth, ..config.clone() };
-        Self { wire: OpenAiChat::at(&config, upstream, "/messages") }
+        Self { wire: Wire::new(&config, upstream, "/messages") }
     }
 }
 
 impl Protocol for Anthropic {
-    fn chat<'a>(
+    fn ask<'a>(
         &'a self,
         call: &'a Call,
-        body: Bytes,
+        asked: Asked,
     ) -> BoxFuture<'a, Result<Response<Body>, Failure>> {
         Box::pin(async move {
-            let (native, wants_usage) = request::translate(&body).map_err(Failure::Ours)?;
+            let (native, wants_usage) = request::translate(&asked.body).map_err(Failure::Ours)?;
             let created = call.runtime().clock().now_seconds();
-            let response = self.wire.chat(call, native).await?;
+            let response = self.wire.post(call, native).await?;
             in_open_ai_form(response, created, wants_usage).await
         })
     }
@@ -71,7 +71,7 @@ impl Protocol for Anthropic {
     }
 
     fn probe<'a>(&'a self, candidate: &'a Candidate) -> BoxFuture<'a, Probed> {
-        self.wire.probe(candidate)
+        Box::pin(self.wire.probe(candidate))
     }
 
     fn mask(&self, call: &Call) -> Mask {

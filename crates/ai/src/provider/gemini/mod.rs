@@ -24,8 +24,8 @@ use serde_json::Value;
 
 use self::answer::{Labels, RefusedAs, refusal};
 use self::request::{Wanted, translate};
-use super::openai::OpenAiChat;
-use super::{Content, MAX_ERROR, Protocol};
+use super::wire::Wire;
+use super::{Asked, Content, MAX_ERROR, Protocol};
 use crate::config::{Auth, ProviderConfig};
 use crate::failure::Failure;
 use crate::mask::Mask;
@@ -41,8 +41,7 @@ const NAME: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.')
 /// A provider of the protocol `gemini-generate-content`.
 pub(crate) struct Gemini {
     /// The way to the provider: its address, headers and key.
-    http: OpenAiChat,
-    upstream: Arc<dyn Upstream>,
+    wire: Wire,
 }
 
 impl Gemini {
@@ -53,7 +52,7 @@ impl Gemini {
         if config.auth == Auth::Bearer {
             config.auth = Auth::Header(KEY_HEADER.to_owned());
         }
-        Self { http: OpenAiChat::new(&config, upstream.clone()), upstream }
+        Self { wire: Wire::new(&config, upstream, "/models") }
     }
 
     async fn generate(&self, call: &Call, body: Bytes) -> Result<Response<Body>, Failure> {
@@ -61,8 +60,8 @@ impl Gemini {
             serde_json::from_slice(&body).map_err(|error| Failure::Ours(Error::internal(error)))?;
         let (native, wanted) = translate(body).map_err(Failure::Ours)?;
         let (path, query) = target(&wanted);
-        let request = self.http.request_beside(call, &path, query, native.to_string().into());
-        let response = self.upstream.send(request.map_err(Failure::Ours)?).await?;
+        let request = self.wire.request_beside(call, &path, query, native.to_string().into());
+        let response = self.wire.send(request.map_err(Failure::Ours)?).await?;
         if !response.status().is_success() {
             return Ok(refused(response).await);
         }
@@ -84,22 +83,22 @@ impl Gemini {
 }
 
 impl Protocol for Gemini {
-    fn chat<'a>(
+    fn ask<'a>(
         &'a self,
         call: &'a Call,
-        body: Bytes,
+        asked: Asked,
     ) -> BoxFuture<'a, Result<Response<Body>, Failure>> {
-        Box::pin(self.generate(call, body))
+        Box::pin(self.generate(call, asked.body))
     }
 
     fn probes(&self, key: &str) -> bool {
-        self.http.probes(key)
+        self.wire.probes(key)
     }
 
     fn probe<'a>(&'a self, candidate: &'a Candidate) -> BoxFuture<'a, Probed> {
         Box::pin(async {
-            let sent = match self.http.test_request(candidate) {
-                Ok(request) => self.upstream.send(request).await,
+            let sent = match self.wire.test_request(candidate) {
+                Ok(request) => self.wire.send(request).await,
                 Err(error) => return Probed::Unknown(error.message().to_owned()),
             };
             // Gemini refuses a wrong key with 400, as it does a wrong request.
@@ -107,12 +106,12 @@ impl Protocol for Gemini {
                 Ok(response) if !response.status().is_success() => Ok(refused(response).await),
                 sent => sent,
             };
-            OpenAiChat::judge(sent)
+            Wire::judge(sent)
         })
     }
 
     fn mask(&self, call: &Call) -> Mask {
-        self.http.mask(call)
+        self.wire.mask(call)
     }
 }
 
