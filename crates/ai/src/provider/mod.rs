@@ -4,6 +4,8 @@
 //! and answers in it, streamed or whole. One that speaks differently translates inside.
 
 mod anthropic;
+#[cfg(test)]
+mod cuts;
 mod echo;
 mod gemini;
 mod openai;

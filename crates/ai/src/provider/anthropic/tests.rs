@@ -9,6 +9,11 @@ use serde_json::{Value, json};
 use super::{answer, request, stream};
 use crate::convert::messages::{Taste, chat_messages};
 
+/// A stream of the API as chunks with usage.
+pub(in crate::provider) fn translate(body: Body) -> Body {
+    stream::translate(body, 7, true)
+}
+
 fn translated(body: Value) -> Value {
     let (native, _) = request::translate(&serde_json::to_vec(&body).unwrap()).unwrap();
     serde_json::from_slice(&native).unwrap()

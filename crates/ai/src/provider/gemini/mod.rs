@@ -8,7 +8,7 @@ mod request;
 mod schema;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::sync::Arc;
 

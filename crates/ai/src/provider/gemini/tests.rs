@@ -12,9 +12,14 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::answer::{Labels, completion, refusal};
-use super::request::translate;
+use super::request;
 use super::{schema, stream as translation};
 use crate::convert::messages::{Taste, chat_messages};
+
+/// A stream of Gemini as chunks with usage.
+pub(in crate::provider) fn translate(body: Body) -> Body {
+    translation::translated(body, labels(), true)
+}
 
 fn labels() -> Labels {
     Labels { model: "gemini-pro".to_owned(), fallback_id: "req_1".to_owned(), created: 1 }
@@ -25,11 +30,11 @@ fn native(mut body: Value) -> Value {
     if body.get("messages").is_none() {
         body["messages"] = json!([{"role": "user", "content": "Hi"}]);
     }
-    translate(body).unwrap().0
+    request::translate(body).unwrap().0
 }
 
 fn refused(body: Value) -> (u16, String) {
-    let error = translate(body).unwrap_err();
+    let error = request::translate(body).unwrap_err();
     (error.status().as_u16(), error.message().to_owned())
 }
 
@@ -121,7 +126,8 @@ fn a_conversation_with_parallel_calls_keeps_its_order_and_names() {
         ],
     });
     assert_eq!(native(json!({"messages": messages})), expected);
-    let (body, _) = translate(json!({"model": "gemini-3-pro", "messages": messages})).unwrap();
+    let (body, _) =
+        request::translate(json!({"model": "gemini-3-pro", "messages": messages})).unwrap();
     let signature = |at: usize, part: usize| {
         body["contents"][at]["parts"][part].get("thoughtSignature").cloned()
     };
