@@ -3,7 +3,7 @@
 //! A catalog is immutable. A change of the configuration makes a new one; calls under way keep the
 //! one that they began with.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use std::time::Duration;
@@ -15,9 +15,8 @@ use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::{
-    AiConfig, Auth, CoolDown, DefaultModes, MaxTokensField, Mode, ModelConfig, OnDisconnect,
-    OpenAiMode, Params, PriceConfig, Problem, ProtocolKind, ProviderConfig, Retries,
-    UpstreamConfig, unknown,
+    AiConfig, CoolDown, DefaultModes, MaxTokensField, Mode, ModelConfig, OnDisconnect, OpenAiMode,
+    Params, PriceConfig, Problem, ProtocolKind, ProviderConfig, Retries, UpstreamConfig, unknown,
 };
 use crate::limits::CallLimits;
 use crate::price::Rate;
@@ -109,6 +108,9 @@ pub(crate) struct Model {
     pub(crate) max_params: Params,
 }
 
+/// The providers of a configuration by their ids.
+type Providers<'a> = HashMap<&'a str, (&'a ProviderConfig, Arc<Provider>)>;
+
 impl Catalog {
     /// Builds the catalog of a configuration.
     ///
@@ -123,22 +125,13 @@ impl Catalog {
         if !problems.is_empty() {
             return Err(problems);
         }
-        let mut providers: HashMap<&str, Arc<Provider>> = HashMap::new();
-        let echo = ProviderConfig {
-            id: ECHO_ID.to_owned(),
-            protocol: ProtocolKind::Echo,
-            auth: Auth::None,
-            include_usage: true,
-            ..ProviderConfig::default()
-        };
-        let built_in: &[ProviderConfig] =
-            if config.provider.is_empty() { std::slice::from_ref(&echo) } else { &[] };
-        for provider in config.provider.iter().chain(built_in) {
-            providers.insert(&provider.id, Arc::new(Provider::new(provider, &upstream)));
-        }
+        let configured = config.providers();
+        let built = |config| (config, Arc::new(Provider::new(config, &upstream)));
+        let providers: Providers<'_> =
+            configured.iter().map(|config| (config.id.as_str(), built(config))).collect();
         let mut models = Vec::new();
         for (index, model) in config.model.iter().enumerate() {
-            let built = Model::with_upstreams(model, &providers, config).ok_or_else(|| {
+            let built = Model::with_upstreams(model, &providers).ok_or_else(|| {
                 let path = format!("model[{index}].provider");
                 let message = unknown("provider", &model.provider, std::iter::empty());
                 vec![Problem { path, message }]
@@ -146,11 +139,11 @@ impl Catalog {
             models.push(Arc::new(built));
         }
         if models.is_empty() && config.provider.is_empty() {
-            models.extend(Model::with_upstreams(&echo_model(), &providers, config).map(Arc::new));
+            models.extend(Model::with_upstreams(&echo_model(), &providers).map(Arc::new));
         }
         let by_id = models.iter().enumerate().map(|(at, model)| (model.id.as_str().into(), at));
         Ok(Self {
-            providers: providers.into_values().collect(),
+            providers: providers.into_values().map(|(_, provider)| provider).collect(),
             by_id: by_id.collect(),
             models,
             settings: CallSettings {
@@ -318,22 +311,15 @@ impl Provider {
 
 impl Model {
     /// The model at each of its upstreams; `None` where a provider is missing.
-    fn with_upstreams(
-        model: &ModelConfig,
-        providers: &HashMap<&str, Arc<Provider>>,
-        config: &AiConfig,
-    ) -> Option<Self> {
+    fn with_upstreams(model: &ModelConfig, providers: &Providers<'_>) -> Option<Self> {
         let sources = model.sources();
         let found = sources.iter().map(|source| providers.get(source.provider.as_str()));
-        let found: Vec<&Arc<Provider>> = found.collect::<Option<_>>()?;
-        let behind = |source: &UpstreamConfig| {
-            config.provider.iter().find(|provider| provider.id == source.provider)
-        };
-        let configured: Vec<&ProviderConfig> = sources.iter().filter_map(behind).collect();
+        let found: Vec<_> = found.collect::<Option<_>>()?;
+        let configured: Vec<&ProviderConfig> = found.iter().map(|(config, _)| *config).collect();
         let modes = model.modes_with(&configured);
         let is_one_of_several = found.len() > 1;
         let mut built = sources.iter().zip(found).map(|(source, provider)| {
-            let mut built = Self::new(model, source, provider, &modes, config);
+            let mut built = Self::new(model, source, provider, &modes);
             for needed in built.env.iter_mut().filter(|_| is_one_of_several) {
                 needed.required = false;
             }
@@ -346,11 +332,9 @@ impl Model {
     fn new(
         model: &ModelConfig,
         upstream: &UpstreamConfig,
-        provider: &Arc<Provider>,
+        (source, provider): &(&ProviderConfig, Arc<Provider>),
         modes: &[Mode],
-        config: &AiConfig,
     ) -> Self {
-        let source = config.provider.iter().find(|provider| provider.id == upstream.provider);
         let modes = modes.to_vec();
         let default_modes = match &model.default {
             DefaultModes::All(true) => modes.clone(),
@@ -429,12 +413,12 @@ impl Model {
 fn upstream_model(
     model: &ModelConfig,
     upstream: &UpstreamConfig,
-    provider: Option<&ProviderConfig>,
+    provider: &ProviderConfig,
 ) -> String {
     let named = [
         upstream.upstream_model.as_deref(),
         model.meta.get("upstream_model").and_then(Value::as_str),
-        provider.and_then(|provider| provider.passthrough_model.as_deref()),
+        provider.passthrough_model.as_deref(),
     ];
     let named = named.into_iter().flatten().map(str::trim).find(|name| !name.is_empty());
     named.unwrap_or(&model.id).to_owned()
@@ -443,17 +427,11 @@ fn upstream_model(
 /// The env keys that are shown for a model, and those that it cannot do without: one of each list.
 fn env_of(
     model: &ModelConfig,
-    provider: Option<&ProviderConfig>,
+    provider: &ProviderConfig,
 ) -> (Vec<EnvRequirement>, Vec<Vec<String>>) {
-    let api_keys: Vec<String> =
-        provider.into_iter().flat_map(ProviderConfig::api_keys).cloned().collect();
+    let api_keys: Vec<String> = provider.api_keys().cloned().collect();
     let is_one_of_several = |key: &String| api_keys.len() > 1 && api_keys.contains(key);
-    let id = provider.map(|provider| provider.id.as_str()).unwrap_or_default();
-    let described = match provider {
-        _ if !model.env.is_empty() => model.env.clone(),
-        Some(provider) => provider.env.clone(),
-        None => BTreeMap::new(),
-    };
+    let described = if model.env.is_empty() { &provider.env } else { &model.env };
     let mut shown: Vec<EnvRequirement> = Vec::new();
     let mut needs = Vec::new();
     if described.is_empty() || api_keys.len() > 1 {
@@ -461,12 +439,12 @@ fn env_of(
         let undescribed = api_keys.iter().filter(|key| !described.contains_key(*key));
         shown.extend(undescribed.map(|key| EnvRequirement {
             key: key.clone(),
-            description: format!("{id} API Key"),
+            description: format!("{} API Key", provider.id),
             required,
         }));
         needs.extend((!api_keys.is_empty()).then(|| api_keys.clone()));
     }
-    for (key, description) in described {
+    for (key, description) in described.clone() {
         let required = !is_one_of_several(&key);
         if required {
             needs.push(vec![key.clone()]);

@@ -4,6 +4,8 @@ mod model;
 mod provider;
 mod validate;
 
+use std::borrow::Cow;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +13,8 @@ pub use model::{DefaultModes, Mode, ModelConfig, Params, PriceConfig, UpstreamCo
 pub use provider::{Auth, MaxTokensField, OpenAiMode, ProtocolKind, ProviderConfig};
 pub use validate::Problem;
 pub(crate) use validate::{MAX_CALL_MS, unknown};
+
+use crate::catalog::ECHO_ID;
 
 /// The `[ai]` section: how models are called, which providers there are, and their models.
 ///
@@ -129,4 +133,20 @@ pub enum OnDisconnect {
     Cancel,
     /// The answer is read to its end, so that its usage is known.
     Finish,
+}
+
+impl AiConfig {
+    /// The providers that there are: those configured, else the built-in `echo`.
+    pub(crate) fn providers(&self) -> Cow<'_, [ProviderConfig]> {
+        if self.provider.is_empty() {
+            return Cow::Owned(vec![ProviderConfig {
+                id: ECHO_ID.to_owned(),
+                protocol: ProtocolKind::Echo,
+                auth: Auth::None,
+                include_usage: true,
+                ..ProviderConfig::default()
+            }]);
+        }
+        Cow::Borrowed(&self.provider)
+    }
 }

@@ -13,7 +13,6 @@ use super::{
     AiConfig, Auth, DefaultModes, Mode, ModelConfig, OpenAiMode, Params, PriceConfig, ProtocolKind,
     ProviderConfig,
 };
-use crate::catalog::ECHO_ID;
 use crate::provider::check_base_url;
 
 /// The longest time that any limit of a call may have: an hour.
@@ -46,9 +45,8 @@ impl AiConfig {
             found.id(&at, &provider.id, &mut ids);
             provider.check(&at, &mut found);
         }
-        if self.provider.is_empty() {
-            ids.insert(ECHO_ID);
-        }
+        let providers = self.providers();
+        ids.extend(providers.iter().map(|provider| provider.id.as_str()));
         let mut models = BTreeSet::new();
         for (index, model) in self.model.iter().enumerate() {
             let at = format!("model[{index}]");
@@ -62,7 +60,7 @@ impl AiConfig {
             let behind = |provider: &&ProviderConfig| {
                 sources.iter().any(|source| source.provider == provider.id)
             };
-            let providers: Vec<&ProviderConfig> = self.provider.iter().filter(behind).collect();
+            let providers: Vec<&ProviderConfig> = providers.iter().filter(behind).collect();
             model.check(&at, &providers, &mut found);
         }
         found.0
@@ -221,7 +219,11 @@ impl ModelConfig {
         }
         let modes = self.modes_with(providers);
         if modes.is_empty() {
-            found.add(at, "modes", "must name at least one mode that all of its providers have");
+            let message = match &self.modes {
+                Some(_) => "must name at least one mode",
+                None => "the model's providers have no mode in common",
+            };
+            found.add(at, "modes", message);
         }
         for mode in &modes {
             for provider in providers.iter().filter(|provider| !provider.can(*mode)) {

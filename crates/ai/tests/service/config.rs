@@ -20,7 +20,7 @@ fn unknown_keys_and_values_are_errors() {
         json!({"keepalive": 1}),
         json!({"provider": [{"id": "a", "base_uri": "x"}]}),
         json!({"provider": [{"id": "a", "protocol": "telepathy"}]}),
-        json!({"model": [{"id": "a", "name": "A", "provider": "echo", "modes": ["video"]}]}),
+        json!({"model": [{"id": "a", "name": "A", "provider": "echo", "modes": ["smell"]}]}),
         json!({"model": [{"id": "a", "name": "A", "provider": "echo", "price": {"per_request": 0.5}}]}),
         json!({"on_disconnect": "wait"}),
     ] {
@@ -112,6 +112,10 @@ fn every_fault_has_its_path() {
         ),
         (model(json!({"name": ""})), "ai.model[0].name: must not be empty"),
         (model(json!({"modes": []})), "ai.model[0].modes: must name at least one mode"),
+        (
+            model(json!({"modes": ["text", "video"]})),
+            "ai.model[0].modes: \"video\" is not what the provider \"echo\" offers",
+        ),
         (
             model(json!({"modes": ["text"], "default": ["stream"]})),
             "ai.model[0].default: \"stream\" is not among the model's modes",
