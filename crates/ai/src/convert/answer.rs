@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::failure::Failure;
+use crate::stream::encoder::{End, NewCall, Out, Sink};
 
 /// A whole chat completion, as far as it is read.
 #[derive(Debug, Deserialize)]
@@ -31,6 +32,8 @@ struct Message {
     #[serde(default)]
     reasoning: Option<Value>,
     #[serde(default)]
+    refusal: Option<String>,
+    #[serde(default)]
     tool_calls: Option<Vec<ToolCall>>,
 }
 
@@ -39,6 +42,8 @@ struct ToolCall {
     #[serde(default)]
     id: Option<String>,
     function: Function,
+    #[serde(default)]
+    extra_content: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -115,9 +120,22 @@ impl Completion {
             let reasoning = reasoning.or(message.reasoning.as_ref().and_then(Value::as_str));
             let calls = message.tool_calls.iter().flatten();
             let calls = calls.map(|call| call.function.name.len() + call.function.arguments.len());
-            content + reasoning.map_or(0, str::len) + calls.sum::<usize>()
+            let refusal = message.refusal.as_deref().map_or(0, str::len);
+            content + refusal + reasoning.map_or(0, str::len) + calls.sum::<usize>()
         });
         bytes.sum::<usize>() as u64
+    }
+
+    /// Tells a sink the first choice as if it had been streamed.
+    pub(crate) fn tell(self, sink: &mut impl Sink, out: &mut Out) {
+        sink.begin(out);
+        let choice = self.choices.into_iter().next();
+        let finish = choice.as_ref().and_then(|choice| choice.finish_reason.as_deref());
+        let finish = finish.map(FinishReason::from_openai);
+        if let Some(Choice { message, .. }) = choice {
+            message.tell(sink, out);
+        }
+        sink.end(End { finish, usage: self.usage.as_ref() }, out);
     }
 
     /// The message of the first choice.
@@ -137,15 +155,49 @@ impl Completion {
     }
 }
 
+impl Message {
+    /// The reasoning, which stands under one of two names; never empty.
+    fn reasoning(&self) -> Option<&str> {
+        let own = self.reasoning_content.as_deref().filter(|text| !text.is_empty());
+        let other = || self.reasoning.as_ref().and_then(Value::as_str);
+        own.or_else(other).filter(|text| !text.is_empty())
+    }
+
+    /// The text of the answer.
+    fn text(&self) -> String {
+        self.content.as_ref().map(content_text).unwrap_or_default()
+    }
+
+    fn tell(self, sink: &mut impl Sink, out: &mut Out) {
+        if let Some(reasoning) = self.reasoning() {
+            sink.reasoning(reasoning, out);
+        }
+        let text = self.text();
+        if !text.is_empty() {
+            sink.text(&text, out);
+        }
+        if let Some(refusal) = self.refusal.as_deref().filter(|text| !text.is_empty()) {
+            sink.refusal(refusal, out);
+        }
+        for (at, call) in self.tool_calls.into_iter().flatten().enumerate() {
+            let id = call.id.as_deref().filter(|id| !id.is_empty());
+            let Function { name, arguments } = call.function;
+            let extra = call.extra_content;
+            sink.call(NewCall { at, index: at, id, name: &name, extra }, out);
+            if !arguments.is_empty() {
+                sink.arguments(at, &arguments, out);
+            }
+        }
+    }
+}
+
 fn parts(message: Message, message_id: &str) -> Vec<UiPart> {
     let mut parts = Vec::with_capacity(2);
-    let reasoning = message.reasoning_content.filter(|text| !text.is_empty());
-    let reasoning =
-        reasoning.or_else(|| message.reasoning.as_ref().and_then(Value::as_str).map(str::to_owned));
-    if let Some(reasoning) = reasoning.filter(|text| !text.is_empty()) {
+    if let Some(reasoning) = message.reasoning() {
         parts.push(UiPart::reasoning(reasoning));
     }
-    parts.push(UiPart::text(message.content.as_ref().map(content_text).unwrap_or_default()));
+    let text = message.text() + message.refusal.as_deref().unwrap_or_default();
+    parts.push(UiPart::text(text));
     for (index, call) in message.tool_calls.into_iter().flatten().enumerate() {
         let id = call.id.filter(|id| !id.is_empty());
         let id = id.unwrap_or_else(|| made_up_call_id(message_id, index));

@@ -3,6 +3,7 @@
 mod chat;
 mod models;
 mod stream;
+pub(crate) mod surface;
 mod text;
 
 pub use chat::ChatRequest;

@@ -15,8 +15,9 @@ use crate::outgoing::Outgoing;
 use crate::provider::Content;
 use crate::service::Ai;
 use crate::stream::body::stream_body;
+use crate::stream::encoded::EncodedStream;
 use crate::stream::encoder::Encoder;
-use crate::stream::ui::UiStream;
+use crate::stream::ui::UiSink;
 
 /// Tells clients which protocol the stream speaks.
 static PROTOCOL: HeaderName = HeaderName::from_static("x-vercel-ai-ui-message-stream");
@@ -43,8 +44,8 @@ impl Ai {
                 return Err(Failure::Unreadable(what).into_error());
             }
             let mask = lane.mask(&call);
-            let encoder = Encoder::new(answer, input.tool_names(), mask);
-            let stream = UiStream::new(response.into_body(), encoder, &settings.limits, meter);
+            let encoder = Encoder::new(UiSink::new(answer, input.tool_names()), mask);
+            let stream = EncodedStream::new(response.into_body(), encoder, &settings.limits, meter);
             let mut reply = Reply::from(Sse(stream_body(stream, &call, on_disconnect)));
             reply.headers.insert(&PROTOCOL, HeaderValue::from_static("v1"));
             if call.parts().version < Version::HTTP_2 {

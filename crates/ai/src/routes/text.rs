@@ -6,8 +6,8 @@ use downcity_core::{Cx, Result};
 use downcity_types::UiMessage;
 
 use super::answer_of;
+use super::surface::closed;
 use crate::config::Mode;
-use crate::convert::answer::Completion;
 use crate::convert::request::TextInput;
 use crate::exchange::{run, send_with_retries};
 use crate::failure::Failure;
@@ -34,14 +34,7 @@ impl Ai {
             let bytes = tokio::time::timeout(settings.limits.total, read)
                 .await
                 .unwrap_or(Err(Failure::TimedOut));
-            let completion =
-                bytes.and_then(|bytes| Completion::read(&bytes)).map_err(|failure| {
-                    meter.failed();
-                    failure.into_error()
-                })?;
-            meter.usage(completion.usage.clone());
-            meter.produced(completion.produced());
-            meter.close();
+            let completion = closed(&mut meter, bytes)?;
             Ok(completion.into_message(&answer))
         };
         run(&cx, on_disconnect, work).await

@@ -34,6 +34,8 @@ pub(crate) struct Delta<'a> {
     #[serde(borrow, default)]
     pub(crate) reasoning: Option<Text<'a>>,
     #[serde(borrow, default)]
+    pub(crate) refusal: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
     pub(crate) tool_calls: Option<Vec<ToolDelta<'a>>>,
 }
 
@@ -54,7 +56,8 @@ impl Delta<'_> {
         let calls = self.tool_calls.iter().flatten().filter_map(|call| call.function.as_ref());
         let part = |part: &Option<Cow<'_, str>>| part.as_deref().map_or(0, str::len);
         let calls = calls.map(|call| part(&call.name) + part(&call.arguments));
-        (length(&self.content) + reasoning + calls.sum::<usize>()) as u64
+        let words = length(&self.content) + part(&self.refusal);
+        (words + reasoning + calls.sum::<usize>()) as u64
     }
 }
 
@@ -101,6 +104,9 @@ pub(crate) struct ToolDelta<'a> {
     pub(crate) id: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
     pub(crate) function: Option<FunctionDelta<'a>>,
+    /// What the provider wants to see again beside the call.
+    #[serde(default)]
+    pub(crate) extra_content: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,91 +1,145 @@
-//! From the chunks of a provider to the chunks of a UI message stream.
+//! From the chunks of a provider to the events of a surface.
 //!
-//! A state machine without I/O: data of events in, framed bytes out. Whatever comes in, what goes
-//! out is a stream that strict readers accept: blocks are opened before and closed after their
-//! deltas, tool calls are settled, and the end is always `finish-step`, `finish`, `[DONE]`.
-
-use std::collections::BTreeSet;
+//! A state machine without I/O: data of events in, framed bytes out. It reads the chunks, keeps
+//! apart the tool calls that they continue, and tells a [`Sink`] one thing after another; the sink
+//! knows the form of its surface.
 
 use bytes::{BufMut as _, Bytes, BytesMut};
-use downcity_types::{FinishReason, ToolOptions, UiChunk};
+use downcity_types::{ErrorCode, FinishReason};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::chunks::{Choice, Chunk, ToolDelta};
-use crate::convert::answer::{AnswerOf, finish_metadata, made_up_call_id, tool_input};
 use crate::failure::error_text;
 use crate::mask::Mask;
 
-/// A kind of block that is opened, continued and closed.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum BlockKind {
-    Text,
-    Reasoning,
+/// Writes an answer in the form of a surface. Whatever is told, what it writes has to be a stream
+/// that strict readers accept.
+pub(crate) trait Sink: Send + Unpin + 'static {
+    /// The answer begins, before anything else is told.
+    fn begin(&mut self, out: &mut Out);
+
+    /// More of the model's reasoning; never empty.
+    fn reasoning(&mut self, text: &str, out: &mut Out);
+
+    /// More of the answer's text; never empty.
+    fn text(&mut self, text: &str, out: &mut Out);
+
+    /// More of the words with which the model declines; never empty. Surfaces that have no place
+    /// of their own for them show them as text.
+    fn refusal(&mut self, text: &str, out: &mut Out) {
+        self.text(text, out);
+    }
+
+    /// A tool call begins.
+    fn call(&mut self, call: NewCall<'_>, out: &mut Out);
+
+    /// More of the arguments of the `at`-th call; never empty.
+    fn arguments(&mut self, at: usize, text: &str, out: &mut Out);
+
+    /// The provider failed. More may be told, but the answer counts as failed.
+    fn fail(&mut self, code: ErrorCode, sentence: &str, out: &mut Out);
+
+    /// The answer ends; nothing follows.
+    fn end(&mut self, end: End<'_>, out: &mut Out);
 }
 
-struct Block {
-    kind: BlockKind,
-    id: String,
+/// A tool call that begins.
+#[derive(Debug)]
+pub(crate) struct NewCall<'a> {
+    /// Its place among the calls, by which its arguments are told.
+    pub(crate) at: usize,
+    /// The provider's own number of the call.
+    pub(crate) index: usize,
+    /// The provider's id of the call.
+    pub(crate) id: Option<&'a str>,
+    /// The tool; never empty.
+    pub(crate) name: &'a str,
+    /// What the provider wants to see again beside the call, such as a signature.
+    pub(crate) extra: Option<Value>,
 }
 
-/// A tool call under way.
-struct ToolCall {
+/// How an answer ended.
+#[derive(Debug)]
+pub(crate) struct End<'a> {
+    /// The finish reason, where one was told; `Error` after a failure.
+    pub(crate) finish: Option<FinishReason>,
+    /// The provider's usage, where it was told.
+    pub(crate) usage: Option<&'a Value>,
+}
+
+/// Where a sink writes to.
+#[derive(Debug, Default)]
+pub(crate) struct Out(BytesMut);
+
+impl Out {
+    /// An event that has only data.
+    pub(crate) fn data(&mut self, data: &impl Serialize) {
+        self.0.put_slice(b"data: ");
+        // Writing into memory cannot fail: events hold no maps with keys other than texts.
+        let _ = serde_json::to_writer((&mut self.0).writer(), data);
+        self.0.put_slice(b"\n\n");
+    }
+
+    /// An event with a name.
+    pub(crate) fn event(&mut self, name: &str, data: &impl Serialize) {
+        self.0.put_slice(b"event: ");
+        self.0.put_slice(name.as_bytes());
+        self.0.put_u8(b'\n');
+        self.data(data);
+    }
+
+    /// The event that ends streams of OpenAI's older form and those of UI messages.
+    pub(crate) fn done(&mut self) {
+        self.0.put_slice(b"data: [DONE]\n\n");
+    }
+}
+
+/// A tool call that has begun.
+struct KnownCall {
     index: usize,
-    id: String,
-    name: String,
-    arguments: String,
-    depth: Depth,
-    settled: bool,
+    id: Option<String>,
 }
 
-/// Encodes one message.
-pub(crate) struct Encoder {
-    of: AnswerOf,
-    tools: BTreeSet<String>,
-    open: Option<Block>,
-    blocks: [usize; 2],
-    calls: Vec<ToolCall>,
+/// Encodes one answer.
+pub(crate) struct Encoder<S> {
+    sink: S,
+    out: Out,
+    calls: Vec<KnownCall>,
     finish: Option<FinishReason>,
     failed: bool,
     usage: Option<Value>,
     /// Bytes of the texts so far.
     produced: u64,
-    out: BytesMut,
     /// Hides the provider's key in its words.
     mask: Mask,
 }
 
-impl Encoder {
-    /// Begins the message: `start` and `start-step` are already encoded.
-    pub(crate) fn new(of: AnswerOf, tools: impl IntoIterator<Item = String>, mask: Mask) -> Self {
-        let mut encoder = Self {
-            tools: tools.into_iter().collect(),
-            open: None,
-            blocks: [0, 0],
+impl<S: Sink> Encoder<S> {
+    /// Begins the answer: what its surface says first is already encoded.
+    pub(crate) fn new(mut sink: S, mask: Mask) -> Self {
+        let mut out = Out(BytesMut::with_capacity(1024));
+        sink.begin(&mut out);
+        Self {
+            sink,
+            out,
             calls: Vec::new(),
             finish: None,
             failed: false,
             usage: None,
             produced: 0,
-            out: BytesMut::with_capacity(1024),
             mask,
-            of,
-        };
-        encoder.emit(&UiChunk::Start {
-            message_id: Some(encoder.of.message_id.clone()),
-            message_metadata: Some(Value::Object(encoder.of.metadata())),
-        });
-        encoder.emit(&UiChunk::StartStep);
-        encoder
+        }
     }
 
     /// Takes what has been encoded since the last call.
     pub(crate) fn take(&mut self) -> Bytes {
-        self.out.split().freeze()
+        self.mask.bytes(self.out.0.split().freeze())
     }
 
     /// Bytes that are waiting to be taken.
     pub(crate) fn len(&self) -> usize {
-        self.out.len()
+        self.out.0.len()
     }
 
     /// The provider's usage so far.
@@ -116,12 +170,12 @@ impl Encoder {
         }
         let chunk: Chunk<'_> = match serde_json::from_str(data) {
             Ok(chunk) => chunk,
-            Err(_) => return self.fail("The AI provider sent an event that cannot be read."),
+            Err(_) => return self.invalid("The AI provider sent an event that cannot be read."),
         };
         if let Some(error) = chunk.error {
             let said = error_text(&serde_json::json!({ "error": error }), &self.mask);
-            self.fail(&said.unwrap_or_else(|| "The AI provider failed.".to_owned()));
-            return;
+            let said = said.unwrap_or_else(|| "The AI provider failed.".to_owned());
+            return self.fail(ErrorCode::UpstreamError, &said);
         }
         if chunk.usage.is_some() {
             self.usage = chunk.usage;
@@ -138,12 +192,15 @@ impl Encoder {
             let reasoning = [delta.reasoning_content, delta.reasoning].into_iter().flatten();
             let reasoning = reasoning.map(|text| text.into_text()).find(|text| !text.is_empty());
             if let Some(text) = reasoning {
-                self.delta(BlockKind::Reasoning, &text);
+                self.sink.reasoning(&text, &mut self.out);
             }
             if let Some(text) = delta.content.map(|text| text.into_text())
                 && !text.is_empty()
             {
-                self.delta(BlockKind::Text, &text);
+                self.sink.text(&text, &mut self.out);
+            }
+            if let Some(text) = delta.refusal.filter(|text| !text.is_empty()) {
+                self.sink.refusal(&text, &mut self.out);
             }
             for call in delta.tool_calls.into_iter().flatten() {
                 self.tool_delta(call);
@@ -154,184 +211,50 @@ impl Encoder {
         }
     }
 
-    fn delta(&mut self, kind: BlockKind, text: &str) {
-        if self.open.as_ref().is_none_or(|block| block.kind != kind) {
-            self.close_block();
-            let (name, count) = match kind {
-                BlockKind::Text => ("txt", &mut self.blocks[0]),
-                BlockKind::Reasoning => ("reasoning", &mut self.blocks[1]),
-            };
-            let id = format!("{name}-{count}");
-            *count += 1;
-            self.emit(&match kind {
-                BlockKind::Text => UiChunk::text_start(&id),
-                BlockKind::Reasoning => UiChunk::reasoning_start(&id),
-            });
-            self.open = Some(Block { kind, id });
-        }
-        let id = self.open.as_ref().map(|block| block.id.clone()).unwrap_or_default();
-        self.emit(&match kind {
-            BlockKind::Text => UiChunk::text_delta(id, text),
-            BlockKind::Reasoning => UiChunk::reasoning_delta(id, text),
-        });
-    }
-
-    fn close_block(&mut self) {
-        if let Some(Block { kind, id }) = self.open.take() {
-            self.emit(&match kind {
-                BlockKind::Text => UiChunk::text_end(id),
-                BlockKind::Reasoning => UiChunk::reasoning_end(id),
-            });
-        }
-    }
-
     fn tool_delta(&mut self, delta: ToolDelta<'_>) {
         let (name, arguments) = match delta.function {
             Some(function) => (function.name, function.arguments),
             None => (None, None),
         };
         let id = delta.id.as_deref().filter(|id| !id.is_empty());
+        let by_id = |id| self.calls.iter().position(|call| call.id.as_deref() == Some(id));
         let known = match (delta.index, id) {
             (Some(index), _) => self.calls.iter().position(|call| call.index == index),
-            (None, Some(id)) => self.calls.iter().position(|call| call.id == id),
+            (None, Some(id)) => by_id(id),
             (None, None) => self.calls.len().checked_sub(1),
         };
         let at = match (known, name.filter(|name| !name.is_empty())) {
             (Some(at), _) => at,
             (None, Some(name)) => {
-                let index = delta.index.unwrap_or(self.calls.len());
-                self.start_call(index, id, name.into_owned())
+                let at = self.calls.len();
+                let index = delta.index.unwrap_or(at);
+                self.calls.push(KnownCall { index, id: id.map(str::to_owned) });
+                let call = NewCall { at, index, id, name: &name, extra: delta.extra_content };
+                self.sink.call(call, &mut self.out);
+                at
             }
-            (None, None) => return self.fail("The AI provider sent a tool call without a name."),
+            (None, None) => {
+                return self.invalid("The AI provider sent a tool call without a name.");
+            }
         };
-        if let Some(arguments) = arguments.filter(|text| !text.is_empty()) {
-            self.continue_call(at, &arguments);
+        if let Some(text) = arguments.filter(|text| !text.is_empty()) {
+            self.sink.arguments(at, &text, &mut self.out);
         }
     }
 
-    fn start_call(&mut self, index: usize, id: Option<&str>, name: String) -> usize {
-        self.close_block();
-        let id = id.map_or_else(|| made_up_call_id(&self.of.message_id, index), str::to_owned);
-        self.emit(&UiChunk::ToolInputStart {
-            tool_call_id: id.clone(),
-            tool_name: name.clone(),
-            options: ToolOptions::default(),
-        });
-        let (arguments, depth) = (String::new(), Depth::default());
-        self.calls.push(ToolCall { index, id, name, arguments, depth, settled: false });
-        self.calls.len() - 1
-    }
-
-    fn continue_call(&mut self, at: usize, text: &str) {
-        let Some(call) = self.calls.get_mut(at).filter(|call| !call.settled) else { return };
-        call.arguments.push_str(text);
-        let complete = call.depth.feed(text);
-        let chunk = UiChunk::ToolInputDelta {
-            tool_call_id: call.id.clone(),
-            input_text_delta: text.to_owned(),
-        };
-        let input = if complete { serde_json::from_str(&call.arguments).ok() } else { None };
-        self.emit(&chunk);
-        if let Some(input) = input {
-            self.settle(at, Ok(input));
-        }
-    }
-
-    /// Ends a call: with its input, or with the reason why it cannot be used.
-    fn settle(&mut self, at: usize, input: Result<Value, Value>) {
-        let Some(call) = self.calls.get_mut(at) else { return };
-        call.settled = true;
-        let (tool_call_id, tool_name) = (call.id.clone(), call.name.clone());
-        let options = ToolOptions::default();
-        let (input, error_text) = match input {
-            Ok(input) if self.tools.contains(&tool_name) => {
-                let chunk = UiChunk::ToolInputAvailable { tool_call_id, tool_name, input, options };
-                return self.emit(&chunk);
-            }
-            Ok(input) => {
-                let text =
-                    format!("The model called the tool {tool_name:?}, which was not offered.");
-                (input, text)
-            }
-            Err(input) => {
-                let text = format!("The input of the tool {tool_name:?} is not complete JSON.");
-                (input, text)
-            }
-        };
-        let output = UiChunk::tool_output_error(&tool_call_id, &error_text);
-        self.emit(&UiChunk::ToolInputError { tool_call_id, tool_name, input, error_text, options });
-        self.emit(&output);
+    fn invalid(&mut self, sentence: &str) {
+        self.fail(ErrorCode::UpstreamInvalid, sentence);
     }
 
     /// Reports a failure. The stream may go on; its finish reason is `error` from now on.
-    pub(crate) fn fail(&mut self, text: &str) {
+    pub(crate) fn fail(&mut self, code: ErrorCode, sentence: &str) {
         self.failed = true;
-        self.emit(&UiChunk::error(text));
+        self.sink.fail(code, sentence, &mut self.out);
     }
 
-    /// Ends the message.
+    /// Ends the answer.
     pub(crate) fn end(&mut self) {
-        self.close_block();
-        for at in 0..self.calls.len() {
-            let Some(call) = self.calls.get(at).filter(|call| !call.settled) else { continue };
-            let input = match tool_input(&call.arguments) {
-                // Texts that are no JSON come back as they are.
-                Value::String(raw) if raw == call.arguments => Err(Value::String(raw)),
-                // An empty input after a failure is one that never came.
-                _ if self.failed && call.arguments.is_empty() => Err(Value::String(String::new())),
-                input => Ok(input),
-            };
-            self.settle(at, input);
-        }
-        self.emit(&UiChunk::FinishStep);
-        let finish = match self.finish {
-            _ if self.failed => FinishReason::Error,
-            Some(finish) => finish,
-            None => FinishReason::Other,
-        };
-        let metadata = finish_metadata(finish, self.usage.as_ref());
-        self.emit(&UiChunk::Finish {
-            finish_reason: Some(finish),
-            message_metadata: Some(Value::Object(metadata)),
-        });
-        self.out.put_slice(b"data: [DONE]\n\n");
-    }
-
-    fn emit(&mut self, chunk: &UiChunk) {
-        self.out.put_slice(b"data: ");
-        // Writing chunks into memory cannot fail: they hold no maps with keys other than texts.
-        let _ = serde_json::to_writer((&mut self.out).writer(), chunk);
-        self.out.put_slice(b"\n\n");
-    }
-}
-
-/// Follows the nesting of JSON that arrives in pieces, so that it is parsed once, when it is
-/// complete, and not after every piece.
-#[derive(Default)]
-struct Depth {
-    open: usize,
-    in_text: bool,
-    escaped: bool,
-}
-
-impl Depth {
-    /// Whether an object or list has been closed for good.
-    fn feed(&mut self, text: &str) -> bool {
-        let mut closed = false;
-        for byte in text.bytes() {
-            match byte {
-                _ if self.escaped => self.escaped = false,
-                b'\\' if self.in_text => self.escaped = true,
-                b'"' => self.in_text = !self.in_text,
-                _ if self.in_text => {}
-                b'{' | b'[' => self.open += 1,
-                b'}' | b']' => {
-                    self.open = self.open.saturating_sub(1);
-                    closed |= self.open == 0;
-                }
-                _ => {}
-            }
-        }
-        closed && self.open == 0
+        let finish = if self.failed { Some(FinishReason::Error) } else { self.finish };
+        self.sink.end(End { finish, usage: self.usage.as_ref() }, &mut self.out);
     }
 }

@@ -11,18 +11,19 @@ use serde_json::{Value, json};
 use super::encoder::Encoder;
 use super::events::{Events, MAX_EVENT};
 use super::tap::{JsonTap, StreamTap};
+use super::ui::UiSink;
 use crate::convert::answer::AnswerOf;
 use crate::failure::Failure;
 use crate::mask::Mask;
 
-fn encoder(tools: &[&str]) -> Encoder {
+fn encoder(tools: &[&str]) -> Encoder<UiSink> {
     let of = AnswerOf {
         message_id: "msg_1".to_owned(),
         model: "m".to_owned(),
         city_id: Some("c".to_owned()),
         user_id: Some("u".to_owned()),
     };
-    Encoder::new(of, tools.iter().map(ToString::to_string), Mask::default())
+    Encoder::new(UiSink::new(of, tools.iter().map(ToString::to_string)), Mask::default())
 }
 
 pub(crate) fn delta(delta: Value) -> String {

@@ -1,156 +1,218 @@
-//! A provider's stream as a UI message stream.
+//! The form of UI message streams.
+//!
+//! Whatever comes in, what goes out is a stream that strict readers accept: blocks are opened before
+//! and closed after their deltas, tool calls are settled, and the end is always `finish-step`,
+//! `finish`, `[DONE]`.
 
-use std::task::{Context, Poll};
-use std::time::Duration;
+use std::collections::BTreeSet;
 
-use bytes::Bytes;
-use downcity_core::{Body, BoxError};
-use tokio::time::Instant;
+use downcity_types::{ErrorCode, FinishReason, ToolOptions, UiChunk};
+use serde_json::Value;
 
-use super::body::Source;
-use super::encoder::Encoder;
-use super::events::Events;
-use crate::failure::{EndedEarly, Failure};
-use crate::limits::{AFTER_DONE, Alarm, CallLimits, Patience};
-use crate::metering::Meter;
+use super::encoder::{End, NewCall, Out, Sink};
+use crate::convert::answer::{AnswerOf, finish_metadata, made_up_call_id, tool_input};
 
-/// Chunks that are encoded before any are handed out, when the provider is faster than the client.
-const FLUSH_AT: usize = 16 * 1024;
-
-/// Encodes a stream and closes the account of its call at the end.
-pub(crate) struct UiStream {
-    events: Events,
-    encoder: Encoder,
-    patience: Patience,
-    keep_alive: Duration,
-    keep_alive_alarm: Alarm,
-    last_sent: Instant,
-    meter: Meter,
-    /// The message is complete; only the end of the connection may follow.
-    is_complete: bool,
-    has_ended: bool,
+/// A kind of block that is opened, continued and closed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum BlockKind {
+    Text,
+    Reasoning,
 }
 
-impl UiStream {
-    pub(crate) fn new(body: Body, encoder: Encoder, limits: &CallLimits, meter: Meter) -> Self {
-        Self {
-            events: Events::new(body),
-            encoder,
-            patience: Patience::new(limits, meter.cx().elapsed()),
-            keep_alive: limits.keep_alive,
-            keep_alive_alarm: Alarm::default(),
-            last_sent: Instant::now(),
-            meter,
-            is_complete: false,
-            has_ended: false,
+struct Block {
+    kind: BlockKind,
+    id: String,
+}
+
+/// A tool call under way.
+struct ToolCall {
+    id: String,
+    name: String,
+    arguments: String,
+    depth: Depth,
+    settled: bool,
+}
+
+/// Writes one UI message.
+pub(crate) struct UiSink {
+    of: AnswerOf,
+    tools: BTreeSet<String>,
+    open: Option<Block>,
+    blocks: [usize; 2],
+    calls: Vec<ToolCall>,
+}
+
+impl UiSink {
+    /// For a request that offers these tools.
+    pub(crate) fn new(of: AnswerOf, tools: impl IntoIterator<Item = String>) -> Self {
+        let tools = tools.into_iter().collect();
+        Self { of, tools, open: None, blocks: [0, 0], calls: Vec::new() }
+    }
+
+    fn delta(&mut self, kind: BlockKind, text: &str, out: &mut Out) {
+        if self.open.as_ref().is_none_or(|block| block.kind != kind) {
+            self.close_block(out);
+            let (name, count) = match kind {
+                BlockKind::Text => ("txt", &mut self.blocks[0]),
+                BlockKind::Reasoning => ("reasoning", &mut self.blocks[1]),
+            };
+            let id = format!("{name}-{count}");
+            *count += 1;
+            out.data(&match kind {
+                BlockKind::Text => UiChunk::text_start(&id),
+                BlockKind::Reasoning => UiChunk::reasoning_start(&id),
+            });
+            self.open = Some(Block { kind, id });
+        }
+        let id = self.open.as_ref().map(|block| block.id.clone()).unwrap_or_default();
+        out.data(&match kind {
+            BlockKind::Text => UiChunk::text_delta(id, text),
+            BlockKind::Reasoning => UiChunk::reasoning_delta(id, text),
+        });
+    }
+
+    fn close_block(&mut self, out: &mut Out) {
+        if let Some(Block { kind, id }) = self.open.take() {
+            out.data(&match kind {
+                BlockKind::Text => UiChunk::text_end(id),
+                BlockKind::Reasoning => UiChunk::reasoning_end(id),
+            });
         }
     }
 
-    fn event(&mut self, data: &str) {
-        if self.is_complete {
-            return;
-        }
-        self.meter.first_byte();
-        self.patience.touch();
-        if data.trim() == "[DONE]" {
-            self.complete();
-            self.patience = Patience::after(AFTER_DONE);
-            return;
-        }
-        self.encoder.event(data);
-        if self.patience.is_over() {
-            self.fail(&Failure::TimedOut);
-        }
-    }
-
-    fn fail(&mut self, failure: &Failure) {
-        if !self.is_complete {
-            self.meter.cx().broke_off(failure.code(), failure.sentence());
-            tracing::warn!(
-                request_id = self.meter.cx().request_id(),
-                ?failure,
-                "the stream broke off"
-            );
-            self.encoder.fail(&failure.sentence());
-            self.meter.failed();
-        }
-        self.end();
-    }
-
-    fn complete(&mut self) {
-        if !std::mem::replace(&mut self.is_complete, true) {
-            self.encoder.end();
-            if self.encoder.has_failed() {
-                self.meter.failed();
+    /// Ends a call: with its input, or with the reason why it cannot be used.
+    fn settle(&mut self, at: usize, input: Result<Value, Value>, out: &mut Out) {
+        let Some(call) = self.calls.get_mut(at) else { return };
+        call.settled = true;
+        let (tool_call_id, tool_name) = (call.id.clone(), call.name.clone());
+        let options = ToolOptions::default();
+        let (input, error_text) = match input {
+            Ok(input) if self.tools.contains(&tool_name) => {
+                return out.data(&UiChunk::ToolInputAvailable {
+                    tool_call_id,
+                    tool_name,
+                    input,
+                    options,
+                });
             }
-            self.account();
-            self.meter.close();
+            Ok(input) => {
+                let text =
+                    format!("The model called the tool {tool_name:?}, which was not offered.");
+                (input, text)
+            }
+            Err(input) => {
+                let text = format!("The input of the tool {tool_name:?} is not complete JSON.");
+                (input, text)
+            }
+        };
+        let output = UiChunk::tool_output_error(&tool_call_id, &error_text);
+        out.data(&UiChunk::ToolInputError { tool_call_id, tool_name, input, error_text, options });
+        out.data(&output);
+    }
+}
+
+impl Sink for UiSink {
+    fn begin(&mut self, out: &mut Out) {
+        out.data(&UiChunk::Start {
+            message_id: Some(self.of.message_id.clone()),
+            message_metadata: Some(Value::Object(self.of.metadata())),
+        });
+        out.data(&UiChunk::StartStep);
+    }
+
+    fn reasoning(&mut self, text: &str, out: &mut Out) {
+        self.delta(BlockKind::Reasoning, text, out);
+    }
+
+    fn text(&mut self, text: &str, out: &mut Out) {
+        self.delta(BlockKind::Text, text, out);
+    }
+
+    fn call(&mut self, call: NewCall<'_>, out: &mut Out) {
+        self.close_block(out);
+        let id =
+            call.id.map_or_else(|| made_up_call_id(&self.of.message_id, call.index), str::to_owned);
+        let name = call.name.to_owned();
+        out.data(&UiChunk::ToolInputStart {
+            tool_call_id: id.clone(),
+            tool_name: name.clone(),
+            options: ToolOptions::default(),
+        });
+        let (arguments, depth) = (String::new(), Depth::default());
+        self.calls.push(ToolCall { id, name, arguments, depth, settled: false });
+    }
+
+    fn arguments(&mut self, at: usize, text: &str, out: &mut Out) {
+        let Some(call) = self.calls.get_mut(at).filter(|call| !call.settled) else { return };
+        call.arguments.push_str(text);
+        let complete = call.depth.feed(text);
+        out.data(&UiChunk::ToolInputDelta {
+            tool_call_id: call.id.clone(),
+            input_text_delta: text.to_owned(),
+        });
+        let input = if complete { serde_json::from_str(&call.arguments).ok() } else { None };
+        if let Some(input) = input {
+            self.settle(at, Ok(input), out);
         }
     }
 
-    /// Tells what was used and produced so far.
-    fn account(&mut self) {
-        self.meter.usage(self.encoder.usage().cloned());
-        self.meter.produced(self.encoder.produced());
+    fn fail(&mut self, _: ErrorCode, sentence: &str, out: &mut Out) {
+        out.data(&UiChunk::error(sentence));
     }
 
-    fn end(&mut self) {
-        self.complete();
-        self.has_ended = true;
-        // The connection to the provider is of no use any more.
-        self.events = Events::new(Body::Empty);
-    }
-
-    /// Whether a stream that ends here was cut: it began, and its end was not told.
-    fn is_cut(&self) -> bool {
-        !self.is_complete && self.events.has_begun() && !self.encoder.has_end()
-    }
-
-    /// Reads what is there; says whether more may come later.
-    fn read(&mut self, cx: &mut Context<'_>) -> bool {
-        while !self.has_ended && self.encoder.len() < FLUSH_AT {
-            match self.events.poll_next(cx) {
-                Poll::Ready(Some(Ok(data))) => self.event(&data),
-                Poll::Ready(Some(Err(failure))) => self.fail(&failure),
-                Poll::Ready(None) if self.is_cut() => {
-                    self.fail(&Failure::Broken(EndedEarly.into()));
+    fn end(&mut self, end: End<'_>, out: &mut Out) {
+        let finish = end.finish.unwrap_or(FinishReason::Other);
+        self.close_block(out);
+        for at in 0..self.calls.len() {
+            let Some(call) = self.calls.get(at).filter(|call| !call.settled) else { continue };
+            let input = match tool_input(&call.arguments) {
+                // Texts that are no JSON come back as they are.
+                Value::String(raw) if raw == call.arguments => Err(Value::String(raw)),
+                // An empty input after a failure is one that never came.
+                _ if finish == FinishReason::Error && call.arguments.is_empty() => {
+                    Err(Value::String(String::new()))
                 }
-                Poll::Ready(None) => self.end(),
-                Poll::Pending if self.patience.poll(cx).is_ready() => self.fail(&Failure::TimedOut),
-                Poll::Pending => return true,
+                input => Ok(input),
+            };
+            self.settle(at, input, out);
+        }
+        out.data(&UiChunk::FinishStep);
+        let metadata = finish_metadata(finish, end.usage);
+        out.data(&UiChunk::Finish {
+            finish_reason: Some(finish),
+            message_metadata: Some(Value::Object(metadata)),
+        });
+        out.done();
+    }
+}
+
+/// Follows the nesting of JSON that arrives in pieces, so that it is parsed once, when it is
+/// complete, and not after every piece.
+#[derive(Default)]
+struct Depth {
+    open: usize,
+    in_text: bool,
+    escaped: bool,
+}
+
+impl Depth {
+    /// Whether an object or list has been closed for good.
+    fn feed(&mut self, text: &str) -> bool {
+        let mut closed = false;
+        for byte in text.bytes() {
+            match byte {
+                _ if self.escaped => self.escaped = false,
+                b'\\' if self.in_text => self.escaped = true,
+                b'"' => self.in_text = !self.in_text,
+                _ if self.in_text => {}
+                b'{' | b'[' => self.open += 1,
+                b'}' | b']' => {
+                    self.open = self.open.saturating_sub(1);
+                    closed |= self.open == 0;
+                }
+                _ => {}
             }
         }
-        false
-    }
-}
-
-impl Drop for UiStream {
-    /// A client that leaves early still used what was told so far.
-    fn drop(&mut self) {
-        self.account();
-    }
-}
-
-impl Source for UiStream {
-    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
-        let is_waiting = self.read(cx);
-        if self.encoder.len() > 0 {
-            self.last_sent = Instant::now();
-            return Poll::Ready(Some(Ok(self.encoder.take())));
-        }
-        if !is_waiting {
-            return Poll::Ready(None);
-        }
-        if !self.is_complete
-            && self.keep_alive_alarm.poll(cx, self.last_sent + self.keep_alive).is_ready()
-        {
-            self.last_sent = Instant::now();
-            return Poll::Ready(Some(Ok(Bytes::from_static(b": keep-alive\n\n"))));
-        }
-        Poll::Pending
-    }
-
-    fn is_done(&self) -> bool {
-        self.has_ended && self.encoder.len() == 0
+        closed && self.open == 0
     }
 }
