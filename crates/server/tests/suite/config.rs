@@ -394,3 +394,42 @@ fn models_of_the_environment_are_listed_and_replace_those_of_the_file() {
         );
     }
 }
+
+/// The blocks of the documents that are configuration: between ```toml and ```.
+fn toml_blocks(text: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    let mut open: Option<String> = None;
+    for line in text.lines() {
+        match &mut open {
+            None if line == "```toml" => open = Some(String::new()),
+            None => {}
+            Some(_) if line == "```" => found.extend(open.take()),
+            Some(block) => block.extend([line, "\n"]),
+        }
+    }
+    found
+}
+
+#[test]
+fn what_the_documents_show_of_the_configuration_can_be_used() {
+    let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let pages = std::fs::read_dir(root.join("docs")).unwrap().map(|page| page.unwrap().path());
+    let mut seen = 0;
+    for page in pages.chain([root.join("README.md")]) {
+        if page.extension().is_none_or(|kind| kind != "md") {
+            continue;
+        }
+        for block in toml_blocks(&std::fs::read_to_string(&page).unwrap()) {
+            // Dependencies of a crate, for those who write Rust.
+            if block.starts_with("[dependencies]") {
+                continue;
+            }
+            seen += 1;
+            let loaded = File::new(&block).sources(&[]).load();
+            if let Err(error) = loaded {
+                panic!("{}:\n{block}\n{error}", page.display());
+            }
+        }
+    }
+    assert!(seen > 20, "{seen} blocks");
+}
