@@ -225,7 +225,7 @@ impl Catalog {
     }
 
     /// Names the nearest of the models that the caller can see.
-    fn unknown_model(&self, id: &str, call: &Call) -> Error {
+    pub(crate) fn unknown_model(&self, id: &str, call: &Call) -> Error {
         let seen = |model: &&Arc<Model>| !model.hidden && model.missing_env(call).is_none();
         let seen = self.models.iter().filter(seen).map(|model| model.id.as_str());
         let message = unknown("model", id, seen).replacen("no model", "No model", 1);

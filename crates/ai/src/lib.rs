@@ -44,6 +44,6 @@ pub use config::{
     UpstreamConfig,
 };
 pub use convert::request::{Stop, TextInput};
-pub use routes::{ChatRequest, ListedModel, ModelList, OpenAiModel};
+pub use routes::{ChatRequest, ListedModel, ModelId, ModelList, OpenAiModel, OpenAiModelList};
 pub use service::Ai;
 pub use upstream::https_connector;

@@ -137,17 +137,30 @@ impl Service for Ai {
             .timeout(GUARD)
             .moves_money()
             .cancel_on_disconnect();
+        // The second address is that of OpenAI, for SDKs whose base URL is `<federation>/v1`.
+        for path in ["chat/completions", "/v1/chat/completions"] {
+            service
+                .post(path, USER_OR_ADMIN, &self, Self::chat)
+                .summary(
+                    "Pass a chat completion on to the model's provider, in the form of OpenAI.",
+                )
+                .description(
+                    "Fields and answers are the provider's. `model` is an id of GET /v1/models, or \
+                     absent for the default model.",
+                )
+                .errors(ErrorShape::OpenAi)
+                .produces("application/json")
+                .timeout(GUARD)
+                .moves_money()
+                .cancel_on_disconnect();
+        }
         service
-            .post("chat/completions", USER_OR_ADMIN, &self, Self::chat)
-            .summary("Pass a chat completion on to the model's provider, in the form of OpenAI.")
-            .description(
-                "Fields and answers are the provider's. `model` is an id of GET /v1/ai/models, or \
-                 absent for the default model.",
-            )
-            .errors(ErrorShape::OpenAi)
-            .produces("application/json")
-            .timeout(GUARD)
-            .moves_money()
-            .cancel_on_disconnect();
+            .get("/v1/models", USER_OR_ADMIN, &self, Self::openai_models)
+            .summary("List the models that can be called now, in the form of OpenAI.")
+            .errors(ErrorShape::OpenAi);
+        service
+            .get("/v1/models/{*model}", USER_OR_ADMIN, &self, Self::openai_model)
+            .summary("Show one model in the form of OpenAI.")
+            .errors(ErrorShape::OpenAi);
     }
 }

@@ -7,7 +7,7 @@ pub(crate) mod surface;
 mod text;
 
 pub use chat::ChatRequest;
-pub use models::{ListedModel, ModelList, OpenAiModel};
+pub use models::{ListedModel, ModelId, ModelList, OpenAiModel, OpenAiModelList};
 
 use downcity_core::{Cx, Result};
 

@@ -1,14 +1,15 @@
-//! `GET /v1/ai/models`
+//! The models: `GET /v1/ai/models`, and `GET /v1/models` with `GET /v1/models/{id}` for OpenAI clients.
 
 use std::sync::Arc;
 
-use downcity_core::{Cx, Result};
+use downcity_core::{Cx, Error, Result};
 use downcity_types::EnvRequirement;
+use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::catalog::Model;
+use crate::catalog::{Catalog, Model};
 use crate::config::{Mode, PriceConfig};
 use crate::service::Ai;
 
@@ -62,6 +63,22 @@ pub struct OpenAiModel {
     pub owned_by: &'static str,
 }
 
+/// The models as OpenAI clients read them.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct OpenAiModelList {
+    /// Always `list`.
+    pub object: &'static str,
+    /// The models; the first one is the default of `text`.
+    pub data: Vec<OpenAiModel>,
+}
+
+/// The model that is asked for.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub struct ModelId {
+    /// Id of the model. It may hold `/`, as it is or as `%2F`.
+    pub model: String,
+}
+
 /// No input.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct Nothing {}
@@ -70,20 +87,55 @@ impl Ai {
     pub(crate) async fn models(self: Arc<Self>, cx: Cx, _: Nothing) -> Result<ModelList> {
         let catalog = self.catalog();
         let is_trusted = cx.identity().is_trusted();
-        let visible =
-            |model: &&Arc<Model>| is_trusted || (!model.hidden && model.missing_env(&cx).is_none());
-        let models: Vec<&Arc<Model>> = catalog.listed().into_iter().filter(visible).collect();
-        let data = models.iter().map(|model| OpenAiModel {
-            id: model.id.clone(),
-            object: "model",
-            created: 0,
-            owned_by: "downcity",
-        });
+        let models: Vec<_> = visible(&catalog, &cx).collect();
         Ok(ModelList {
             object: "list",
-            data: data.collect(),
+            data: models.iter().map(|model| OpenAiModel::new(model)).collect(),
             items: models.iter().map(|model| ListedModel::new(model, is_trusted)).collect(),
         })
+    }
+
+    pub(crate) async fn openai_models(
+        self: Arc<Self>,
+        cx: Cx,
+        _: Nothing,
+    ) -> Result<OpenAiModelList> {
+        let catalog = self.catalog();
+        let data = visible(&catalog, &cx).map(|model| OpenAiModel::new(model)).collect();
+        Ok(OpenAiModelList { object: "list", data })
+    }
+
+    pub(crate) async fn openai_model(
+        self: Arc<Self>,
+        cx: Cx,
+        asked: ModelId,
+    ) -> Result<OpenAiModel> {
+        let catalog = self.catalog();
+        let found = visible(&catalog, &cx).find(|model| model.id == asked.model);
+        found.map(|model| OpenAiModel::new(model)).ok_or_else(|| not_found(&catalog, &asked, &cx))
+    }
+}
+
+/// The models that a caller is shown: the trusted side sees all of them, users those that can be
+/// called.
+fn visible<'a>(catalog: &'a Catalog, cx: &Cx) -> impl Iterator<Item = &'a Arc<Model>> {
+    let is_trusted = cx.identity().is_trusted();
+    let shown =
+        move |model: &&Arc<Model>| is_trusted || (!model.hidden && model.missing_env(cx).is_none());
+    catalog.listed().into_iter().filter(shown)
+}
+
+/// A model that is asked for by its address is not there; in a call it cannot be carried out.
+fn not_found(catalog: &Catalog, asked: &ModelId, cx: &Cx) -> Error {
+    catalog
+        .unknown_model(&asked.model, cx)
+        .with_status(StatusCode::NOT_FOUND)
+        .with_field("model", "is no model that can be called")
+}
+
+impl OpenAiModel {
+    fn new(model: &Model) -> Self {
+        Self { id: model.id.clone(), object: "model", created: 0, owned_by: "downcity" }
     }
 }
 

@@ -21,6 +21,8 @@ mod metering;
 #[cfg(test)]
 mod models;
 #[cfg(test)]
+mod openai_surface;
+#[cfg(test)]
 mod probe;
 #[cfg(test)]
 mod resolve;

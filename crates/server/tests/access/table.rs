@@ -83,6 +83,10 @@ fn prompt(_: &World) -> Value {
     json!({"prompt": "Hello"})
 }
 
+fn chat(_: &World) -> Value {
+    json!({"messages": [{"role": "user", "content": "Hello"}]})
+}
+
 fn money(world: &World) -> Value {
     json!({"city_id": world.home, "user_id": world.vouchers.user_id, "amount": 1})
 }
@@ -187,12 +191,11 @@ pub(crate) const TABLE: &[Row] = &[
     row("GET /v1/ai/models", UsersAndTrusted, Anything, nothing),
     row("POST /v1/ai/text", UsersAndTrusted, Anything, prompt),
     row("POST /v1/ai/stream", UsersAndTrusted, Anything, prompt),
-    row(
-        "POST /v1/ai/chat/completions",
-        UsersAndTrusted,
-        Anything,
-        |_| json!({"messages": [{"role": "user", "content": "Hello"}]}),
-    ),
+    row("POST /v1/ai/chat/completions", UsersAndTrusted, Anything, chat),
+    row("POST /v1/chat/completions", UsersAndTrusted, Anything, chat),
+    row("GET /v1/models", UsersAndTrusted, Anything, nothing),
+    row("GET /v1/models/{*model}", UsersAndTrusted, Anything, nothing)
+        .answers(404, "model_not_found"),
     row(
         "POST /v1/accounts/register",
         Everybody,
