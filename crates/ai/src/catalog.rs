@@ -22,6 +22,7 @@ use crate::limits::CallLimits;
 use crate::price::Rate;
 use crate::provider::{Anthropic, Echo, Gemini, OpenAiChat, Protocol};
 use crate::routing::Cooling;
+use crate::storage::Storage;
 use crate::upstream::HyperUpstream;
 
 /// Id of the built-in provider and model, which exist while none is configured.
@@ -35,6 +36,8 @@ pub(crate) struct Catalog {
     pub(crate) settings: CallSettings,
     providers: Vec<Arc<Provider>>,
     slots: Option<Arc<Semaphore>>,
+    /// Where generated files live.
+    pub(crate) storage: Arc<Storage>,
     /// The way to the providers, with its pool of connections.
     pub(crate) upstream: Arc<HyperUpstream>,
 }
@@ -125,6 +128,7 @@ impl Catalog {
         if !problems.is_empty() {
             return Err(problems);
         }
+        let storage = Storage::new(&config.storage, &upstream).map_err(|wrong| vec![wrong])?;
         let configured = config.providers();
         let built = |config| (config, Arc::new(Provider::new(config, &upstream)));
         let providers: Providers<'_> =
@@ -156,6 +160,7 @@ impl Catalog {
                 max_messages: config.max_messages,
                 max_message_bytes: config.max_message_bytes,
             },
+            storage: Arc::new(storage),
             slots: config.max_concurrent.map(|most| Arc::new(Semaphore::new(most))),
             upstream,
         })

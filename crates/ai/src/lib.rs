@@ -34,14 +34,16 @@ mod provider;
 mod routes;
 mod routing;
 mod service;
+#[cfg_attr(not(test), expect(dead_code, reason = "the modalities that make files use it"))]
+mod storage;
 mod stream;
 mod upstream;
 
 pub use billing::Billing;
 pub use config::{
-    AiConfig, Auth, CoolDown, DefaultModes, MaxTokensField, Mode, ModelConfig, OnDisconnect,
-    OpenAiMode, Params, PriceConfig, Problem, ProtocolKind, ProviderConfig, Retries, Timeouts,
-    UpstreamConfig,
+    AiConfig, Auth, CoolDown, DefaultModes, DownloadConfig, MaxTokensField, Mode, ModelConfig,
+    OnDisconnect, OpenAiMode, Params, PriceConfig, Problem, ProtocolKind, ProviderConfig, Retries,
+    StorageConfig, StorageKind, Timeouts, UpstreamConfig,
 };
 pub use convert::request::{Stop, TextInput};
 pub use routes::{ChatRequest, ListedModel, ModelId, ModelList, OpenAiModel, OpenAiModelList};

@@ -6,7 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use downcity_core::env::{Candidate, EnvProbe, Probed};
-use downcity_core::{ErrorShape, Service, ServiceDef, USER_OR_ADMIN};
+use downcity_core::{ErrorShape, PUBLIC, Service, ServiceDef, USER_OR_ADMIN};
 
 use futures_util::future::join_all;
 
@@ -113,6 +113,16 @@ impl Service for Ai {
             "AI Models",
             move || ai.catalog().env_requirements(),
         );
+        let ai = self.clone();
+        service.env_scope("ai-files", "AI Files", move || ai.catalog().storage.env_requirements());
+        service
+            .get("files/{key}", PUBLIC, &self, Self::file)
+            .summary("Get a generated file, such as an image.")
+            .description(
+                "For whoever has a link to the file, which an answer of another action holds: the link \
+                 is signed and ends at `expires`. Ranges and `If-None-Match` are answered.",
+            )
+            .produces("*/*");
         service
             .get("models", USER_OR_ADMIN, &self, Self::models)
             .summary("List the models that can be called now.")

@@ -43,6 +43,7 @@ pub mod last_use;
 pub mod limits;
 mod migrations;
 mod observe;
+mod public_url;
 mod registry;
 mod runtime;
 mod secret;
@@ -67,6 +68,7 @@ pub use identity::{
 };
 pub use kernel::{FirstStart, Kernel, KernelOptions};
 pub use observe::{ACCESS_LOG, Finished, Observer};
+pub use public_url::{is_loopback, public_url};
 pub use registry::{Alias, Registry, RegistryBuilder, RegistryError, ServiceEntry};
 pub use runtime::{Runtime, Settings};
 pub use secret::Secret;

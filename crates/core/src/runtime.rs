@@ -9,6 +9,7 @@ use downcity_db::{Db, Tx};
 use downcity_types::{ErrorCode, Timestamp, TokenAlgorithm, Ttl};
 use http::{HeaderMap, Request, Response};
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 use crate::limits::{LimitSettings, Limiter};
 use crate::snapshot::{Snapshot, State};
@@ -129,6 +130,13 @@ impl Runtime {
     /// Makes ids and secrets.
     pub fn ids(&self) -> &Ids {
         &self.ids
+    }
+
+    /// A key for one purpose of a service, such as to sign what comes back to it. It is the same on
+    /// every node of this database and after each restart, also under another master key, and tells
+    /// nothing about other keys.
+    pub fn derived_key(&self, purpose: &str) -> Zeroizing<[u8; 32]> {
+        self.state.vault().derive(purpose)
     }
 
     /// The tasks of this node.

@@ -1,5 +1,6 @@
 //! The handle of an open database.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -241,6 +242,11 @@ impl Db {
             Backend::Sqlite(_) => Engine::Sqlite,
             Backend::Postgres(_) => Engine::Postgres,
         }
+    }
+
+    /// The file of a SQLite database, beside which a node keeps what belongs to it.
+    pub fn file(&self) -> Option<&Path> {
+        self.shared.options.url.sqlite_path()
     }
 
     /// Whether the database answers.

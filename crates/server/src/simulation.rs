@@ -3,12 +3,13 @@
 
 use std::sync::Arc;
 
+pub use downcity_core::is_loopback;
 pub use downcity_core::{Clock, Ids, Secret, SystemClock};
+pub use downcity_services::http_client;
 pub use downcity_services::payment::sandbox::{
     Account, Answered, Delivery, Draft, Moment, Signer, Sold, Vendor,
 };
 pub use downcity_services::payment::sign::{KeyError, PrivateKey};
-pub use downcity_services::{http_client, is_loopback};
 
 /// Ids from the time and the randomness of the machine.
 pub fn ids() -> Ids {

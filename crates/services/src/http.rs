@@ -7,7 +7,7 @@ use downcity_core::{Error, Result};
 use http::StatusCode;
 use reqwest::Url;
 
-use crate::public_url::is_loopback;
+use downcity_core::is_loopback;
 
 /// Largest answer that is read, in bytes.
 const MAX_ANSWER: usize = 1024 * 1024;

@@ -15,11 +15,9 @@ pub mod balance;
 mod http;
 pub mod mail;
 pub mod payment;
-mod public_url;
 pub mod usage;
 
 pub use self::http::client as http_client;
-pub use self::public_url::is_loopback;
 pub use accounts::{Accounts, AccountsConfig, EmailVerification, OauthConfirmation};
 pub use balance::{Balance, BalanceConfig, GateUnit};
 pub use mail::{MailConfig, MailMode, MailTls};

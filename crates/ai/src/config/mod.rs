@@ -2,6 +2,7 @@
 
 mod model;
 mod provider;
+mod storage;
 mod validate;
 
 use std::borrow::Cow;
@@ -11,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 pub use model::{DefaultModes, Mode, ModelConfig, Params, PriceConfig, UpstreamConfig};
 pub use provider::{Auth, MaxTokensField, OpenAiMode, ProtocolKind, ProviderConfig};
+pub use storage::{DownloadConfig, StorageConfig, StorageKind};
 pub use validate::Problem;
 pub(crate) use validate::{MAX_CALL_MS, unknown};
 
@@ -42,6 +44,8 @@ pub struct AiConfig {
     pub max_messages: usize,
     /// The most bytes of text and URLs that one message may hold.
     pub max_message_bytes: usize,
+    /// Where generated files are kept.
+    pub storage: StorageConfig,
     /// The providers.
     pub provider: Vec<ProviderConfig>,
     /// The models, in the order of the list that clients see.
@@ -60,6 +64,7 @@ impl Default for AiConfig {
             bill_admin: false,
             max_messages: 1_000,
             max_message_bytes: 8 * 1024 * 1024,
+            storage: StorageConfig::default(),
             provider: Vec::new(),
             model: Vec::new(),
         }

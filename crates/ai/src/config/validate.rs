@@ -39,6 +39,7 @@ impl AiConfig {
     pub fn validate(&self) -> Vec<Problem> {
         let mut found = Found::default();
         self.check_limits(&mut found);
+        self.storage.check(&mut found);
         let mut ids = BTreeSet::new();
         for (index, provider) in self.provider.iter().enumerate() {
             let at = format!("provider[{index}]");
@@ -284,15 +285,16 @@ impl PriceConfig {
     }
 }
 
+/// The faults so far.
 #[derive(Default)]
-struct Found(Vec<Problem>);
+pub(super) struct Found(Vec<Problem>);
 
 impl Found {
     fn top(&mut self, path: &str, message: impl Into<String>) {
         self.0.push(Problem { path: path.to_owned(), message: message.into() });
     }
 
-    fn add(&mut self, at: &str, field: &str, message: impl Into<String>) {
+    pub(super) fn add(&mut self, at: &str, field: &str, message: impl Into<String>) {
         self.top(&format!("{at}.{field}"), message);
     }
 
@@ -304,7 +306,7 @@ impl Found {
         }
     }
 
-    fn env_key(&mut self, at: &str, field: &str, key: &str) {
+    pub(super) fn env_key(&mut self, at: &str, field: &str, key: &str) {
         let first = key.bytes().next().is_some_and(|b| b.is_ascii_uppercase() || b == b'_');
         let rest = |b: u8| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_';
         if !first || !key.bytes().all(rest) {

@@ -31,6 +31,7 @@ pub(crate) trait Upstream: Send + Sync {
 /// The pooled client.
 pub(crate) struct HyperUpstream {
     client: Client<Watching<HttpsConnector<HttpConnector>>, Full<Bytes>>,
+    tls: rustls::ClientConfig,
     connect_timeout: Duration,
 }
 
@@ -40,12 +41,18 @@ impl HyperUpstream {
     /// # Errors
     /// When TLS cannot be set up.
     pub(crate) fn new(connect_timeout: Duration) -> Result<Self, rustls::Error> {
-        let connector = https_connector(connect_timeout)?;
+        let tls = tls_config()?;
+        let connector = connector(tls.clone(), connect_timeout);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(Duration::from_secs(60))
             .build(Watching(connector));
-        Ok(Self { client, connect_timeout })
+        Ok(Self { client, tls, connect_timeout })
+    }
+
+    /// How TLS is spoken, for connections of another kind.
+    pub(crate) fn tls(&self) -> &rustls::ClientConfig {
+        &self.tls
     }
 
     /// The limit for new connections.
@@ -62,23 +69,35 @@ impl HyperUpstream {
 pub fn https_connector(
     connect_timeout: Duration,
 ) -> Result<HttpsConnector<HttpConnector>, rustls::Error> {
+    Ok(connector(tls_config()?, connect_timeout))
+}
+
+/// TLS with the certificate authorities that browsers know.
+fn tls_config() -> Result<rustls::ClientConfig, rustls::Error> {
     let mut roots = rustls::RootCertStore::empty();
     roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
     let crypto = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(crypto)
+    let config = rustls::ClientConfig::builder_with_provider(crypto)
         .with_safe_default_protocol_versions()?
         .with_root_certificates(roots)
         .with_no_client_auth();
+    Ok(config)
+}
+
+fn connector(
+    tls: rustls::ClientConfig,
+    connect_timeout: Duration,
+) -> HttpsConnector<HttpConnector> {
     let mut tcp = HttpConnector::new();
     tcp.enforce_http(false);
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(connect_timeout));
     tcp.set_keepalive(Some(Duration::from_secs(60)));
-    Ok(HttpsConnectorBuilder::new()
+    HttpsConnectorBuilder::new()
         .with_tls_config(tls)
         .https_or_http()
         .enable_http1()
-        .wrap_connector(tcp))
+        .wrap_connector(tcp)
 }
 
 impl Upstream for HyperUpstream {

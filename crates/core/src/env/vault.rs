@@ -36,6 +36,8 @@ pub struct Vault {
     fingerprint_key: Zeroizing<[u8; KEY_BYTES]>,
     /// See [`Vault::hash_key`].
     hash_key: [u8; 16],
+    /// What the keys of [`Vault::derive`] come from.
+    derivation_key: Zeroizing<[u8; KEY_BYTES]>,
 }
 
 /// Where a value stands; authenticated with it.
@@ -202,7 +204,8 @@ impl Vault {
         let fingerprint_key = expand(b"downcity data key v1", data_key, b"fingerprints");
         let mut hash_key = [0; 16];
         hash_key.copy_from_slice(&expand(b"downcity data key v1", data_key, b"hash tables")[..16]);
-        Some(Self { cipher, fingerprint_key, hash_key })
+        let derivation_key = expand(b"downcity data key v1", data_key, b"derived keys");
+        Some(Self { cipher, fingerprint_key, hash_key, derivation_key })
     }
 
     /// What tells one secret from another without telling anything about it: `fp_` and 16
@@ -219,6 +222,12 @@ impl Vault {
     /// nobody can choose what collides.
     pub(crate) fn hash_key(&self) -> &[u8; 16] {
         &self.hash_key
+    }
+
+    /// A key for one purpose: the same on every node of this database and after each restart, also
+    /// under another master key. Knowing it tells nothing about other keys.
+    pub(crate) fn derive(&self, purpose: &str) -> Zeroizing<[u8; KEY_BYTES]> {
+        expand(b"downcity derived key v1", &self.derivation_key[..], purpose.as_bytes())
     }
 
     /// Seals a text for a place.
@@ -374,6 +383,15 @@ mod tests {
         assert_ne!(fingerprint(&vault(), "sk-two"), one);
         assert_ne!(fingerprint(&other, "sk-one"), one);
         assert!(Vault::with_data_key(&[7; KEY_BYTES - 1]).is_none());
+    }
+
+    #[test]
+    fn derived_keys_are_those_of_one_purpose_and_database() {
+        let other = Vault::with_data_key(&[8; KEY_BYTES]).unwrap();
+        assert_eq!(vault().derive("files"), vault().derive("files"));
+        assert_ne!(vault().derive("files"), vault().derive("file"));
+        assert_ne!(vault().derive("files"), other.derive("files"));
+        assert_ne!(vault().derive("fingerprints"), vault().fingerprint_key);
     }
 
     #[test]

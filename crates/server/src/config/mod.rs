@@ -325,7 +325,8 @@ impl Config {
             named.chain(provider.env.keys())
         });
         let models = self.ai.model.iter().flat_map(|model| model.env.keys());
-        providers.chain(models).map(String::as_str)
+        let storage = self.ai.storage.env_keys();
+        providers.chain(models).map(String::as_str).chain(storage)
     }
 
     /// The sections that differ and need a restart.

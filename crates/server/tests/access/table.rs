@@ -188,6 +188,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("GET /v1/keys/signing", AdminKeyOnly, Anything, nothing),
     row("POST /v1/keys/rotate", AdminKeyOnly, Anything, nothing),
     row("POST /v1/keys/retired/drop", AdminKeyOnly, Anything, nothing),
+    row("GET /v1/ai/files/{key}", Everybody, Anything, nothing).answers(404, "not_found"),
     row("GET /v1/ai/models", UsersAndTrusted, Anything, nothing),
     row("POST /v1/ai/text", UsersAndTrusted, Anything, prompt),
     row("POST /v1/ai/stream", UsersAndTrusted, Anything, prompt),

@@ -6,7 +6,7 @@ use downcity_types::Ttl;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::public_url::is_loopback;
+use downcity_core::is_loopback;
 
 /// People and their sessions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]

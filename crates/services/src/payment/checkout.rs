@@ -15,7 +15,7 @@ use super::record::{PaymentStatus, Stored};
 use super::store;
 use crate::balance::topups::{self, TopupStatus};
 use crate::http::{Fault, exchange};
-use crate::public_url::public_url;
+use downcity_core::public_url;
 
 /// How long a checkout whose opening broke off is kept for the same attempt to be repeated.
 const UNOPENED_FOR: Duration = Duration::from_hours(24);

@@ -6,7 +6,7 @@ use downcity_core::Call;
 use http::HeaderMap;
 
 use super::flow::Flow;
-use crate::public_url::is_loopback;
+use downcity_core::is_loopback;
 
 /// Headers with which proxies say for whom they ask.
 const BY_PROXY: [&str; 5] =

@@ -17,7 +17,7 @@ use crate::accounts::service::Accounts;
 use crate::accounts::session;
 use crate::accounts::store::users;
 use crate::accounts::throttle::{Attempt, Counted};
-use crate::public_url::public_url;
+use downcity_core::public_url;
 
 /// Where the callback is, below the public URL.
 const CALLBACK: &str = "/v1/accounts/oauth/callback";

@@ -1,9 +1,10 @@
 //! Where people and providers reach this Federation.
 
-use downcity_core::{Call, Error, Result};
 use downcity_types::ErrorCode;
 use http::Uri;
 use http::header::HOST;
+
+use crate::{Call, Error, Result};
 
 /// The address that links and callbacks begin with, without a slash at its end: `server.public_url`.
 ///
@@ -12,7 +13,7 @@ use http::header::HOST;
 ///
 /// # Errors
 /// 500 `missing_config` when there is none.
-pub(crate) fn public_url(call: &Call) -> Result<String> {
+pub fn public_url(call: &Call) -> Result<String> {
     if let Some(url) = &call.runtime().settings().public_url {
         return Ok(url.trim_end_matches('/').to_owned());
     }
