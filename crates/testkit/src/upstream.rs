@@ -96,6 +96,7 @@ impl Gate {
 enum Step {
     Write(Bytes),
     Wait(Gate),
+    Forever(Bytes, Duration),
     Silence,
     Cut,
 }
@@ -175,6 +176,14 @@ impl Answer {
         self
     }
 
+    /// Writes this text again and again with these pauses, until the caller leaves.
+    #[must_use]
+    pub fn forever(mut self, text: &str, pause: Duration) -> Self {
+        self.steps.push(Step::Forever(Bytes::copy_from_slice(text.as_bytes()), pause));
+        self.whole = false;
+        self
+    }
+
     /// Never ends.
     #[must_use]
     pub fn hang(self) -> Self {
@@ -215,7 +224,7 @@ impl Step {
     fn len(&self) -> usize {
         match self {
             Self::Write(bytes) => bytes.len(),
-            Self::Wait(_) | Self::Silence | Self::Cut => 0,
+            Self::Wait(_) | Self::Forever(..) | Self::Silence | Self::Cut => 0,
         }
     }
 }
@@ -341,6 +350,13 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>) {
     }
 }
 
+/// Adds a piece of a body that has no length.
+fn push_chunk(pending: &mut Vec<u8>, bytes: &[u8]) {
+    pending.extend_from_slice(format!("{:x}\r\n", bytes.len()).as_bytes());
+    pending.extend_from_slice(bytes);
+    pending.extend_from_slice(b"\r\n");
+}
+
 /// Says whether the connection may be used again.
 async fn play(answer: &Answer, writer: &mut OwnedWriteHalf) -> bool {
     let mut pending = answer.head().into_bytes();
@@ -349,9 +365,7 @@ async fn play(answer: &Answer, writer: &mut OwnedWriteHalf) -> bool {
             Step::Write(bytes) if answer.whole => pending.extend_from_slice(bytes),
             Step::Write(bytes) if bytes.is_empty() => {}
             Step::Write(bytes) => {
-                pending.extend_from_slice(format!("{:x}\r\n", bytes.len()).as_bytes());
-                pending.extend_from_slice(bytes);
-                pending.extend_from_slice(b"\r\n");
+                push_chunk(&mut pending, bytes);
                 if writer.write_all(&std::mem::take(&mut pending)).await.is_err() {
                     return false;
                 }
@@ -364,6 +378,17 @@ async fn play(answer: &Answer, writer: &mut OwnedWriteHalf) -> bool {
                 }
                 gate.opened().await;
             }
+            Step::Forever(bytes, pause) => loop {
+                push_chunk(&mut pending, bytes);
+                if writer.write_all(&std::mem::take(&mut pending)).await.is_err() {
+                    return false;
+                }
+                if pause.is_zero() {
+                    tokio::task::yield_now().await;
+                } else {
+                    tokio::time::sleep(*pause).await;
+                }
+            },
             Step::Silence => std::future::pending().await,
             Step::Cut => {
                 // What stands before the break arrives first, whatever comes of it.

@@ -1,5 +1,7 @@
 //! A whole chat completion as a UI message.
 
+use std::collections::BTreeSet;
+
 use downcity_types::{FinishReason, ToolPart, UiMessage, UiPart, UiRole, Usage};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -198,8 +200,10 @@ fn parts(message: Message, message_id: &str) -> Vec<UiPart> {
     }
     let text = message.text() + message.refusal.as_deref().unwrap_or_default();
     parts.push(UiPart::text(text));
+    let mut ids = BTreeSet::new();
     for (index, call) in message.tool_calls.into_iter().flatten().enumerate() {
-        let id = call.id.filter(|id| !id.is_empty());
+        // Clients tell calls apart by their ids.
+        let id = call.id.filter(|id| !id.is_empty() && ids.insert(id.clone()));
         let id = id.unwrap_or_else(|| made_up_call_id(message_id, index));
         let input = tool_input(&call.function.arguments);
         parts.push(UiPart::Tool(Box::new(ToolPart::dynamic_call(id, call.function.name, input))));

@@ -31,10 +31,10 @@ use crate::failure::{Failure, Refusal, error_text};
 use crate::limits::CallLimits;
 use crate::mask::Mask;
 
-/// The most bytes that are read of an answer that is read as a whole.
-const MAX_ANSWER: usize = 64 * 1024 * 1024;
+/// The most bytes that are read of an answer that is read as a whole, and of the texts in a stream.
+pub(crate) const MAX_ANSWER: usize = 64 * 1024 * 1024;
 /// The most bytes that are read of a provider's error.
-const MAX_ERROR: usize = 64 * 1024;
+pub(crate) const MAX_ERROR: usize = 64 * 1024;
 
 /// What a provider is asked for; the path of OpenAI's API whose form request and answer have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,26 +115,43 @@ pub(crate) async fn read_answer(body: Body, limits: &CallLimits) -> Result<Bytes
         .ok_or_else(|| Failure::Unreadable(format!("longer than {MAX_ANSWER} bytes")))
 }
 
+/// The next piece of an answer, `None` at its end; waited for until `end` at most. Some providers send
+/// blank lines while their model works: only silence is idle.
+pub(crate) async fn next_piece(
+    body: &mut Body,
+    end: Instant,
+    limits: &CallLimits,
+) -> Result<Option<Bytes>, Failure> {
+    loop {
+        let until = end.min(Instant::now() + limits.idle);
+        let next = tokio::time::timeout_at(until, body.frame()).await;
+        match next.map_err(|_| Failure::TimedOut)? {
+            None => return Ok(None),
+            Some(Err(error)) => return Err(Failure::Broken(error)),
+            Some(Ok(frame)) => {
+                if let Ok(piece) = frame.into_data() {
+                    return Ok(Some(piece));
+                }
+            }
+        }
+    }
+}
+
 /// `None` when the body is longer than `most` bytes.
 async fn read_limited(
-    body: Body,
+    mut body: Body,
     most: usize,
     limits: &CallLimits,
 ) -> Result<Option<Bytes>, Failure> {
-    let mut body = http_body_util::Limited::new(body, most);
     let end = Instant::now() + limits.total;
     let mut pieces: Vec<Bytes> = Vec::with_capacity(1);
-    // Some providers send blank lines while their model works: only silence is idle.
-    while let Some(frame) =
-        tokio::time::timeout_at(end.min(Instant::now() + limits.idle), body.frame())
-            .await
-            .map_err(|_| Failure::TimedOut)?
-    {
-        match frame {
-            Ok(frame) => pieces.extend(frame.into_data()),
-            Err(error) if error.is::<http_body_util::LengthLimitError>() => return Ok(None),
-            Err(error) => return Err(Failure::Broken(error)),
+    let mut length = 0;
+    while let Some(piece) = next_piece(&mut body, end, limits).await? {
+        length += piece.len();
+        if length > most {
+            return Ok(None);
         }
+        pieces.push(piece);
     }
     Ok(Some(match pieces.as_slice() {
         // Most answers are one piece, which is taken as it is.

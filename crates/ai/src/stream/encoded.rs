@@ -58,7 +58,9 @@ impl<S: Sink> EncodedStream<S> {
             return;
         }
         self.encoder.event(data);
-        if self.patience.is_over() {
+        if self.encoder.is_over() {
+            self.end();
+        } else if self.patience.is_over() {
             self.fail(&Failure::TimedOut);
         }
     }
@@ -116,8 +118,16 @@ impl<S: Sink> EncodedStream<S> {
                     self.fail(&Failure::Broken(EndedEarly.into()));
                 }
                 Poll::Ready(None) => self.end(),
-                Poll::Pending if self.patience.poll(cx).is_ready() => self.fail(&Failure::TimedOut),
-                Poll::Pending => return true,
+                Poll::Pending => {
+                    // Comments are signs of life, too.
+                    if self.events.has_moved() && !self.is_complete {
+                        self.patience.touch();
+                    }
+                    if self.patience.poll(cx).is_pending() {
+                        return true;
+                    }
+                    self.fail(&Failure::TimedOut);
+                }
             }
         }
         false

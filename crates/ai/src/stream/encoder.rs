@@ -12,6 +12,10 @@ use serde_json::Value;
 use super::chunks::{Choice, Chunk, ToolDelta};
 use crate::failure::error_text;
 use crate::mask::Mask;
+use crate::provider::MAX_ANSWER;
+
+/// The most tool calls of one answer.
+const MAX_CALLS: usize = 1_000;
 
 /// Writes an answer in the form of a surface. Whatever is told, what it writes has to be a stream
 /// that strict readers accept.
@@ -108,6 +112,8 @@ pub(crate) struct Encoder<S> {
     calls: Vec<KnownCall>,
     finish: Option<FinishReason>,
     failed: bool,
+    /// Nothing further is read.
+    is_over: bool,
     usage: Option<Value>,
     /// Bytes of the texts so far.
     produced: u64,
@@ -126,6 +132,7 @@ impl<S: Sink> Encoder<S> {
             calls: Vec::new(),
             finish: None,
             failed: false,
+            is_over: false,
             usage: None,
             produced: 0,
             mask,
@@ -157,6 +164,11 @@ impl<S: Sink> Encoder<S> {
         self.failed
     }
 
+    /// Whether the provider said more than any answer holds: nothing further is to be read.
+    pub(crate) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
     /// Whether a finish reason or a failure was told.
     pub(crate) fn has_end(&self) -> bool {
         self.failed || self.finish.is_some()
@@ -183,6 +195,10 @@ impl<S: Sink> Encoder<S> {
         // Further choices were never asked for.
         for choice in chunk.choices.into_iter().flatten().filter(|choice| choice.index == 0) {
             self.choice(choice);
+        }
+        // Sinks keep texts until the end.
+        if self.produced > MAX_ANSWER as u64 && !self.is_over {
+            self.too_much("The AI provider sent an answer that is too long.");
         }
     }
 
@@ -225,7 +241,12 @@ impl<S: Sink> Encoder<S> {
         };
         let at = match (known, name.filter(|name| !name.is_empty())) {
             (Some(at), _) => at,
+            (None, Some(_)) if self.calls.len() >= MAX_CALLS => {
+                return self.too_much("The AI provider sent too many tool calls.");
+            }
             (None, Some(name)) => {
+                // Clients tell calls apart by their ids.
+                let id = id.filter(|id| by_id(id).is_none());
                 let at = self.calls.len();
                 let index = delta.index.unwrap_or(at);
                 self.calls.push(KnownCall { index, id: id.map(str::to_owned) });
@@ -239,6 +260,12 @@ impl<S: Sink> Encoder<S> {
         };
         if let Some(text) = arguments.filter(|text| !text.is_empty()) {
             self.sink.arguments(at, &text, &mut self.out);
+        }
+    }
+
+    fn too_much(&mut self, sentence: &str) {
+        if !std::mem::replace(&mut self.is_over, true) {
+            self.invalid(sentence);
         }
     }
 

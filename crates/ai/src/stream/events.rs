@@ -22,6 +22,8 @@ const PIECE: usize = 64 * 1024;
 pub(crate) struct Events {
     parser: SseByteStream<Counted>,
     since_event: Arc<AtomicUsize>,
+    received: Arc<AtomicUsize>,
+    noticed: usize,
     has_event: bool,
 }
 
@@ -30,6 +32,7 @@ struct Counted {
     body: Body,
     piece: Bytes,
     since_event: Arc<AtomicUsize>,
+    received: Arc<AtomicUsize>,
 }
 
 /// Why the bytes ended early.
@@ -44,8 +47,21 @@ enum ReadError {
 impl Events {
     pub(crate) fn new(body: Body) -> Self {
         let since_event = Arc::new(AtomicUsize::new(0));
-        let counted = Counted { body, piece: Bytes::new(), since_event: since_event.clone() };
-        Self { parser: SseByteStream::new(counted), since_event, has_event: false }
+        let received = Arc::new(AtomicUsize::new(0));
+        let counted = Counted {
+            body,
+            piece: Bytes::new(),
+            since_event: since_event.clone(),
+            received: received.clone(),
+        };
+        let parser = SseByteStream::new(counted);
+        Self { parser, since_event, received, noticed: 0, has_event: false }
+    }
+
+    /// Whether bytes have arrived since this was asked last, be they comments or half of an event.
+    pub(crate) fn has_moved(&mut self) -> bool {
+        let received = self.received.load(Ordering::Relaxed);
+        std::mem::replace(&mut self.noticed, received) != received
     }
 
     /// Whether anything has arrived.
@@ -96,7 +112,10 @@ impl Stream for Counted {
             match ready!(http_body::Body::poll_frame(Pin::new(&mut this.body), cx)) {
                 None => return Poll::Ready(None),
                 Some(Err(error)) => return Poll::Ready(Some(Err(ReadError::Broken(error)))),
-                Some(Ok(frame)) => this.piece = frame.into_data().unwrap_or_default(),
+                Some(Ok(frame)) => {
+                    this.piece = frame.into_data().unwrap_or_default();
+                    this.received.fetch_add(this.piece.len(), Ordering::Relaxed);
+                }
             }
         }
         let part = this.piece.split_to(this.piece.len().min(PIECE));

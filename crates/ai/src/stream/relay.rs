@@ -41,7 +41,8 @@ impl Relay {
         Self { body, tap, out, patience, meter, broken: None, is_complete: false, has_ended: false }
     }
 
-    fn data(&mut self, bytes: Bytes) {
+    /// Takes a piece of the answer.
+    pub(crate) fn data(&mut self, bytes: Bytes) {
         if self.is_complete {
             return self.end();
         }
@@ -116,7 +117,9 @@ impl Relay {
                 self.meter.usage(tap.usage().cloned());
                 let error = OpenAiError::new(failure.code(), failure.sentence(), None);
                 let error = serde_json::to_string(&error).unwrap_or_default();
-                self.out.push_back(format!("data: {error}\n\n").into());
+                // An event that was passed on while it came ends here.
+                let end = if tap.is_passing() { "\n\n" } else { "" };
+                self.out.push_back(format!("{end}data: {error}\n\n").into());
             }
             // Half of an answer is of no use, and nothing is owed for it.
             Tap::Json(..) => self.broken = Some(failure.sentence().into()),

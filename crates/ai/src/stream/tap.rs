@@ -117,7 +117,16 @@ impl StreamTap {
     /// Whether a stream that ends here was cut: it began, and its end was not told.
     pub(crate) fn is_cut(&self) -> bool {
         let is_told = self.is_done || self.is_finished;
-        self.has_begun && !is_told && !tells_end(&self.held) && done_end(&self.held).is_none()
+        self.passing
+            || self.has_begun
+                && !is_told
+                && !tells_end(&self.held)
+                && done_end(&self.held).is_none()
+    }
+
+    /// Whether a part of an event was passed on whose end has not come.
+    pub(crate) fn is_passing(&self) -> bool {
+        self.passing
     }
 
     /// Takes bytes of the stream and puts what may be passed on into `out`.

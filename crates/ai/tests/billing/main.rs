@@ -11,8 +11,14 @@ mod failures;
 #[cfg(test)]
 mod holds;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod jobs;
 #[cfg(test)]
+mod leaving;
+#[cfg(test)]
 mod prices;
+#[cfg(test)]
+mod protocols;
 #[cfg(test)]
 mod trusted;

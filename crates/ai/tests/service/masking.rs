@@ -3,7 +3,7 @@
 use downcity_testkit::Answer;
 use serde_json::json;
 
-use crate::common::{Fixture, KEY, chunk, error_body, fixture};
+use crate::common::{Fixture, KEY, chunk, completion, error_body, fixture};
 
 async fn relayed(fixture: &Fixture, answer: Answer) -> String {
     fixture.upstream.always(answer);
@@ -57,7 +57,7 @@ async fn error_chunks_of_a_message_stream() {
 #[tokio::test]
 async fn whole_answers() {
     let fixture = fixture().await;
-    let body = error_body(&format!("bad key {KEY}!")).to_string();
+    let body = completion(&format!("bad key {KEY}!")).to_string();
     let (head, tail) = body.split_at(body.find(KEY).unwrap() + 7);
     for answer in [
         Answer::text(200, "application/json", &body),
@@ -66,7 +66,8 @@ async fn whole_answers() {
     ] {
         fixture.upstream.always(answer);
         let reply = fixture.user.post("/v1/ai/chat/completions", json!({})).await;
-        let message = reply.expect(200)["error"]["message"].as_str().unwrap().to_owned();
+        let message =
+            reply.expect(200)["choices"][0]["message"]["content"].as_str().unwrap().to_owned();
         assert_eq!(message, format!("bad key {}!", "*".repeat(KEY.len())));
     }
 }

@@ -13,6 +13,9 @@ use super::answer::{NativeUsage, finish_reason, open_ai_error};
 use crate::failure::Failure;
 use crate::stream::events::Events;
 
+/// The most tool calls that are open at the same time.
+const MAX_OPEN: usize = 1_000;
+
 /// Passed on where the provider shows that it is still there: silence would end the call.
 const SIGN_OF_LIFE: &str = ": ping\n\n";
 
@@ -167,6 +170,8 @@ impl Translator {
         match member("type") {
             "text" => self.text("content", member("text")),
             "thinking" => self.text("reasoning_content", member("thinking")),
+            "tool_use" if self.open.len() >= MAX_OPEN => self
+                .failed(&json!({"message": "The AI provider sent too many tool calls at once."})),
             "tool_use" => {
                 let at = self.calls;
                 self.calls += 1;

@@ -13,6 +13,9 @@ use super::answer::{Labels, error_body, finish_reason, index_of, is_blocked, sai
 use crate::failure::Failure;
 use crate::stream::events::Events;
 
+/// The most candidates of one answer, more than can be asked for.
+const MAX_CANDIDATES: usize = 128;
+
 /// The body in the form of OpenAI; with `tells_usage` a last chunk tells the usage.
 pub(super) fn translated(body: Body, labels: Labels, tells_usage: bool) -> Body {
     let mut translating = Translating {
@@ -118,6 +121,9 @@ impl Chunks {
     }
 
     fn candidate(&mut self, candidate: &Value, index: u64, id: &str) {
+        if self.candidates.len() >= MAX_CANDIDATES && !self.candidates.contains_key(&index) {
+            return;
+        }
         let state = self.candidates.entry(index).or_default();
         let first = state.calls;
         let said = said(candidate, id, index, &mut state.calls);
