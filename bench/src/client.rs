@@ -43,7 +43,8 @@ impl Client {
         Ok(text.windows(2).filter(|pair| pair == b"\n\n").count())
     }
 
-    async fn send(&self, url: &str, bearer: &str, body: String) -> Result<Incoming> {
+    /// Posts JSON; gives the body of the answer, unread.
+    pub(crate) async fn send(&self, url: &str, bearer: &str, body: String) -> Result<Incoming> {
         let mut request = Request::post(url).header(CONTENT_TYPE, "application/json");
         if !bearer.is_empty() {
             request = request.header(AUTHORIZATION, format!("Bearer {bearer}"));

@@ -8,10 +8,15 @@ use serde_json::json;
 
 use crate::client::Client;
 use crate::process::{Server, free_port};
+use crate::upstream::SLOW;
 
 /// The admin key that the process environment gives to a new database.
 pub(crate) const ADMIN_KEY: &str = "admin_of_a_benchmark_on_the_loopback";
-const MODEL: &str = "bench-chat";
+pub(crate) const MODEL: &str = "bench-chat";
+/// A model of the protocol `anthropic-messages`.
+pub(crate) const CLAUDE: &str = "bench-claude";
+/// Milliseconds of silence after which a message stream shows that it is alive.
+pub(crate) const KEEP_ALIVE_MS: u64 = 1_000;
 
 /// A folder with configuration and database; servers come and go.
 pub(crate) struct Federation {
@@ -83,6 +88,25 @@ pub(crate) fn token_request(city_id: &str) -> serde_json::Value {
     })
 }
 
+/// What a product client sends for a chat with this model, streamed.
+pub(crate) fn stream_request(model: &str) -> serde_json::Value {
+    let mut request = chat_request(true);
+    request["model"] = json!(model);
+    request
+}
+
+/// What a product client sends for a UI message stream of this model.
+pub(crate) fn message_request(model: &str) -> serde_json::Value {
+    json!({
+        "model": model,
+        "system": "You are brief.",
+        "messages": [{
+            "id": "u1", "role": "user",
+            "parts": [{"type": "text", "text": "Which animal jumps over the dog?"}],
+        }],
+    })
+}
+
 /// What a product client sends for a chat, streamed or not.
 pub(crate) fn chat_request(stream: bool) -> serde_json::Value {
     json!({
@@ -103,6 +127,9 @@ user = 1000000000
 city = 1000000000
 credential = 1000000000
 
+[ai]
+keep_alive_ms = {KEEP_ALIVE_MS}
+
 [[ai.provider]]
 id = "bench"
 protocol = "openai-chat"
@@ -115,6 +142,24 @@ name = "Bench"
 provider = "bench"
 upstream_model = "bench"
 default = true
+
+[[ai.model]]
+id = "{SLOW}"
+name = "Slow"
+provider = "bench"
+upstream_model = "{SLOW}"
+
+[[ai.provider]]
+id = "bench-anthropic"
+protocol = "anthropic-messages"
+base_url = "http://127.0.0.1:{upstream}/v1"
+env_key = "BENCH_API_KEY"
+
+[[ai.model]]
+id = "{CLAUDE}"
+name = "Claude"
+provider = "bench-anthropic"
+upstream_model = "bench"
 "#
     )
 }

@@ -25,7 +25,7 @@ const PROXY: &str = "bare proxy";
 /// Connections under load: enough that both cores have work at any time.
 const MANY: u32 = 64;
 /// Streams at the same time: few enough that no core is busy all the time.
-const STREAMS: usize = 32;
+pub(crate) const STREAMS: usize = 32;
 
 /// The servers of this group.
 struct Servers {
@@ -126,7 +126,8 @@ fn streams(bench: &Bench, servers: &Servers, access: &Access, report: &mut Repor
     let client = Client::new();
     let turn = |server: &Server, path: &str| {
         let url = format!("http://127.0.0.1:{}{path}", server.port);
-        let read = read_streams(&client, &url, &access.user_token, bench.plan.streams);
+        let body = federation::chat_request(true).to_string();
+        let read = read_streams(&client, &url, &access.user_token, &body, bench.plan.streams);
         let before = server.cpu_micros()?;
         bench.runtime.block_on(read)?;
         let cpu = server.cpu_micros()? - before;
@@ -143,16 +144,20 @@ fn streams(bench: &Bench, servers: &Servers, access: &Access, report: &mut Repor
 }
 
 /// Reads streams over [`STREAMS`] connections, `each` of them one after the other.
-async fn read_streams(client: &Client, url: &str, bearer: &str, each: usize) -> Result<()> {
-    let body = federation::chat_request(true).to_string();
+pub(crate) async fn read_streams(
+    client: &Client,
+    url: &str,
+    bearer: &str,
+    body: &str,
+    each: usize,
+) -> Result<()> {
     let readers = (0..STREAMS).map(|reader| {
-        let body = body.clone();
         async move {
             // Streams that begin apart do not tick in step.
             tokio::time::sleep(Duration::from_micros(reader as u64 * 500)).await;
             for _ in 0..each {
-                let events = client.stream(url, bearer, body.clone()).await?;
-                // The last one before `[DONE]` is the usage, which only those get who ask for it.
+                let events = client.stream(url, bearer, body.to_owned()).await?;
+                // The usage comes to those only who ask for it.
                 ensure!(events >= EVENTS, "{events} of {EVENTS} events came");
             }
             Ok(())

@@ -11,11 +11,14 @@ mod load;
 mod micro_rows;
 mod process;
 mod report;
+mod rewrite;
 mod sample;
 mod seed;
 mod serve;
 mod service_rows;
+mod soak_rows;
 mod start_rows;
+mod stream_rows;
 mod upstream;
 mod usage_rows;
 
@@ -75,6 +78,14 @@ enum Part {
         /// Port of the upstream on the loopback.
         upstream: u16,
     },
+    /// A bare proxy that reads every event of an upstream and writes it in another form.
+    #[command(hide = true)]
+    Rewrite {
+        /// Port of the upstream on the loopback.
+        upstream: u16,
+        /// What the upstream speaks, and what its callers want.
+        way: rewrite::Way,
+    },
     /// A model provider that answers at once.
     #[command(hide = true)]
     Upstream,
@@ -87,6 +98,10 @@ fn main() -> Result<()> {
         Some(Part::Proxy { upstream }) => {
             let proxy = baseline::Proxy::new(upstream);
             serve::run(move |request| proxy.clone().forward(request))
+        }
+        Some(Part::Rewrite { upstream, way }) => {
+            let rewriter = rewrite::Rewriter::new(upstream, way);
+            serve::run(move |request| rewriter.clone().forward(request))
         }
         Some(Part::Upstream) => serve::run(upstream::answer),
         None => measure(args),
@@ -117,6 +132,8 @@ fn measure(args: Args) -> Result<()> {
         .and_then(|()| micro_rows::measure(&bench, &mut report))
         .and_then(|()| usage_rows::measure(&bench, &mut report))
         .and_then(|()| http_rows::measure(&bench, &mut report))
+        .and_then(|()| stream_rows::measure(&bench, &mut report))
+        .and_then(|()| soak_rows::measure(&bench, &mut report))
         .and_then(|()| service_rows::measure(&bench, &mut report))
         .and_then(|()| list_rows::measure(&bench, &mut report));
     // What there is by then is worth showing, whatever came after.

@@ -13,17 +13,35 @@ pub(crate) struct Plan {
     pub(crate) streams: usize,
     /// Starts of a server.
     pub(crate) starts: usize,
+    /// Streams that are open at the same time.
+    pub(crate) open: usize,
+    /// Length of the soak, in seconds.
+    pub(crate) soak: u64,
     /// Rows of each kind in the large database of the list rows.
     pub(crate) list_rows: i64,
 }
 
 impl Plan {
     /// A figure to quote.
-    pub(crate) const FULL: Self =
-        Self { rounds: 9, seconds: 1, streams: 4, starts: 15, list_rows: 10_000_000 };
+    pub(crate) const FULL: Self = Self {
+        rounds: 9,
+        seconds: 1,
+        streams: 4,
+        starts: 15,
+        open: 2_000,
+        soak: 600,
+        list_rows: 10_000_000,
+    };
     /// A look.
-    pub(crate) const QUICK: Self =
-        Self { rounds: 3, seconds: 1, streams: 2, starts: 5, list_rows: 1_000_000 };
+    pub(crate) const QUICK: Self = Self {
+        rounds: 3,
+        seconds: 1,
+        streams: 2,
+        starts: 5,
+        open: 500,
+        soak: 60,
+        list_rows: 1_000_000,
+    };
 }
 
 /// What one turn gave.

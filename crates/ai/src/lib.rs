@@ -31,7 +31,6 @@ mod metering;
 mod outgoing;
 mod price;
 mod provider;
-mod responses;
 mod routes;
 mod routing;
 mod service;
@@ -47,7 +46,6 @@ pub use config::{
     StorageConfig, StorageKind, Timeouts, UpstreamConfig,
 };
 pub use convert::request::{Stop, TextInput};
-pub use responses::ResponsesRequest;
 pub use routes::{ChatRequest, ListedModel, ModelId, ModelList, OpenAiModel, OpenAiModelList};
 pub use service::Ai;
 pub use upstream::https_connector;

@@ -15,14 +15,15 @@ export const USER = "user_42";
 export const PROVIDER_KEY = "sk-mock-upstream-secret-0123456789";
 
 /**
- * Declares the suite `name` once per engine. `tests(fixture)` declares the tests; inside them the
+ * Declares the suite `name` once per engine. `more(url)` gives what the configuration holds besides,
+ * `url` being the upstream's. `tests(fixture)` declares the tests; inside them the
  * fixture holds `fed` (see federation.mjs), `upstream` (see upstream.mjs), `token` (of USER in
  * CITY) and `aiUrl`, the base URL for SDKs.
  */
-export function onEveryEngine(name, tests) {
+export function onEveryEngine(name, tests, more = () => "") {
   describeWith(name, tests, async (fixture) => {
     fixture.upstream = await startUpstream();
-    fixture.config = configFor(fixture.upstream.baseUrl);
+    fixture.config = configFor(fixture.upstream.baseUrl) + more(fixture.upstream.baseUrl);
   });
 }
 

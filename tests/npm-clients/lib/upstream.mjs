@@ -136,21 +136,30 @@ export const DONE = "[DONE]";
  * With `pieces` the bytes are written that many at a time, so that events and characters are split.
  */
 export function sse(events, { pieces = 0, eol = "\n", headers = {} } = {}) {
+  const isText = (event) => event !== CUT && typeof event?.then !== "function";
+  const written = (event) => `data: ${typeof event === "string" ? event : JSON.stringify(event)}${eol}${eol}`;
+  return raw(events.map((event) => (isText(event) ? written(event) : event)), { pieces, headers });
+}
+
+/**
+ * Answers with an event stream of these parts: texts (written as they are), `CUT`, or promises. With
+ * `pieces` as above.
+ */
+export function raw(parts, { pieces = 0, headers = {} } = {}) {
   return async (res) => {
     res.writeHead(200, { "content-type": "text/event-stream; charset=utf-8", ...headers });
     res.flushHeaders();
-    for (const event of events) {
-      if (event === CUT) {
+    for (const part of parts) {
+      if (part === CUT) {
         await flushed(res);
         res.socket.destroy();
         return;
       }
-      if (typeof event?.then === "function") {
-        await Promise.race([event, once(res, "close")]);
+      if (typeof part?.then === "function") {
+        await Promise.race([part, once(res, "close")]);
         continue;
       }
-      const data = typeof event === "string" ? event : JSON.stringify(event);
-      await write(res, Buffer.from(`data: ${data}${eol}${eol}`), pieces);
+      await write(res, Buffer.from(part), pieces);
       if (res.destroyed) return;
     }
     res.end();

@@ -27,8 +27,6 @@ mod probe;
 #[cfg(test)]
 mod resolve;
 #[cfg(test)]
-mod responses;
-#[cfg(test)]
 mod routing;
 #[cfg(test)]
 mod stream;
