@@ -31,6 +31,7 @@ mod metering;
 mod outgoing;
 mod price;
 mod provider;
+mod responses;
 mod routes;
 mod routing;
 mod service;
@@ -46,6 +47,7 @@ pub use config::{
     StorageConfig, StorageKind, Timeouts, UpstreamConfig,
 };
 pub use convert::request::{Stop, TextInput};
+pub use responses::ResponsesRequest;
 pub use routes::{ChatRequest, ListedModel, ModelId, ModelList, OpenAiModel, OpenAiModelList};
 pub use service::Ai;
 pub use upstream::https_connector;

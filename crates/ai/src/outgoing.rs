@@ -39,22 +39,30 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// A caller's own chat request, for the model that `resolve` finds for its `model`.
+    /// A chat request for the model that `resolve` finds for its `model`. One that is a translation
+    /// has its output limit under the name that the provider wants, the caller's own under the name
+    /// that the caller chose.
     ///
     /// # Errors
     /// 400 that names the field, 422 for content that the model cannot take, those of `resolve`.
     pub(crate) fn read(
         bytes: &[u8],
+        is_translated: bool,
         resolve: impl FnOnce(Option<&str>) -> Result<Arc<Model>>,
     ) -> Result<Self> {
         let peek = Fields::read(bytes)?.peek()?;
         let model = resolve(peek.model.as_deref())?;
-        Self::of_each(&model, |model| Self::fitted(bytes, model, &peek))
+        Self::of_each(&model, |model| {
+            let mut fields = Fields::read(bytes)?;
+            if is_translated {
+                fields.name_limit(model);
+            }
+            Self::fitted(fields, model, &peek)
+        })
     }
 
     /// The request for one upstream of a model.
-    fn fitted(bytes: &[u8], model: &Arc<Model>, peek: &Peek) -> Result<Self> {
-        let mut fields = Fields::read(bytes)?;
+    fn fitted<'a>(mut fields: Fields<'a>, model: &'a Arc<Model>, peek: &Peek) -> Result<Self> {
         let hide_usage = peek.stream && model.provider.include_usage && !peek.wants_usage;
         fields.fit(model, peek)?;
         let output_tokens = if model.is_priced() { fields.most_output(model) } else { 0 };
@@ -86,8 +94,9 @@ impl Outgoing {
         Self::of_each(model, |model| {
             let request = input.chat_request(model, stream)?;
             let bytes = serde_json::to_vec(&request).map_err(Error::internal)?;
-            let peek = Fields::read(&bytes)?.peek()?;
-            Self::fitted(&bytes, model, &peek)
+            let fields = Fields::read(&bytes)?;
+            let peek = fields.peek()?;
+            Self::fitted(fields, model, &peek)
         })
     }
 }
@@ -152,6 +161,15 @@ impl<'a> Fields<'a> {
 
     fn remove(&mut self, name: &str) {
         self.0.retain(|(known, _)| known != name);
+    }
+
+    /// Gives the output limit the name that the provider of a model wants.
+    fn name_limit(&mut self, model: &Model) {
+        for (name, _) in &mut self.0 {
+            if matches!(&**name, "max_tokens" | "max_completion_tokens") {
+                *name = Cow::Borrowed(model.provider.max_tokens_field.as_str());
+            }
+        }
     }
 
     /// Sets a field in the place of the first of its name, else at the end.

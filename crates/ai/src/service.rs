@@ -165,6 +165,19 @@ impl Service for Ai {
                 .cancel_on_disconnect();
         }
         service
+            .post("/v1/responses", USER_OR_ADMIN, &self, Self::responses)
+            .summary("Answer a conversation with a response, in the form of OpenAI's Responses API.")
+            .description(
+                "Nothing is stored: `input` holds the whole conversation, and what needs a stored \
+                 response is refused with 400. Of tools, functions alone are taken. With `stream` the \
+                 answer is the API's sequence of events.",
+            )
+            .errors(ErrorShape::OpenAi)
+            .produces("application/json")
+            .timeout(GUARD)
+            .moves_money()
+            .cancel_on_disconnect();
+        service
             .get("/v1/models", USER_OR_ADMIN, &self, Self::openai_models)
             .summary("List the models that can be called now, in the form of OpenAI.")
             .errors(ErrorShape::OpenAi);

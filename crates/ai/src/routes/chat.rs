@@ -62,6 +62,7 @@ impl Ai {
 
 impl Surface for PassThrough {
     const RELAYS_ERRORS: bool = true;
+    const IS_TRANSLATED: bool = false;
 
     /// Streams and long answers are relayed, short ones are read first.
     async fn answer(self, answered: Answered, settings: &CallSettings) -> Result<Reply> {

@@ -53,6 +53,10 @@ pub(crate) trait Surface: Send + 'static {
     /// an error of ours with the provider's status.
     const RELAYS_ERRORS: bool;
 
+    /// Whether the chat request is a translation. The field of its output limit is then named as the
+    /// provider wants it.
+    const IS_TRANSLATED: bool;
+
     /// Writes an answer of success.
     fn answer(
         self,
@@ -97,7 +101,8 @@ impl Ai {
         surface: S,
     ) -> Result<Reply> {
         let catalog = self.catalog();
-        let outgoing = Outgoing::read(chat, |asked| catalog.resolve(asked, Mode::Openai, cx))?;
+        let resolve = |asked: Option<&str>| catalog.resolve(asked, Mode::Openai, cx);
+        let outgoing = Outgoing::read(chat, S::IS_TRANSLATED, resolve)?;
         let mut meter = self.begin(cx, &catalog, Mode::Openai, &outgoing).await?;
         let on_disconnect = catalog.settings.on_disconnect;
         let work = async move {
@@ -189,6 +194,7 @@ pub(crate) fn passed_headers(headers: &HeaderMap, now: Timestamp) -> HeaderMap {
 
 impl<T: Translation> Surface for Translated<T> {
     const RELAYS_ERRORS: bool = T::RELAYS_ERRORS;
+    const IS_TRANSLATED: bool = true;
 
     async fn answer(self, answered: Answered, settings: &CallSettings) -> Result<Reply> {
         let Answered { response, mut meter, mask, model, .. } = answered;

@@ -27,6 +27,8 @@ mod probe;
 #[cfg(test)]
 mod resolve;
 #[cfg(test)]
+mod responses;
+#[cfg(test)]
 mod routing;
 #[cfg(test)]
 mod stream;

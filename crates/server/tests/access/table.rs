@@ -194,6 +194,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("POST /v1/ai/stream", UsersAndTrusted, Anything, prompt),
     row("POST /v1/ai/chat/completions", UsersAndTrusted, Anything, chat),
     row("POST /v1/chat/completions", UsersAndTrusted, Anything, chat),
+    row("POST /v1/responses", UsersAndTrusted, Anything, |_| json!({"input": "Hello"})),
     row("GET /v1/models", UsersAndTrusted, Anything, nothing),
     row("GET /v1/models/{*model}", UsersAndTrusted, Anything, nothing)
         .answers(404, "model_not_found"),
