@@ -15,6 +15,7 @@
 //! * No streamed answer is buffered: at most one incomplete event is held, and it has a limit.
 //! * Dropping an answer cancels the call to the provider, or finishes it, as configured; either way
 //!   its account is closed.
+//! * What is fetched is fetched through `storage/guard`, from public addresses only.
 //! * Deliberately absent: fetching of URLs that callers send.
 
 mod billing;

@@ -117,7 +117,7 @@ pub(super) async fn open(dir: &Path, key: &Key) -> io::Result<Option<(File, u64)
         Err(error) => return Err(error),
     };
     let found = file.metadata().await?;
-    Ok(found.is_file().then(|| (file, found.len())))
+    Ok(found.is_file().then_some((file, found.len())))
 }
 
 /// What a caller hears when the directory cannot be used.

@@ -7,6 +7,7 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use downcity_core::BoxError;
 use futures_util::future::BoxFuture;
@@ -16,6 +17,9 @@ use tokio::net::TcpStream;
 use tower::Service;
 
 use super::address::is_public;
+
+/// How long one address may take to answer; the next one is tried then.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The network, as the guard needs it.
 pub(super) trait Network: Send + Sync + 'static {
@@ -68,12 +72,13 @@ impl Checked {
         }
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
         for address in addresses {
-            match self.network.connect(address).await {
-                Ok(stream) => {
+            match tokio::time::timeout(PATIENCE, self.network.connect(address)).await {
+                Ok(Ok(stream)) => {
                     stream.set_nodelay(true)?;
                     return Ok(TokioIo::new(stream));
                 }
-                Err(error) => last = error,
+                Ok(Err(error)) => last = error,
+                Err(_) => last = io::ErrorKind::TimedOut.into(),
             }
         }
         Err(last.into())

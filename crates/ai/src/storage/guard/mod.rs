@@ -207,7 +207,7 @@ impl Download {
             let frame = timeout_at(self.deadline, self.body.frame()).await;
             let frame = match frame.map_err(|_| Fault::TimedOut)? {
                 None => return Ok(None),
-                Some(frame) => frame.map_err(|error| Fault::Broken(error))?,
+                Some(frame) => frame.map_err(Fault::Broken)?,
             };
             let Ok(bytes) = frame.into_data() else { continue };
             let left = self.left.checked_sub(bytes.len() as u64);

@@ -321,3 +321,16 @@ fn files_are_kept_beside_a_sqlite_database_unless_told_otherwise() {
         assert!(dir.join("ba").is_dir());
     });
 }
+
+#[test]
+fn with_postgresql_a_directory_has_to_be_named() {
+    block_on(async {
+        let ai = service(json!({}));
+        let builder = TestApp::builder(Engine::Postgres).builtin(ai.clone());
+        let app = builder.service(Maker(ai.clone())).start().await;
+        let input = json!({"text": "abc", "media_type": "image/png"});
+        let refused = app.admin().post("/v1/maker/put", input).await;
+        let refused = refused.expect_error(500, "missing_config");
+        assert!(refused.to_string().contains("no place for files"), "{refused}");
+    });
+}
