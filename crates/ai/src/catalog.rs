@@ -20,7 +20,7 @@ use crate::config::{
 };
 use crate::limits::CallLimits;
 use crate::price::Rate;
-use crate::provider::{Anthropic, Echo, Gemini, OpenAiChat, Protocol};
+use crate::provider::{Anthropic, Echo, Gemini, OpenAi, Protocol};
 use crate::routing::Cooling;
 use crate::storage::Storage;
 use crate::upstream::HyperUpstream;
@@ -284,7 +284,9 @@ impl Provider {
         let access = |key: Option<&String>| {
             let config = ProviderConfig { env_key: key.cloned(), ..config.clone() };
             let protocol: Arc<dyn Protocol> = match config.protocol {
-                ProtocolKind::OpenaiChat => Arc::new(OpenAiChat::new(&config, upstream.clone())),
+                ProtocolKind::OpenaiChat | ProtocolKind::OpenaiEmbeddings => {
+                    Arc::new(OpenAi::new(&config, upstream.clone()))
+                }
                 ProtocolKind::AnthropicMessages => {
                     Arc::new(Anthropic::new(&config, upstream.clone()))
                 }

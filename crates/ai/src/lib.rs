@@ -49,6 +49,9 @@ pub use config::{
 };
 pub use convert::request::{Stop, TextInput};
 pub use responses::ResponsesRequest;
-pub use routes::{ChatRequest, ListedModel, ModelId, ModelList, OpenAiModel, OpenAiModelList};
+pub use routes::{
+    ChatRequest, EmbeddingsInput, EmbeddingsRequest, ListedModel, ModelId, ModelList, OpenAiModel,
+    OpenAiModelList,
+};
 pub use service::Ai;
 pub use upstream::https_connector;

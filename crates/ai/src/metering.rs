@@ -27,6 +27,8 @@ pub(crate) struct Meter {
     usage: Option<Value>,
     has_begun: bool,
     is_closed: bool,
+    /// Whether what the answer holds is what a model wrote.
+    writes: bool,
     /// What the call costs, where it costs money.
     bill: Option<Box<Bill>>,
     progress: Progress,
@@ -58,6 +60,7 @@ impl Meter {
             usage: None,
             has_begun: false,
             is_closed: false,
+            writes: matches!(mode, Mode::Text | Mode::Stream | Mode::Openai),
             bill: None,
             progress: Progress::default(),
             produced: 0,
@@ -142,9 +145,11 @@ impl Meter {
         self.cx.broke_off(ErrorCode::UpstreamError, "The AI provider broke its answer off.");
     }
 
-    /// So many bytes of texts have been produced so far.
+    /// So many bytes of texts have been produced so far. They count where a model writes texts.
     pub(crate) fn produced(&mut self, bytes: u64) {
-        self.produced = bytes;
+        if self.writes {
+            self.produced = bytes;
+        }
     }
 
     /// The first byte of the answer is there; later calls say nothing.

@@ -3,6 +3,8 @@
 //! The object is split into its top-level fields once; values are copied byte by byte, so numbers
 //! and texts arrive as they were written.
 
+mod passed;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
@@ -220,10 +222,8 @@ impl<'a> Fields<'a> {
     /// 422 when the messages hold what the model cannot take.
     fn fit(&mut self, model: &'a Model, peek: &Peek) -> Result<()> {
         let provider = &*model.provider;
-        let keep = |name: &str| !OURS.contains(&name) && !provider.strip.iter().any(|s| s == name);
-        self.0.retain(|(name, _)| keep(name));
-        self.set("model", Cow::Borrowed(&*model.upstream_model_json));
-        self.settle_duplicates();
+        self.address(model);
+        self.settle(&["stream", "stream_options", "max_tokens", "max_completion_tokens"]);
         if peek.stream && provider.include_usage && !peek.wants_usage {
             self.ask_for_usage()?;
         }
@@ -234,7 +234,20 @@ impl<'a> Fields<'a> {
         {
             self.set("messages", Cow::Owned(flat));
         }
-        for (name, value) in &provider.force {
+        self.enforce(model)
+    }
+
+    /// Takes out what is not for the provider, and names the model as the provider does.
+    fn address(&mut self, model: &'a Model) {
+        let strip = &model.provider.strip;
+        let keep = |name: &str| !OURS.contains(&name) && !strip.iter().any(|s| s == name);
+        self.0.retain(|(name, _)| keep(name));
+        self.set("model", Cow::Borrowed(&*model.upstream_model_json));
+    }
+
+    /// Sets what the configuration of the provider always sends.
+    fn enforce(&mut self, model: &'a Model) -> Result<()> {
+        for (name, value) in &model.provider.force {
             self.set_json(name, value)?;
         }
         Ok(())
@@ -254,8 +267,8 @@ impl<'a> Fields<'a> {
 
     /// Of fields that we have read only the value that we have read may go on: two readers need
     /// not agree on which of two equal names counts.
-    fn settle_duplicates(&mut self) {
-        for name in ["stream", "stream_options", "max_tokens", "max_completion_tokens"] {
+    fn settle(&mut self, read: &[&str]) {
+        for &name in read {
             let named = |(known, _): &(Cow<'a, str>, Cow<'a, RawValue>)| known == name;
             if self.0.iter().filter(|field| named(field)).count() > 1
                 && let Some(last) = self.0.iter().rposition(named)

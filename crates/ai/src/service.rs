@@ -17,7 +17,7 @@ use crate::routing::Cooling;
 use crate::upstream::HyperUpstream;
 
 /// The core's own limit for our actions: beyond every limit that can be configured for a call.
-const GUARD: Duration = Duration::from_millis(MAX_CALL_MS + 60_000);
+pub(crate) const GUARD: Duration = Duration::from_millis(MAX_CALL_MS + 60_000);
 
 /// The service `ai`: a catalog of models behind which providers stand.
 pub struct Ai {
@@ -185,5 +185,6 @@ impl Service for Ai {
             .get("/v1/models/{*model}", USER_OR_ADMIN, &self, Self::openai_model)
             .summary("Show one model in the form of OpenAI.")
             .errors(ErrorShape::OpenAi);
+        self.declare_embeddings(service);
     }
 }

@@ -44,7 +44,8 @@ pub struct ModelConfig {
     /// For which modes this is the model of callers that name none.
     #[serde(default)]
     pub default: DefaultModes,
-    /// The modes it offers; all that the provider can do unless set.
+    /// The modes it offers; unless set, those that its provider's protocol is made for. Models of
+    /// `openai-chat` and `gemini-generate-content` offer `embeddings` only where it is named here.
     #[serde(default)]
     pub modes: Option<Vec<Mode>>,
     /// The env keys it needs, in place of the provider's.
@@ -85,7 +86,7 @@ impl ModelConfig {
     pub(crate) fn modes_with(&self, providers: &[&ProviderConfig]) -> Vec<Mode> {
         let offered = |mode: &Mode| match &self.modes {
             Some(modes) => modes.contains(mode),
-            None => providers.iter().all(|provider| provider.can(*mode)),
+            None => providers.iter().all(|provider| provider.offers(*mode)),
         };
         Mode::ALL.into_iter().filter(offered).collect()
     }

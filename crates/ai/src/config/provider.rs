@@ -18,7 +18,7 @@ pub struct ProviderConfig {
     #[serde(default)]
     pub protocol: ProtocolKind,
     /// Root of the provider's API, such as `https://api.deepseek.com/v1`; `/chat/completions`, or
-    /// what stands for it in the provider's protocol, is appended. For `anthropic-messages` it is
+    /// what stands for it in the provider's protocol or is asked for, is appended. For `anthropic-messages` it is
     /// `https://api.anthropic.com/v1` unless set.
     #[serde(default)]
     pub base_url: Option<String>,
@@ -73,6 +73,11 @@ pub struct ProviderConfig {
 impl ProviderConfig {
     /// Whether its models may have this mode.
     pub(crate) fn can(&self, mode: Mode) -> bool {
+        self.offers(mode) || self.protocol.named_modes().contains(&mode)
+    }
+
+    /// Whether its models have this mode when they name none.
+    pub(crate) fn offers(&self, mode: Mode) -> bool {
         self.protocol.modes().contains(&mode)
             && (mode != Mode::Openai || self.openai_mode != OpenAiMode::Off)
     }
@@ -100,19 +105,35 @@ pub enum ProtocolKind {
     /// `https://generativelanguage.googleapis.com/v1beta` unless set; the API key stands in
     /// `x-goog-api-key` unless `auth` names another place than `bearer`.
     GeminiGenerateContent,
+    /// The embeddings of OpenAI (`/embeddings`), which many providers speak.
+    OpenaiEmbeddings,
     /// No provider at all: repeats the last text of the user. For development.
     Echo,
 }
 
 impl ProtocolKind {
-    /// The modes that its models may have.
+    /// The modes of models that name none.
     pub(crate) const fn modes(self) -> &'static [Mode] {
         match self {
-            Self::OpenaiChat
-            | Self::AnthropicMessages
-            | Self::GeminiGenerateContent
-            | Self::Echo => &[Mode::Text, Mode::Stream, Mode::Openai],
+            Self::OpenaiChat | Self::AnthropicMessages | Self::GeminiGenerateContent => {
+                &[Mode::Text, Mode::Stream, Mode::Openai]
+            }
+            Self::OpenaiEmbeddings => &[Mode::Embeddings],
+            Self::Echo => &[Mode::Text, Mode::Stream, Mode::Openai, Mode::Embeddings],
         }
+    }
+
+    /// The modes that its models may have beside those, where they name them.
+    pub(crate) const fn named_modes(self) -> &'static [Mode] {
+        match self {
+            Self::OpenaiChat | Self::GeminiGenerateContent => &[Mode::Embeddings],
+            Self::AnthropicMessages | Self::OpenaiEmbeddings | Self::Echo => &[],
+        }
+    }
+
+    /// Whether its providers have to say where they are.
+    pub(crate) const fn needs_base_url(self) -> bool {
+        matches!(self, Self::OpenaiChat | Self::OpenaiEmbeddings)
     }
 }
 

@@ -10,7 +10,7 @@ use http::header::{
 use http::{HeaderName, HeaderValue};
 
 use super::{
-    AiConfig, Auth, DefaultModes, Mode, ModelConfig, OpenAiMode, Params, PriceConfig, ProtocolKind,
+    AiConfig, Auth, DefaultModes, Mode, ModelConfig, OpenAiMode, Params, PriceConfig,
     ProviderConfig,
 };
 use crate::provider::check_base_url;
@@ -112,9 +112,7 @@ impl ProviderConfig {
         {
             found.add(at, "base_url", why);
         }
-        if self.protocol == ProtocolKind::OpenaiChat
-            && self.base_url.is_none()
-            && self.base_url_env.is_none()
+        if self.protocol.needs_base_url() && self.base_url.is_none() && self.base_url_env.is_none()
         {
             found.add(at, "base_url", "is required, such as \"https://api.openai.com/v1\"");
         }

@@ -1,4 +1,5 @@
-//! The provider `echo`: repeats the last text of the user, so that everything works offline.
+//! The provider `echo`: repeats the last text of the user and makes vectors of words, so that
+//! everything works offline.
 
 use std::borrow::Cow;
 
@@ -10,11 +11,14 @@ use http::{HeaderValue, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Asked, Protocol, Task};
+use super::{Asked, Protocol, Task, embeddings};
 use crate::failure::Failure;
 
 /// The label in front of every answer, so that nobody takes it for a model's.
 const LABEL: &str = "Echo (development): ";
+
+/// The length of vectors where the request asks for none.
+const DIMENSIONS: usize = 256;
 
 /// Answers without a provider: whole, or word by word.
 pub(crate) struct Echo;
@@ -54,6 +58,7 @@ impl Protocol for Echo {
         let created = call.runtime().clock().now_seconds();
         let answer = match asked.task {
             Task::Chat => answer(&asked.body, created),
+            Task::Embeddings => embedded(&asked.body),
         };
         Box::pin(std::future::ready(answer))
     }
@@ -95,6 +100,40 @@ fn answer(body: &[u8], created: i64) -> Result<Response<Body>, Failure> {
     let mut response = Response::new(body);
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
     Ok(response)
+}
+
+/// Vectors in which texts that share words are near to each other.
+fn embedded(body: &[u8]) -> Result<Response<Body>, Failure> {
+    let request = embeddings::Request::read(body).map_err(Failure::Ours)?;
+    let dimensions = request.dimensions.unwrap_or(DIMENSIONS);
+    let texts = request.texts().map_err(Failure::Ours)?;
+    let words: usize = texts.iter().map(|text| text.split_whitespace().count()).sum();
+    let vectors = texts.iter().map(|text| vector(text, dimensions)).collect();
+    let usage = json!({"prompt_tokens": words, "total_tokens": words});
+    let mut response = Response::new(request.answer(vectors, Some(usage)).to_string().into());
+    let kind = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(CONTENT_TYPE, kind);
+    Ok(response)
+}
+
+/// Each word counts at a place that follows from its letters; the whole has the length 1.
+fn vector(text: &str, dimensions: usize) -> Vec<f32> {
+    let mut vector = vec![0.0_f32; dimensions];
+    for word in text.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty()) {
+        // FNV-1a: the same on every machine, today and later.
+        let hash = word.to_lowercase().bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        if let Some(place) = vector.get_mut((hash % dimensions as u64) as usize) {
+            *place += 1.0;
+        }
+    }
+    let length = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
+    match vector.first_mut() {
+        Some(first) if length == 0.0 => *first = 1.0,
+        _ => vector.iter_mut().for_each(|x| *x /= length),
+    }
+    vector
 }
 
 fn streamed(request: &Request<'_>, text: &str, usage: &Value, created: i64) -> Body {

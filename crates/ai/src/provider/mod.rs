@@ -7,6 +7,7 @@ mod anthropic;
 #[cfg(test)]
 mod cuts;
 mod echo;
+mod embeddings;
 mod gemini;
 mod openai;
 mod wire;
@@ -24,7 +25,7 @@ use tokio::time::Instant;
 pub(crate) use anthropic::Anthropic;
 pub(crate) use echo::Echo;
 pub(crate) use gemini::Gemini;
-pub(crate) use openai::OpenAiChat;
+pub(crate) use openai::OpenAi;
 pub(crate) use wire::check_base_url;
 
 use crate::failure::{Failure, Refusal, error_text};
@@ -41,6 +42,18 @@ pub(crate) const MAX_ERROR: usize = 64 * 1024;
 pub(crate) enum Task {
     /// `/chat/completions`
     Chat,
+    /// `/embeddings`
+    Embeddings,
+}
+
+impl Task {
+    /// The path of OpenAI's API.
+    pub(crate) const fn path(self) -> &'static str {
+        match self {
+            Self::Chat => "/chat/completions",
+            Self::Embeddings => "/embeddings",
+        }
+    }
 }
 
 /// A request as it goes to an upstream: a JSON object with the upstream's own name of the model.

@@ -48,7 +48,7 @@ pub struct ChatRequest {
 }
 
 /// The provider's own bytes, with little left out.
-struct PassThrough;
+pub(super) struct PassThrough;
 
 impl Ai {
     pub(crate) async fn chat(

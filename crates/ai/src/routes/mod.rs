@@ -1,12 +1,14 @@
 //! The handlers, one file per route.
 
 mod chat;
+mod embeddings;
 mod models;
 mod stream;
 pub(crate) mod surface;
 mod text;
 
 pub use chat::ChatRequest;
+pub use embeddings::{EmbeddingsInput, EmbeddingsRequest};
 pub use models::{ListedModel, ModelId, ModelList, OpenAiModel, OpenAiModelList};
 
 use downcity_core::{Cx, Result};

@@ -4,6 +4,8 @@
 //! ways a call can break off are the same whatever form the caller speaks. A [`Surface`] says only
 //! how an answer of success is written; most do so as a [`Translation`].
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use downcity_core::{Body, Cx, Error, Reply, Result, Sse};
 use downcity_types::{ErrorCode, Timestamp};
@@ -11,7 +13,7 @@ use http::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
 use serde_json::{Map, Value};
 
-use crate::catalog::CallSettings;
+use crate::catalog::{CallSettings, Catalog};
 use crate::config::Mode;
 use crate::convert::answer::Completion;
 use crate::exchange::{ask, run};
@@ -103,7 +105,22 @@ impl Ai {
         let catalog = self.catalog();
         let resolve = |asked: Option<&str>| catalog.resolve(asked, Mode::Openai, cx);
         let outgoing = Outgoing::read(chat, S::IS_TRANSLATED, resolve)?;
-        let mut meter = self.begin(cx, &catalog, Mode::Openai, &outgoing).await?;
+        self.carry(cx, catalog, Mode::Openai, outgoing, surface).await
+    }
+
+    /// Runs a request that is ready to be sent for a surface, until its answer begins.
+    ///
+    /// # Errors
+    /// Those of the caller's wallet and of the providers.
+    pub(super) async fn carry<S: Surface>(
+        &self,
+        cx: &Cx,
+        catalog: Arc<Catalog>,
+        mode: Mode,
+        outgoing: Outgoing,
+        surface: S,
+    ) -> Result<Reply> {
+        let mut meter = self.begin(cx, &catalog, mode, &outgoing).await?;
         let on_disconnect = catalog.settings.on_disconnect;
         let work = async move {
             let settings = &catalog.settings;

@@ -5,6 +5,8 @@
 mod common;
 
 #[cfg(test)]
+mod embeddings;
+#[cfg(test)]
 mod ends;
 #[cfg(test)]
 mod failures;

@@ -13,6 +13,8 @@ mod config;
 #[cfg(test)]
 mod echo;
 #[cfg(test)]
+mod embeddings;
+#[cfg(test)]
 mod gemini;
 #[cfg(test)]
 mod masking;

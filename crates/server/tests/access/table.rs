@@ -198,6 +198,8 @@ pub(crate) const TABLE: &[Row] = &[
     row("GET /v1/models", UsersAndTrusted, Anything, nothing),
     row("GET /v1/models/{*model}", UsersAndTrusted, Anything, nothing)
         .answers(404, "model_not_found"),
+    row("POST /v1/ai/embeddings", UsersAndTrusted, Anything, |_| json!({"input": "Hello"})),
+    row("POST /v1/embeddings", UsersAndTrusted, Anything, |_| json!({"input": "Hello"})),
     row(
         "POST /v1/accounts/register",
         Everybody,

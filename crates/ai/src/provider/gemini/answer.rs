@@ -23,28 +23,30 @@ impl Labels {
     }
 }
 
-/// The answer as a chat completion, once it is all there; nothing where it is none of Gemini's.
-pub(super) fn translated(body: Body, labels: Labels) -> Body {
-    let state = Some((body, Vec::new(), labels));
+/// What `translate` makes of the answer, once it is all there; nothing where it is none of Gemini's.
+pub(super) fn translated(
+    body: Body,
+    translate: impl FnOnce(&Value) -> Option<Value> + Send + 'static,
+) -> Body {
+    let state = Some((body, Vec::new(), translate));
     let pieces = stream::unfold(state, |state| async {
-        let (mut body, mut read, labels) = state?;
+        let (mut body, mut read, translate) = state?;
         match body.frame().await {
             // An empty piece tells the reader that the provider is not silent.
             Some(Ok(frame)) => {
                 read.extend(frame.into_data().ok());
-                Some((Ok(Bytes::new()), Some((body, read, labels))))
+                Some((Ok(Bytes::new()), Some((body, read, translate))))
             }
             Some(Err(error)) => Some((Err(error), None)),
-            None => Some((Ok::<_, BoxError>(completion_bytes(&read.concat(), &labels)), None)),
+            None => {
+                let native = serde_json::from_slice(&read.concat()).ok();
+                let answer = native.and_then(|native| translate(&native));
+                let bytes = answer.map(|answer| Bytes::from(answer.to_string()));
+                Some((Ok::<_, BoxError>(bytes.unwrap_or_default()), None))
+            }
         }
     });
     Body::from_stream(Box::pin(pieces))
-}
-
-fn completion_bytes(bytes: &[u8], labels: &Labels) -> Bytes {
-    let native = serde_json::from_slice(bytes).ok();
-    let completion = native.and_then(|native| completion(&native, labels));
-    completion.map(|completion| Bytes::from(completion.to_string())).unwrap_or_default()
 }
 
 /// A whole answer as a chat completion; `None` where it has neither candidates nor a reason.

@@ -4,6 +4,7 @@
 //! and pauses of an answer are limited where it is read, as with any other provider.
 
 mod answer;
+mod embed;
 mod request;
 mod schema;
 mod stream;
@@ -25,7 +26,7 @@ use serde_json::Value;
 use self::answer::{Labels, RefusedAs, refusal};
 use self::request::{Wanted, translate};
 use super::wire::Wire;
-use super::{Asked, Content, MAX_ERROR, Protocol};
+use super::{Asked, Content, MAX_ERROR, Protocol, Task};
 use crate::config::{Auth, ProviderConfig};
 use crate::failure::Failure;
 use crate::mask::Mask;
@@ -71,7 +72,7 @@ impl Gemini {
             created: call.runtime().clock().now_seconds(),
         };
         if !wanted.stream {
-            return Ok(whole(response, labels));
+            return Ok(whole(response, move |native| answer::completion(native, &labels)));
         }
         if Content::of(response.headers()) != Content::EventStream {
             return Err(Failure::Unreadable("not an event stream".to_owned()));
@@ -88,7 +89,12 @@ impl Protocol for Gemini {
         call: &'a Call,
         asked: Asked,
     ) -> BoxFuture<'a, Result<Response<Body>, Failure>> {
-        Box::pin(self.generate(call, asked.body))
+        Box::pin(async move {
+            match asked.task {
+                Task::Chat => self.generate(call, asked.body).await,
+                Task::Embeddings => self.embed(call, &asked.body).await,
+            }
+        })
     }
 
     fn probes(&self, key: &str) -> bool {
@@ -115,26 +121,34 @@ impl Protocol for Gemini {
     }
 }
 
-/// The path and query of a call. A name with a `/`, such as `tunedModels/mine`, is a path already.
+/// The path and query of a call.
 fn target(wanted: &Wanted) -> (String, Option<&'static str>) {
-    let name: Vec<String> =
-        wanted.model.split('/').map(|part| utf8_percent_encode(part, NAME).to_string()).collect();
-    let root = if name.len() > 1 { "" } else { "models/" };
-    let name = name.join("/");
+    let model = path_of(&wanted.model);
     if wanted.stream {
-        (format!("/{root}{name}:streamGenerateContent"), Some("alt=sse"))
+        (format!("{model}:streamGenerateContent"), Some("alt=sse"))
     } else {
-        (format!("/{root}{name}:generateContent"), None)
+        (format!("{model}:generateContent"), None)
     }
 }
 
+/// The path of a model. A name with a `/`, such as `tunedModels/mine`, is a path already.
+fn path_of(model: &str) -> String {
+    let name: Vec<String> =
+        model.split('/').map(|part| utf8_percent_encode(part, NAME).to_string()).collect();
+    let root = if name.len() > 1 { "" } else { "models/" };
+    format!("/{root}{}", name.join("/"))
+}
+
 /// A whole answer, translated once it is all there.
-fn whole(response: Response<Body>, labels: Labels) -> Response<Body> {
+fn whole(
+    response: Response<Body>,
+    translate: impl FnOnce(&Value) -> Option<Value> + Send + 'static,
+) -> Response<Body> {
     let (mut parts, body) = response.into_parts();
     parts.headers.remove(CONTENT_LENGTH);
     // Without a type its reader takes nothing on trust: what cannot be translated must not pass.
     parts.headers.remove(CONTENT_TYPE);
-    Response::from_parts(parts, answer::translated(body, labels))
+    Response::from_parts(parts, answer::translated(body, translate))
 }
 
 /// An error in the form of OpenAI. The fault of our own key gets the status that says so.
