@@ -33,13 +33,33 @@ pub(crate) fn chat_messages(messages: &[UiMessage], taste: Taste) -> Result<Vec<
         let path = format!("messages[{index}]");
         match message.role {
             UiRole::System => {
+                no_files(&message.parts, &path, taste, "the system")?;
                 out.push(json!({"role": "system", "content": system_text(&message.parts)}));
             }
             UiRole::User => out.push(user_message(&message.parts, &path, taste)?),
-            UiRole::Assistant => assistant_messages(&message.parts, &mut out),
+            UiRole::Assistant => {
+                no_files(&message.parts, &path, taste, "the assistant")?;
+                assistant_messages(&message.parts, &mut out);
+            }
         }
     }
     Ok(out)
+}
+
+/// Chat messages of the system and the assistant have no place for files.
+///
+/// # Errors
+/// 422 that names the first one, unless such parts are to be dropped.
+fn no_files(parts: &[UiPart], path: &str, taste: Taste, whose: &str) -> Result<()> {
+    let at = parts.iter().position(|part| matches!(part, UiPart::File(_)));
+    match at {
+        Some(at) if !(taste.text_only && taste.lenient) => {
+            let message =
+                format!("files in a message of {whose} are not taken; send it as a user's");
+            Err(unsupported(&format!("{path}.parts[{at}]"), &message))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn system_text(parts: &[UiPart]) -> String {

@@ -5,6 +5,8 @@
 
 mod anthropic;
 #[cfg(test)]
+mod conversions;
+#[cfg(test)]
 mod cuts;
 mod echo;
 mod embeddings;

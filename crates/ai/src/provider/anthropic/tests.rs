@@ -14,6 +14,12 @@ pub(in crate::provider) fn translate(body: Body) -> Body {
     stream::translate(body, 7, true)
 }
 
+/// A chat request as the API takes it.
+pub(in crate::provider) fn request(body: &Value) -> downcity_core::Result<Value> {
+    let (native, _) = request::translate(&serde_json::to_vec(body).unwrap())?;
+    Ok(serde_json::from_slice(&native).unwrap())
+}
+
 fn translated(body: Value) -> Value {
     let (native, _) = request::translate(&serde_json::to_vec(&body).unwrap()).unwrap();
     serde_json::from_slice(&native).unwrap()

@@ -21,6 +21,11 @@ pub(in crate::provider) fn translate(body: Body) -> Body {
     translation::translated(body, labels(), true)
 }
 
+/// A chat request as Gemini takes it.
+pub(in crate::provider) fn request(body: &Value) -> downcity_core::Result<Value> {
+    request::translate(body.clone()).map(|(native, _)| native)
+}
+
 fn labels() -> Labels {
     Labels { model: "gemini-pro".to_owned(), fallback_id: "req_1".to_owned(), created: 1 }
 }
