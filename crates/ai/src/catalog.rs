@@ -62,6 +62,8 @@ pub(crate) struct Provider {
     pub(crate) id: String,
     /// The ways in, one for each API key, in order; never none.
     pub(crate) accesses: Vec<Access>,
+    /// The env key that holds its address, where there is one.
+    pub(crate) base_url_env: Option<String>,
     pub(crate) openai_mode: OpenAiMode,
     pub(crate) text_only: bool,
     pub(crate) lenient: bool,
@@ -265,6 +267,15 @@ impl Catalog {
         accesses.map(|access| &access.protocol).filter(move |protocol| protocol.probes(key))
     }
 
+    /// Whether calls of a city use a value of this env key that the city has of its own.
+    pub(crate) fn reads_for_cities(&self, key: &str) -> bool {
+        let is_in_a_request = self.providers.iter().any(|provider| {
+            let mut keys = provider.accesses.iter().filter_map(|access| access.key.as_deref());
+            keys.any(|known| known == key) || provider.base_url_env.as_deref() == Some(key)
+        });
+        is_in_a_request || self.env_requirements().iter().any(|needed| needed.key == key)
+    }
+
     /// A place among the calls that may be under way at the same time.
     ///
     /// # Errors
@@ -304,6 +315,7 @@ impl Provider {
         Self {
             id: config.id.clone(),
             accesses,
+            base_url_env: config.base_url_env.clone(),
             openai_mode: config.openai_mode,
             text_only: config.text_only,
             lenient: config.lenient,
@@ -409,8 +421,7 @@ impl Model {
         if self.needs.is_empty() {
             return None;
         }
-        let snapshot = call.runtime().snapshot();
-        let is_set = |key: &String| snapshot.env().is_configured(key);
+        let is_set = |key: &String| call.has_city_env(key);
         let unmet = self.needs.iter().find(|keys| !keys.iter().any(is_set))?;
         unmet.first().map(String::as_str)
     }

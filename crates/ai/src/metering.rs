@@ -110,7 +110,8 @@ impl Meter {
     /// The request goes to a provider.
     pub(crate) fn sent(&mut self, lane: Lane<'_>) {
         self.progress = Progress::Sent;
-        let (model, is_again) = (lane.model(), self.attempts.begin(lane, self.cx.elapsed()));
+        let (model, is_again) =
+            (lane.model(), self.attempts.begin(&self.cx, lane, self.cx.elapsed()));
         if let Some(bill) = &mut self.bill {
             bill.answered_by(&model.provider.id);
         }

@@ -79,6 +79,10 @@ impl EnvProbe for Ai {
         self.catalog().probing(key).next().is_some()
     }
 
+    fn reads_for_cities(&self, key: &str) -> bool {
+        self.catalog().reads_for_cities(key)
+    }
+
     async fn probe(&self, candidate: &Candidate) -> Probed {
         let catalog = self.catalog();
         let tests = catalog.probing(candidate.key()).map(|protocol| protocol.probe(candidate));

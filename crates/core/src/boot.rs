@@ -184,7 +184,7 @@ impl Start<'_> {
                 // It applies from where it stands.
                 continue;
             }
-            env::put(tx, trail, writer, key, value)?;
+            env::put(tx, trail, writer, &env::Slot::federation(key.as_str()), value)?;
             values.entries.insert(key.clone(), value.clone().into());
             seeded.changed = true;
             if *generated && key == ADMIN_KEY {

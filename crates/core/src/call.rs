@@ -4,7 +4,7 @@ use std::any::Any;
 use std::future::Future;
 use std::net::IpAddr;
 use std::ops::Deref;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Instant;
 
 use downcity_db::Tx;
@@ -18,6 +18,7 @@ use crate::action::Action;
 use crate::audit::Trail;
 use crate::decode::InputSource;
 use crate::dialect::Speech;
+use crate::env::{CityEnv, EnvValues};
 use crate::fact::Ending;
 use crate::{Body, Dialect, Error, Identity, Result, Runtime, UserIdentity};
 
@@ -130,6 +131,10 @@ pub struct Call {
     pub(crate) locals: Locals,
     pub(crate) metering: Mutex<Metering>,
     pub(crate) ending: Ending,
+    /// See [`Call::served_city`].
+    pub(crate) served_city: OnceLock<Option<String>>,
+    /// What [`Call::city_env`] has found.
+    pub(crate) city_env: Mutex<Vec<(Box<str>, CityEnv)>>,
 }
 
 impl Call {
@@ -269,6 +274,65 @@ impl Call {
     /// 500 `missing_config`; the key is named to the trusted side only.
     pub fn require_env(&self, key: &str) -> Result<crate::Secret> {
         self.env(key).ok_or_else(|| Error::missing_config(key))
+    }
+
+    /// The city that the call is made for: the user's, or for the trusted side the one that the input
+    /// names as `city_id`, where there is one of that id.
+    pub fn served_city(&self) -> Option<&str> {
+        if let Some(user) = self.identity.user() {
+            return Some(&user.city.city_id);
+        }
+        let named = || {
+            let named = self.input.city_id().ok().flatten()?;
+            self.runtime.snapshot().city(&named).map(|city| city.city_id.clone())
+        };
+        self.served_city.get_or_init(named).as_deref()
+    }
+
+    /// A value of the env vault for the city that the call is made for: the city's own, else the
+    /// Federation's; `None` when it is absent or empty. For what a city may have keys of its own for:
+    /// anything else reads [`Call::env`], which never sees a city's.
+    ///
+    /// Within one call a key keeps the value that was found first, so that what was sent is what is
+    /// masked afterwards.
+    pub fn city_env(&self, key: &str) -> Option<CityEnv> {
+        if let Some((_, found)) = lock(&self.city_env).iter().find(|(known, _)| **known == *key) {
+            return Some(found.clone());
+        }
+        let snapshot = self.runtime.snapshot();
+        let found = snapshot.env().get_for(self.env_city(snapshot.env()), key)?;
+        drop(snapshot);
+        let mut kept = lock(&self.city_env);
+        if let Some((_, first)) = kept.iter().find(|(known, _)| **known == *key) {
+            return Some(first.clone());
+        }
+        kept.push((key.into(), found.clone()));
+        Some(found)
+    }
+
+    /// Like [`Call::city_env`], for values the action cannot do without.
+    ///
+    /// # Errors
+    /// 500 `missing_config`; the key is named to the trusted side only.
+    pub fn require_city_env(&self, key: &str) -> Result<CityEnv> {
+        self.city_env(key).ok_or_else(|| Error::missing_config(key))
+    }
+
+    /// Whether the key has a value for the city that the call is made for. No read of it.
+    pub fn has_city_env(&self, key: &str) -> bool {
+        let snapshot = self.runtime.snapshot();
+        snapshot.env().is_configured_for(self.env_city(snapshot.env()), key)
+    }
+
+    /// Whether the city that the call is made for has an entry of its own for the key.
+    pub fn is_city_env(&self, key: &str) -> bool {
+        let snapshot = self.runtime.snapshot();
+        snapshot.env().is_own(self.env_city(snapshot.env()), key)
+    }
+
+    /// The city whose values count; not looked for where none has any.
+    fn env_city(&self, values: &EnvValues) -> Option<&str> {
+        if values.is_same_for_all() { None } else { self.served_city() }
     }
 }
 

@@ -4,7 +4,7 @@
 //! city match → `before` hooks → handler → `after` hooks.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
@@ -90,6 +90,8 @@ async fn act(
             locals: Locals::default(),
             metering: Mutex::default(),
             ending: Ending::default(),
+            served_city: OnceLock::new(),
+            city_env: Mutex::default(),
             parts,
             action,
         };

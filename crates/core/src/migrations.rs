@@ -24,7 +24,8 @@ pub(crate) fn migrations() -> MigrationSet {
                 }
             ),
             (8, "limits", "../migrations/0008_limits.sql"),
-            (9, "service_key_amounts", "../migrations/0009_service_key_amounts.sql")
+            (9, "service_key_amounts", "../migrations/0009_service_key_amounts.sql"),
+            (10, "city_env", "../migrations/0010_city_env.sql")
         ]
     )
 }

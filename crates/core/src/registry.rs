@@ -402,6 +402,12 @@ impl Registry {
         probes.find(|probe| probe.knows(key))
     }
 
+    /// Whether a service reads this normalised key for cities.
+    pub(crate) fn is_read_for_cities(&self, key: &str) -> bool {
+        let mut probes = self.services.iter().flat_map(|service| &service.env_probes);
+        probes.any(|probe| probe.reads_for_cities(key))
+    }
+
     /// Starts collecting services, with the kernel's own already in.
     pub fn builder() -> RegistryBuilder {
         RegistryBuilder::default()

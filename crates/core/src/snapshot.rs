@@ -198,6 +198,22 @@ fn report_unreadable(before: Option<&Snapshot>, now: &Snapshot) {
             tracing::warn!(key, reason, "an env row cannot be opened; it is skipped");
         }
     }
+    let is_known = |city_id: &str, key: &str| {
+        before.is_some_and(|before| {
+            let mut rows = before.env.unreadable_of_cities();
+            rows.any(|(of, known, _)| of == city_id && known == key)
+        })
+    };
+    for (city_id, key, reason) in now.env.unreadable_of_cities() {
+        if !is_known(city_id, key) {
+            tracing::warn!(
+                city_id,
+                key,
+                reason,
+                "an env row of a city cannot be opened; it is skipped"
+            );
+        }
+    }
     let known = |snapshot: &Snapshot, id: &str| {
         snapshot.credentials.keys().unreadable().any(|(known, _)| known == id)
     };
@@ -223,6 +239,8 @@ async fn read_snapshot(
             tx.query_one(sql!("SELECT value FROM db_revision WHERE id = 1"), &[])?.at(0)?;
         let mut env = backing.load(tx, &vault)?;
         let cities = crate::cities::load(tx)?;
+        // A city that was deleted by hand has left its values behind.
+        env.cities.retain(|city_id, _| cities.contains_key(city_id));
         let credentials = Credentials::new(&env, crate::token::load(tx, &vault)?);
         // From here on reads count: what the kernel does with its own values is none.
         crate::env::follow(&last_uses.env, &mut env);

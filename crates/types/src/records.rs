@@ -83,6 +83,9 @@ pub struct EnvEntry {
     /// Why the stored value cannot be opened; `value` is empty then. Absent for good values.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error: Option<String>,
+    /// The city whose own value it is; absent for the values of the Federation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub city_id: Option<String>,
 }
 
 /// Where an env value comes from.

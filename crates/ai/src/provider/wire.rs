@@ -77,9 +77,18 @@ impl Wire {
         }
     }
 
+    /// The root that an env key holds. A city's own counts only where its own API key goes there: the
+    /// Federation's key is not sent to an address that was set for one city.
+    fn root_in(&self, call: &Call, key: &str) -> Option<Secret> {
+        match self.authenticating_key() {
+            Some(env_key) if !call.is_city_env(env_key) => call.env(key),
+            _ => call.city_env(key).map(|found| found.value),
+        }
+    }
+
     /// Posts JSON to the main path.
     pub(super) async fn post(&self, call: &Call, body: Bytes) -> Result<Response<Body>, Failure> {
-        let endpoint = self.endpoint(|key| call.env(key)).map_err(Failure::Ours)?;
+        let endpoint = self.endpoint(|key| self.root_in(call, key)).map_err(Failure::Ours)?;
         let request = self.request_to(endpoint, call, body).map_err(Failure::Ours)?;
         self.send(request).await
     }
@@ -101,7 +110,7 @@ impl Wire {
         query: Option<&str>,
         body: Bytes,
     ) -> Result<Request<Bytes>, Error> {
-        let endpoint = self.endpoint(|key| call.env(key))?;
+        let endpoint = self.endpoint(|key| self.root_in(call, key))?;
         let mut uri = beside(&endpoint, self.path, path).map_err(Error::internal)?;
         if let Some(query) = query {
             let mark = if uri.query().is_some() { '&' } else { '?' };
@@ -116,7 +125,7 @@ impl Wire {
         *request.uri_mut() = uri;
         *request.headers_mut() = self.headers.clone();
         if let Some(env_key) = self.authenticating_key() {
-            self.sign(&mut request, env_key, &call.require_env(env_key)?)?;
+            self.sign(&mut request, env_key, &call.require_city_env(env_key)?.value)?;
         }
         Ok(request)
     }
@@ -174,7 +183,8 @@ impl Wire {
 
     /// Hides the key, which must not appear in anything that is passed on.
     pub(super) fn mask(&self, call: &Call) -> Mask {
-        Mask::new(self.env_key.as_deref().and_then(|key| call.env(key)).as_ref())
+        let found = self.env_key.as_deref().and_then(|key| call.city_env(key));
+        Mask::new(found.map(|found| found.value).as_ref())
     }
 
     /// Tries a key that is not stored yet.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use downcity_core::Body;
+use downcity_core::env::EnvOf;
+use downcity_core::{Body, Call};
 use http::Response;
 use serde_json::{Value, json};
 
@@ -19,16 +20,19 @@ pub(crate) struct Attempts {
 struct UnderWay {
     provider: String,
     key: Option<String>,
+    /// Whose value of the key it is.
+    key_of: Option<EnvOf>,
     upstream_model: String,
     began: Duration,
 }
 
 impl Attempts {
     /// An attempt begins, so long after the call did. Says whether there was one before.
-    pub(crate) fn begin(&mut self, lane: Lane<'_>, elapsed: Duration) -> bool {
+    pub(crate) fn begin(&mut self, call: &Call, lane: Lane<'_>, elapsed: Duration) -> bool {
         self.under_way = Some(UnderWay {
             provider: lane.model().provider.id.clone(),
             key: lane.key().map(str::to_owned),
+            key_of: lane.key_of(call),
             upstream_model: lane.model().upstream_model.clone(),
             began: elapsed,
         });
@@ -53,6 +57,7 @@ impl Attempts {
         self.ended.push(json!({
             "provider": attempt.provider,
             "key": attempt.key,
+            "key_of": attempt.key_of,
             "upstream_model": attempt.upstream_model,
             "outcome": outcome,
             "status": status,

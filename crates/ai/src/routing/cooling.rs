@@ -19,16 +19,18 @@ use crate::provider::retry_after;
 #[derive(Default)]
 pub(crate) struct Cooling(Mutex<HashMap<Place, Rest>>);
 
-/// A provider and the name of its key.
-type Place = (String, Option<String>);
+/// A provider, the name of its key, and the fingerprint of the value: another value does not rest, and
+/// cities may have values of their own of one key.
+type Place = (String, Option<String>, u64);
+
+/// From how many places on those are forgotten whose rest is long over: values come and go.
+const MANY: usize = 256;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Rest {
     until: Timestamp,
     /// How often in a row.
     times: u32,
-    /// Of the value of the key: another value does not rest.
-    fingerprint: u64,
 }
 
 impl Cooling {
@@ -48,9 +50,8 @@ impl Cooling {
         let now = call.runtime().clock().now();
         let resting = self.lock();
         let until = |lane: &Lane<'_>| {
-            let rest = if resting.is_empty() { None } else { resting.get(&place(*lane)) };
-            rest.filter(|rest| rest.until > now && rest.fingerprint == fingerprint(call, *lane))
-                .map(|rest| rest.until)
+            let rest = if resting.is_empty() { None } else { resting.get(&place(call, *lane)) };
+            rest.filter(|rest| rest.until > now).map(|rest| rest.until)
         };
         let mut awake: Vec<Lane<'a>> =
             all.iter().copied().filter(|lane| until(lane).is_none()).collect();
@@ -73,7 +74,7 @@ impl Cooling {
         if told == Told::Success {
             let mut resting = self.lock();
             if !resting.is_empty() {
-                resting.remove(&place(lane));
+                resting.remove(&place(call, lane));
             }
             return;
         }
@@ -85,14 +86,16 @@ impl Cooling {
             Ok(response) if told == Told::Limited => retry_after(response.headers(), now),
             _ => None,
         };
-        let fingerprint = fingerprint(call, lane);
+        let place = place(call, lane);
         let mut resting = self.lock();
-        let before = resting.get(&place(lane)).filter(|rest| rest.fingerprint == fingerprint);
-        let times = before.map_or(0, |rest| rest.times);
+        let times = resting.get(&place).map_or(0, |rest| rest.times);
         let length = asked.map_or_else(|| pause(bounds, times), Duration::from_secs);
-        let rest =
-            Rest { until: now.saturating_add(length), times: times.saturating_add(1), fingerprint };
-        resting.insert(place(lane), rest);
+        let until = now.saturating_add(length);
+        if resting.len() >= MANY {
+            let longest = Duration::from_millis(bounds.most_ms);
+            resting.retain(|_, rest| rest.until.saturating_add(longest) > now);
+        }
+        resting.insert(place, Rest { until, times: times.saturating_add(1) });
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Place, Rest>> {
@@ -106,15 +109,16 @@ fn pause(bounds: &CoolDown, times: u32) -> Duration {
     Duration::from_millis(doubled.min(bounds.most_ms))
 }
 
-fn place(lane: Lane<'_>) -> Place {
-    (lane.model().provider.id.clone(), lane.key().map(str::to_owned))
+fn place(call: &Call, lane: Lane<'_>) -> Place {
+    let key = lane.key().map(str::to_owned);
+    (lane.model().provider.id.clone(), key, fingerprint(call, lane))
 }
 
 /// Tells values of a key apart, within this process only.
 fn fingerprint(call: &Call, lane: Lane<'_>) -> u64 {
     let mut hasher = DefaultHasher::new();
-    if let Some(secret) = lane.key().and_then(|key| call.env(key)) {
-        secret.expose().hash(&mut hasher);
+    if let Some(secret) = lane.key().and_then(|key| call.city_env(key)) {
+        secret.value.expose().hash(&mut hasher);
     }
     hasher.finish()
 }

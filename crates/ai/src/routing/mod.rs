@@ -9,6 +9,7 @@ mod cooling;
 mod told;
 
 use downcity_core::Call;
+use downcity_core::env::EnvOf;
 
 pub(crate) use attempts::Attempts;
 pub(crate) use cooling::Cooling;
@@ -38,11 +39,7 @@ impl<'a> Lane<'a> {
 
     /// Whether everything that it needs is set.
     fn is_ready(self, call: &Call) -> bool {
-        let has_key = self
-            .access
-            .key
-            .as_deref()
-            .is_none_or(|key| call.runtime().snapshot().env().is_configured(key));
+        let has_key = self.access.key.as_deref().is_none_or(|key| call.has_city_env(key));
         // A provider with one key need not name it among what it needs.
         let has_key = has_key || self.model().provider.accesses.len() == 1;
         has_key && self.model().missing_here(call).is_none()
@@ -56,6 +53,11 @@ impl<'a> Lane<'a> {
     /// The env key that holds the API key, where there is one.
     pub(crate) fn key(self) -> Option<&'a str> {
         self.access.key.as_deref()
+    }
+
+    /// Whose value of the key the call uses; `None` where there is no key, or no value.
+    pub(crate) fn key_of(self, call: &Call) -> Option<EnvOf> {
+        call.city_env(self.key()?).map(|found| found.of)
     }
 
     pub(crate) fn protocol(self) -> &'a dyn Protocol {

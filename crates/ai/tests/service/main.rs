@@ -7,6 +7,8 @@ mod chat;
 #[cfg(test)]
 mod chat_failures;
 #[cfg(test)]
+mod city_keys;
+#[cfg(test)]
 mod common;
 #[cfg(test)]
 mod config;

@@ -15,6 +15,7 @@ use serde_json::{Map, Value, json};
 
 use super::{store, unknown_city};
 use crate::audit::{Target, Trail};
+use crate::env;
 use crate::idempotency::{self, IdempotentRequest};
 use crate::input::{Place, new_name, page_of};
 use crate::token::{self, IssueRequest, Revocation};
@@ -62,7 +63,7 @@ impl Service for CitiesService {
         service
             .post("remove", ADMIN, &self, Self::remove)
             .summary("Remove a city and end its tokens.")
-            .description("Its tokens stay dead also when a city of the same id is created again.");
+            .description("Its tokens stay dead, and its own env values are gone, also when a city of the same id is created again.");
         service
             .post("tokens/apply", ADMIN, &self, Self::apply)
             .summary("Issue a user_token for a user of an active city.")
@@ -195,6 +196,8 @@ impl CitiesService {
         let insert = move |tx: &mut Tx<'_>, trail: &mut Trail| {
             idempotency::once(tx, trail, request.as_ref(), |tx, trail| {
                 if store::insert(tx, &city)? {
+                    // A row that was deleted by hand may have left them.
+                    env::forget_city(tx, &city.city_id)?;
                     trail.record(Target::new("city", &city.city_id), (), &city);
                     return Ok(city.clone());
                 }
@@ -218,6 +221,7 @@ impl CitiesService {
         let now = cx.runtime().clock().now();
         let remove = move |tx: &mut Tx<'_>, trail: &mut Trail| {
             let city = store::delete(tx, &city_id)?.ok_or_else(unknown_city)?;
+            env::forget_city(tx, &city_id)?;
             trail.record(Target::new("city", &city_id), &city, ());
             token::revoke(tx, &Revocation::City { city_id: city_id.clone() }, now)
         };

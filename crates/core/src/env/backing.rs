@@ -10,7 +10,7 @@ use downcity_types::{EnvSource, ErrorCode};
 
 use super::file::{Document, EnvFile, FileStamp, FileTurn};
 use super::values::{Entry, EnvValues};
-use super::{Vault, normalise_key, store};
+use super::{Vault, city, normalise_key, store};
 use crate::{Error, Result, Secret};
 
 /// What stands in example files where a key belongs.
@@ -94,7 +94,9 @@ impl Backing {
             None => store::load(tx, vault)?,
             Some(file) => {
                 let found = file.load();
-                of_file(&found.values, Mark::File(found.stamp))
+                let mut values = of_file(&found.values, Mark::File(found.stamp));
+                values.cities = city::open(vault, city::rows(tx)?);
+                values
             }
         };
         values.fallback = self.fallback.clone();

@@ -13,7 +13,7 @@ use crate::{Error, Result};
 /// Overwrites the clear text of rows that have just been sealed. A failure is told in the log: the
 /// rows are sealed all the same.
 pub(crate) async fn erase_clear_text(db: &Db) {
-    if let Err(error) = db.erase_replaced(&["env"]).await {
+    if let Err(error) = db.erase_replaced(&["env", "city_env"]).await {
         tracing::warn!(
             %error,
             "env values are sealed, but what they were before may still stand in the files of the database; POST /v1/env/refresh after the next edit tries again"

@@ -7,9 +7,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::input::{self, At};
-use super::is_system_key;
-use super::service::{EnvService, change, check_caller, key_of, yes};
+use super::service::{EnvService, change, check_caller, check_city, slot_of, yes};
 use super::store::{self, Put, Version};
+use super::{Slot, is_system_key};
 use crate::{Cx, Error, Result, Runtime, Secret};
 
 #[derive(Deserialize, JsonSchema)]
@@ -19,6 +19,9 @@ pub(super) struct HistoryInput {
     /// Show values in the clear: with the admin key, and never those of system keys.
     #[serde(default)]
     reveal: bool,
+    /// The versions of the value that this city has of its own.
+    #[serde(default)]
+    city_id: Option<String>,
 }
 
 /// One version of an env value.
@@ -48,6 +51,9 @@ pub(super) struct RollbackInput {
     /// Whether to try the value before it applies, where a service knows how.
     #[serde(default = "yes")]
     test: bool,
+    /// The city whose own value it is.
+    #[serde(default)]
+    city_id: Option<String>,
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -61,6 +67,9 @@ pub(super) struct RolledBack {
     /// Why the value could not be tested; it applies.
     #[serde(skip_serializing_if = "Option::is_none")]
     warning: Option<String>,
+    /// The city whose own value it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    city_id: Option<String>,
 }
 
 impl EnvService {
@@ -69,10 +78,10 @@ impl EnvService {
         cx: Cx,
         input: HistoryInput,
     ) -> Result<Items<EnvVersion>> {
-        let key = key_of(&input.key)?;
-        check_caller(&cx, &key)?;
-        let reveal = input.reveal && cx.identity().is_admin() && !is_system_key(&key);
-        let versions = versions(cx.runtime(), &key).await?;
+        let slot = slot_of(&cx, &input.key, input.city_id.as_deref())?;
+        check_caller(&cx, slot.key())?;
+        let reveal = input.reveal && cx.identity().is_admin() && !is_system_key(slot.key());
+        let versions = versions(cx.runtime(), &slot).await?;
         Ok(Items::all(versions.into_iter().map(|version| shown(version, reveal)).collect()))
     }
 
@@ -81,31 +90,34 @@ impl EnvService {
         cx: Cx,
         input: RollbackInput,
     ) -> Result<RolledBack> {
-        let key = key_of(&input.key)?;
+        let slot = slot_of(&cx, &input.key, input.city_id.as_deref())?;
+        let key = slot.key().to_owned();
         check_caller(&cx, &key)?;
-        let value = find(cx.runtime(), &key, input.version).await?;
+        let value = find(cx.runtime(), &slot, input.version).await?;
         input::check_value(&key, value.expose(), At::Field)?;
-        let warning = if input.test { self.try_value(&cx, &key, &value).await? } else { None };
-        let stored_key = key.clone();
+        let warning = if input.test { self.try_value(&cx, &slot, &value).await? } else { None };
+        let city_id = slot.city_id().map(str::to_owned);
         let version = change(&cx, move |tx, trail, writer| {
-            match store::put(tx, trail, writer, &stored_key, &value)? {
-                Put::Mask => Err(input::masked(&stored_key, At::Field)),
+            check_city(tx, &slot)?;
+            match store::put(tx, trail, writer, &slot, &value)? {
+                Put::Mask => Err(input::masked(slot.key(), At::Field)),
                 Put::Stored(version) | Put::Unchanged(version) => Ok(version),
             }
         })
         .await?;
-        tracing::info!(key, from = input.version, version, "an env value was rolled back");
-        Ok(RolledBack { success: true, key, version, warning })
+        tracing::info!(key, city_id, from = input.version, version, "an env value was rolled back");
+        Ok(RolledBack { success: true, key, version, warning, city_id })
     }
 }
 
-/// The versions of a normalised key, the newest first.
-async fn versions(runtime: &Arc<Runtime>, key: &str) -> Result<Vec<Version>> {
+/// The versions of a value, the newest first.
+async fn versions(runtime: &Arc<Runtime>, slot: &Slot) -> Result<Vec<Version>> {
     let (backing, vault) = (runtime.state().backing().clone(), runtime.state().vault().clone());
-    let key = key.to_owned();
+    let slot = slot.clone();
     let read = runtime.db().scan(move |tx| {
-        let in_file = backing.file().map(|file| file.load().values.get(&key).cloned());
-        store::history(tx, &vault, &key, in_file)
+        let file = backing.file().filter(|_| slot.city_id().is_none());
+        let in_file = file.map(|file| file.load().values.get(slot.key()).cloned());
+        store::history(tx, &vault, &slot, in_file)
     });
     read.await
 }
@@ -127,8 +139,9 @@ fn shown(version: Version, reveal: bool) -> EnvVersion {
 }
 
 /// The value of a version that is among the previous ones, or that applies now.
-async fn find(runtime: &Arc<Runtime>, key: &str, version: i64) -> Result<Secret> {
-    let found = versions(runtime, key).await?.into_iter().find(|known| known.version == version);
+async fn find(runtime: &Arc<Runtime>, slot: &Slot, version: i64) -> Result<Secret> {
+    let key = slot.key();
+    let found = versions(runtime, slot).await?.into_iter().find(|known| known.version == version);
     let Some(found) = found else {
         return Err(Error::new(
             ErrorCode::NotFound,

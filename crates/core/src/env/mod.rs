@@ -7,6 +7,7 @@
 //! in for values that are not set.
 
 mod backing;
+mod city;
 pub mod dotenv;
 mod erase;
 mod file;
@@ -18,12 +19,14 @@ mod probe;
 mod reads;
 mod rekey;
 mod service;
+mod slot;
 mod store;
 mod values;
 mod vault;
 
 pub(crate) use backing::{Backing, Mark, is_given};
 pub use backing::{EnvOptions, EnvStore};
+pub(crate) use city::forget as forget_city;
 pub(crate) use erase::{erase_clear_text, seal_copies};
 #[cfg(test)]
 pub(crate) use file::Document;
@@ -35,8 +38,9 @@ pub(crate) use reads::{follow, uses};
 pub use rekey::{Rekeyed, rekey};
 pub use service::EnvService;
 pub(crate) use service::change;
+pub(crate) use slot::Slot;
 pub(crate) use store::{Writer, lock, put, seal_clear_rows};
-pub use values::EnvValues;
+pub use values::{CityEnv, EnvOf, EnvValues};
 pub use vault::Vault;
 pub(crate) use vault::{NonceSeed, Place, Unreadable};
 

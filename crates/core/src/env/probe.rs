@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::Semaphore;
 
 use super::input::At;
-use super::service::{EnvService, key_of};
+use super::service::{EnvService, slot_of};
+use super::{EnvOf, Slot};
 use crate::{Cx, Error, Result, Runtime, Secret};
 
 /// How long a test may take, with the wait for its turn.
@@ -28,11 +29,18 @@ pub trait EnvProbe: Send + Sync + 'static {
 
     /// Tries a value. It has a few seconds; a value that takes longer counts as untested.
     async fn probe(&self, candidate: &Candidate) -> Probed;
+
+    /// Whether the service reads this key for a city, so that one may have a value of its own: see
+    /// [`crate::Call::city_env`].
+    fn reads_for_cities(&self, key: &str) -> bool {
+        let _ = key;
+        false
+    }
 }
 
 /// A value that is to be tried.
 pub struct Candidate {
-    key: String,
+    slot: Slot,
     value: Secret,
     /// What would be stored together with it.
     together: Arc<BTreeMap<String, Secret>>,
@@ -42,7 +50,7 @@ pub struct Candidate {
 impl Candidate {
     /// The normalised key.
     pub fn key(&self) -> &str {
-        &self.key
+        self.slot.key()
     }
 
     /// The value.
@@ -50,10 +58,15 @@ impl Candidate {
         &self.value
     }
 
-    /// The value of another key as it will be when this one is stored.
+    /// The value of another key as it will be when this one is stored: for a city's value, as calls
+    /// of that city will find it.
     pub fn env(&self, key: &str) -> Option<Secret> {
         let together = self.together.get(key).filter(|value| !value.expose().is_empty());
-        together.cloned().or_else(|| self.runtime.snapshot().env().get(key))
+        let stored = || {
+            let found = self.runtime.snapshot().env().get_for(self.slot.city_id(), key);
+            found.map(|found| found.value)
+        };
+        together.cloned().or_else(stored)
     }
 }
 
@@ -80,7 +93,7 @@ impl Default for Probes {
 impl Probes {
     /// Tries a value; `None` where no service knows how.
     async fn run(&self, candidate: &Candidate) -> Option<Probed> {
-        let probe = candidate.runtime.registry().env_probe(&candidate.key)?;
+        let probe = candidate.runtime.registry().env_probe(candidate.key())?;
         let tried = tokio::time::timeout(PATIENCE, async {
             let _turn = self.0.acquire().await;
             probe.probe(candidate).await
@@ -94,6 +107,9 @@ impl Probes {
 pub(super) struct TestInput {
     /// The key, in any case.
     key: String,
+    /// Test the value that this city has of its own.
+    #[serde(default)]
+    city_id: Option<String>,
 }
 
 /// What a test of a stored value showed.
@@ -118,14 +134,15 @@ enum TestResult {
 
 impl EnvService {
     pub(super) async fn test(self: Arc<Self>, cx: Cx, input: TestInput) -> Result<Tested> {
-        let key = key_of(&input.key)?;
+        let slot = slot_of(&cx, &input.key, input.city_id.as_deref())?;
         let runtime = cx.runtime().clone();
-        let value = runtime.snapshot().env().get(&key);
+        let value = stored(&runtime, &slot);
         let Some(value) = value else {
+            let key = slot.key();
             return Err(Error::new(ErrorCode::NotFound, format!("key: {key} has no value."))
                 .with_field("key", "has no value"));
         };
-        let candidate = Candidate { key, value, together: Arc::default(), runtime };
+        let candidate = Candidate { slot, value, together: Arc::default(), runtime };
         let (result, message) = match self.probes.run(&candidate).await {
             Some(Probed::Accepted) => (TestResult::Accepted, None),
             Some(Probed::Refused) => (TestResult::Refused, None),
@@ -135,7 +152,7 @@ impl EnvService {
                 (TestResult::Unknown, Some(why.to_owned()))
             }
         };
-        Ok(Tested { key: candidate.key, result, message })
+        Ok(Tested { key: candidate.slot.key().to_owned(), result, message })
     }
 
     /// Tries values that are about to be stored together, and gives a warning for each that nobody
@@ -146,6 +163,7 @@ impl EnvService {
     pub(super) async fn try_values(
         &self,
         cx: &Cx,
+        city_id: Option<&str>,
         values: &BTreeMap<String, (Secret, At<'_>)>,
     ) -> Result<Vec<(String, String)>> {
         let plain = values.iter().map(|(key, (value, _))| (key.clone(), value.clone()));
@@ -153,7 +171,7 @@ impl EnvService {
         let tests = values.iter().filter(|(_, (value, _))| can_be_tried(value)).map(
             async |(key, (value, at))| {
                 let candidate = Candidate {
-                    key: key.clone(),
+                    slot: Slot::of(city_id, key.as_str()),
                     value: value.clone(),
                     together: together.clone(),
                     runtime: cx.runtime().clone(),
@@ -184,12 +202,30 @@ impl EnvService {
     pub(super) async fn try_value(
         &self,
         cx: &Cx,
-        key: &str,
+        slot: &Slot,
         value: &Secret,
     ) -> Result<Option<String>> {
-        let values = BTreeMap::from([(key.to_owned(), (value.clone(), At::Field))]);
-        Ok(self.try_values(cx, &values).await?.pop().map(|(_, warning)| warning))
+        let values = BTreeMap::from([(slot.key().to_owned(), (value.clone(), At::Field))]);
+        let warnings = self.try_values(cx, slot.city_id(), &values).await?;
+        Ok(warnings.into_iter().next().map(|(_, warning)| warning))
     }
+}
+
+/// A warning for a city's value of a key that no service reads for cities; it would wait in vain.
+pub(super) fn not_read(cx: &Cx, slot: &Slot) -> Option<String> {
+    slot.city_id()?;
+    let is_read = cx.runtime().registry().is_read_for_cities(slot.key());
+    (!is_read).then(|| {
+        "No service reads this key for a city now: it has no effect until a model's provider names it."
+            .to_owned()
+    })
+}
+
+/// The value that applies for a slot itself, nothing standing in for a city's.
+fn stored(runtime: &Runtime, slot: &Slot) -> Option<Secret> {
+    let snapshot = runtime.snapshot();
+    let found = snapshot.env().get_for(slot.city_id(), slot.key())?;
+    (slot.city_id().is_none() || found.of == EnvOf::City).then_some(found.value)
 }
 
 /// Blank values end the use of a key, and masks are refused when they are stored.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use downcity_db::sql;
 
-use super::EnvValues;
+use super::{EnvValues, Slot};
 use crate::Clock;
 use crate::last_use::Uses;
 
@@ -25,6 +25,11 @@ pub(crate) fn uses(clock: Arc<dyn Clock>) -> Uses {
 pub(crate) fn follow(reads: &Arc<Uses>, values: &mut EnvValues) {
     for (key, entry) in &mut values.entries {
         entry.read = Some(reads.of(key));
+    }
+    for (city_id, city) in &mut values.cities {
+        for (key, entry) in &mut city.entries {
+            entry.read = Some(reads.of(Slot::city(city_id, key.as_str()).id()));
+        }
     }
     values.reads = Some(reads.clone());
 }

@@ -1,12 +1,14 @@
 //! The opened values, as a snapshot holds them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::sync::Arc;
 
 use downcity_types::EnvSource;
+use serde::Serialize;
 
 use super::Mark;
+use super::city::CityValues;
 use super::vault::Unreadable;
 use crate::Secret;
 use crate::last_use::{LastUse, Uses};
@@ -15,6 +17,8 @@ use crate::last_use::{LastUse, Uses};
 pub struct EnvValues {
     pub(crate) entries: BTreeMap<String, Entry>,
     pub(crate) unreadable: BTreeMap<String, Unreadable>,
+    /// What single cities have of their own.
+    pub(crate) cities: HashMap<Box<str>, CityValues>,
     /// What stands in for keys that are not there.
     pub(crate) fallback: Arc<BTreeMap<String, Entry>>,
     /// By what one sees that the values were edited since.
@@ -30,12 +34,42 @@ impl Default for EnvValues {
         Self {
             entries: BTreeMap::new(),
             unreadable: BTreeMap::new(),
+            cities: HashMap::new(),
             fallback: Arc::default(),
             mark: Mark::default(),
             source: EnvSource::Database,
             reads: None,
         }
     }
+}
+
+/// Whose a value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EnvOf {
+    /// One city's own.
+    City,
+    /// The Federation's.
+    Federation,
+}
+
+impl EnvOf {
+    /// `city` or `federation`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::City => "city",
+            Self::Federation => "federation",
+        }
+    }
+}
+
+/// A value that was looked up for a city.
+#[derive(Clone, Debug)]
+pub struct CityEnv {
+    /// The value.
+    pub value: Secret,
+    /// Whose it is.
+    pub of: EnvOf,
 }
 
 /// One value.
@@ -54,11 +88,57 @@ impl EnvValues {
     /// A value; `None` when it is absent or empty. Keys are found in any case, with white space
     /// around them or without. The time of the read is noted.
     pub fn get(&self, key: &str) -> Option<Secret> {
-        let entry = self.find(key).filter(|entry| !entry.value.expose().is_empty())?;
+        self.read(self.find(key)?)
+    }
+
+    /// A value for a city: the city's own, else the Federation's. One that is there hides the
+    /// Federation's also when it is empty or cannot be opened. The time of the read is noted.
+    ///
+    /// Only what serves a city with keys of its own may ask this way, as AI calls do; everything else
+    /// reads [`EnvValues::get`].
+    pub fn get_for(&self, city_id: Option<&str>, key: &str) -> Option<CityEnv> {
+        let (entry, of) = self.find_for(city_id, key)?;
+        Some(CityEnv { value: self.read(entry?)?, of })
+    }
+
+    /// Whether [`EnvValues::get_for`] gives a value. No read of it.
+    pub fn is_configured_for(&self, city_id: Option<&str>, key: &str) -> bool {
+        let found = self.find_for(city_id, key).and_then(|(entry, _)| entry);
+        found.is_some_and(|entry| !entry.value.expose().is_empty())
+    }
+
+    /// Whether a city has an entry of its own for this key, of whatever value.
+    pub fn is_own(&self, city_id: Option<&str>, key: &str) -> bool {
+        matches!(self.find_for(city_id, key), Some((_, EnvOf::City)))
+    }
+
+    /// Whether no city has values of its own.
+    pub(crate) fn is_same_for_all(&self) -> bool {
+        self.cities.is_empty()
+    }
+
+    fn read(&self, entry: &Entry) -> Option<Secret> {
+        if entry.value.expose().is_empty() {
+            return None;
+        }
         if let (Some(reads), Some(read)) = (&self.reads, &entry.read) {
             reads.note(read);
         }
         Some(entry.value.clone())
+    }
+
+    /// The entry that counts for a city, and whose it is; no entry where that cannot be opened.
+    fn find_for(&self, city_id: Option<&str>, key: &str) -> Option<(Option<&Entry>, EnvOf)> {
+        if let Some(city) = city_id.and_then(|city_id| self.cities.get(city_id)) {
+            let normal = super::normalise_key(key)?;
+            if let Some(entry) = city.entries.get(&normal) {
+                return Some((Some(entry), EnvOf::City));
+            }
+            if city.unreadable.contains_key(&normal) {
+                return Some((None, EnvOf::City));
+            }
+        }
+        self.find(key).map(|entry| (Some(entry), EnvOf::Federation))
     }
 
     /// Whether the key has a value that is not empty. No read of it.
@@ -74,6 +154,14 @@ impl EnvValues {
     /// Whether the row of this key is skipped.
     pub fn is_unreadable(&self, key: &str) -> bool {
         self.unreadable.contains_key(key)
+    }
+
+    /// The same for the rows of cities: city, key, and what is wrong.
+    pub(crate) fn unreadable_of_cities(&self) -> impl Iterator<Item = (&str, &str, String)> {
+        self.cities.iter().flat_map(|(city_id, city)| {
+            let rows = city.unreadable.iter();
+            rows.map(move |(key, reason)| (&**city_id, key.as_str(), reason.to_string()))
+        })
     }
 
     /// Whether the store itself has a value for a normalised key that is not empty.
@@ -96,7 +184,7 @@ impl EnvValues {
 }
 
 impl fmt::Debug for EnvValues {
-    /// Shows the keys alone.
+    /// Shows the keys of the Federation alone.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EnvValues")
             .field("keys", &self.entries.keys())

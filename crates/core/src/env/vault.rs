@@ -338,7 +338,11 @@ fn holds_sealed_values(tx: &mut Tx<'_>) -> Result<bool> {
         &[&PREFIX],
     )?;
     let kept = tx.query(sql!("SELECT key FROM env_versions LIMIT 1"), &[])?;
-    Ok(!sealed.is_empty() || !kept.is_empty())
+    let of_cities = tx.query(
+        sql!("SELECT key FROM city_env WHERE substr(CAST(value AS TEXT), 1, 10) = $1 LIMIT 1"),
+        &[&PREFIX],
+    )?;
+    Ok(!sealed.is_empty() || !kept.is_empty() || !of_cities.is_empty())
 }
 
 #[cfg(test)]

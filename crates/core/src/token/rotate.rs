@@ -124,7 +124,7 @@ fn replace(
                 signing_keys::retire_hmac(tx, writer, &succession)?;
             }
             signing_keys::shorten(tx, TokenAlgorithm::Hmac, until)?;
-            env::put(tx, trail, writer, SIGNING_KEY, text)?;
+            env::put(tx, trail, writer, &env::Slot::federation(SIGNING_KEY), text)?;
         }
         Next::Ed25519(key) => {
             signing_keys::retire_active(tx, writer.now, until)?;

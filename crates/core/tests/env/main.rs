@@ -11,6 +11,8 @@ mod by_hand;
 #[cfg(test)]
 mod catalog;
 #[cfg(test)]
+mod cities;
+#[cfg(test)]
 mod common;
 #[cfg(test)]
 mod dotenv;

@@ -68,7 +68,7 @@ fn city(world: &World) -> Value {
 }
 
 fn env_key(world: &World) -> Value {
-    json!({"key": world.env_key})
+    json!({"key": world.env_key, "city_id": world.home})
 }
 
 fn address(world: &World) -> Value {
@@ -152,29 +152,29 @@ pub(crate) const TABLE: &[Row] = &[
         |world| json!({"city_id": world.home, "user_token": world.user}),
     ),
     row("GET /.well-known/jwks.json", Everybody, Anything, nothing),
-    row("GET /v1/env/list", Trusted, Anything, nothing),
+    row("GET /v1/env/list", Trusted, OneCity, city),
     row("GET /v1/env/catalog", Trusted, Anything, nothing),
-    row("GET /v1/env/history", Trusted, Anything, env_key),
+    row("GET /v1/env/history", Trusted, OneCity, env_key),
     row(
         "POST /v1/env/upsert",
         Trusted,
-        Anything,
-        |world| json!({"key": world.env_key, "value": "third"}),
+        OneCity,
+        |world| json!({"key": world.env_key, "value": "third", "city_id": world.home}),
     ),
     row(
         "POST /v1/env/rollback",
         Trusted,
-        Anything,
-        |world| json!({"key": world.env_key, "version": 1}),
+        OneCity,
+        |world| json!({"key": world.env_key, "version": 1, "city_id": world.home}),
     ),
-    row("POST /v1/env/remove", Trusted, Anything, env_key),
+    row("POST /v1/env/remove", Trusted, OneCity, env_key),
     row(
         "POST /v1/env/import",
         Trusted,
-        Anything,
-        |world| json!({"raw": format!("{}=third", world.env_key)}),
+        OneCity,
+        |world| json!({"raw": format!("{}=third", world.env_key), "city_id": world.home}),
     ),
-    row("POST /v1/env/test", Trusted, Anything, env_key),
+    row("POST /v1/env/test", Trusted, OneCity, env_key),
     row("POST /v1/env/refresh", Trusted, Anything, nothing),
     row("GET /v1/audit/list", Trusted, OneCity, city),
     row("GET /v1/keys/list", AdminKeyOnly, Anything, nothing),

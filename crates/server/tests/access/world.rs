@@ -180,11 +180,11 @@ impl Bench {
             self.key(elsewhere, vec![]),
             self.key("*", vec![]),
             self.key("*", vec![]),
-            self.env(&env_key, "first"),
+            self.env(&home, &env_key, "first"),
         );
         // A key covers the id of a city, whether there is one or not.
         let removed = json!({"city_id": vacant});
-        join!(self.env(&env_key, "second"), self.admin("/v1/cities/remove", removed));
+        join!(self.env(&home, &env_key, "second"), self.admin("/v1/cities/remove", removed));
         // Hashing a password takes its time: only where accounts are tried.
         let email = named("ann") + "@example.com";
         let account = if action.starts_with("accounts/") {
@@ -225,8 +225,11 @@ impl Bench {
         self.admin("/v1/cities/create", input).await;
     }
 
-    async fn env(&self, key: &str, value: &str) {
+    /// A value of the Federation, and one that a city has of its own.
+    async fn env(&self, city_id: &str, key: &str, value: &str) {
         self.admin("/v1/env/upsert", json!({"key": key, "value": value})).await;
+        let own = json!({"key": key, "value": value, "city_id": city_id});
+        self.admin("/v1/env/upsert", own).await;
     }
 
     async fn token(&self, city_id: &str) -> String {

@@ -129,6 +129,10 @@ pub struct Attempt {
     /// The name of the env key whose value was sent. For the trusted side only.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
+    /// Whose value of the key was sent: `city` for the city's own, else `federation`. For the trusted
+    /// side only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key_of: Option<String>,
     /// The provider's own name of the model.
     pub upstream_model: String,
     /// `success`, `key_refused` (401), `forbidden` (403), `rate_limited` (429), `failed` (408, 5xx),
@@ -148,6 +152,7 @@ fn attempts(details: &Map<String, Value>, is_trusted: bool) -> Vec<Attempt> {
     let mut attempts: Vec<Attempt> = serde_json::from_value(told).unwrap_or_default();
     for attempt in attempts.iter_mut().filter(|_| !is_trusted) {
         attempt.key = None;
+        attempt.key_of = None;
     }
     attempts
 }
