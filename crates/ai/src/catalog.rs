@@ -68,6 +68,8 @@ pub(crate) struct Provider {
     pub(crate) text_only: bool,
     pub(crate) lenient: bool,
     pub(crate) include_usage: bool,
+    /// It speaks the Messages API of Anthropic, and takes what that has beyond the form of OpenAI.
+    pub(crate) speaks_messages: bool,
     pub(crate) max_tokens_field: MaxTokensField,
     pub(crate) options_key: String,
     pub(crate) strip: Vec<String>,
@@ -320,6 +322,7 @@ impl Provider {
             text_only: config.text_only,
             lenient: config.lenient,
             include_usage: config.include_usage,
+            speaks_messages: config.protocol == ProtocolKind::AnthropicMessages,
             max_tokens_field: config.max_tokens_field,
             options_key: config.options_key.clone().unwrap_or_else(|| config.id.clone()),
             strip: config.strip.clone(),

@@ -28,6 +28,7 @@ mod failure;
 mod fuzz;
 mod limits;
 mod mask;
+mod messages;
 mod metering;
 mod outgoing;
 mod price;
@@ -50,8 +51,8 @@ pub use config::{
 pub use convert::request::{Stop, TextInput};
 pub use responses::ResponsesRequest;
 pub use routes::{
-    ChatRequest, EmbeddingsInput, EmbeddingsRequest, ListedModel, ModelId, ModelList, OpenAiModel,
-    OpenAiModelList,
+    ChatRequest, EmbeddingsInput, EmbeddingsRequest, ListedModel, MessagesRequest, ModelId,
+    ModelList, OpenAiModel, OpenAiModelList,
 };
 pub use service::Ai;
 pub use upstream::https_connector;

@@ -13,8 +13,8 @@ use bytes::Bytes;
 use downcity_core::{Error, Result};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 
 use crate::catalog::Model;
 use crate::config::OpenAiMode;
@@ -93,8 +93,19 @@ impl Outgoing {
     /// # Errors
     /// As [`Outgoing::read`].
     pub(crate) fn chat(input: &TextInput, model: &Arc<Model>, stream: bool) -> Result<Self> {
+        Self::for_each(model, |model| input.chat_request(model, stream))
+    }
+
+    /// The chat request that `request` makes for each upstream of a model, its `model` not yet set.
+    ///
+    /// # Errors
+    /// Those of `request`; as [`Outgoing::read`].
+    pub(crate) fn for_each(
+        model: &Arc<Model>,
+        request: impl Fn(&Model) -> Result<Map<String, Value>>,
+    ) -> Result<Self> {
         Self::of_each(model, |model| {
-            let request = input.chat_request(model, stream)?;
+            let request = request(model)?;
             let bytes = serde_json::to_vec(&request).map_err(Error::internal)?;
             let fields = Fields::read(&bytes)?;
             let peek = fields.peek()?;
@@ -281,8 +292,7 @@ impl<'a> Fields<'a> {
     }
 
     fn ask_for_usage(&mut self) -> Result<()> {
-        let options: Option<serde_json::Map<String, Value>> =
-            self.typed("stream_options", "an object")?;
+        let options: Option<Map<String, Value>> = self.typed("stream_options", "an object")?;
         let mut options = options.unwrap_or_default();
         options.insert("include_usage".to_owned(), Value::Bool(true));
         self.set_json("stream_options", &Value::Object(options))

@@ -190,5 +190,6 @@ impl Service for Ai {
             .summary("Show one model in the form of OpenAI.")
             .errors(ErrorShape::OpenAi);
         self.declare_embeddings(service);
+        self.declare_messages(service);
     }
 }

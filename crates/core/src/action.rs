@@ -33,6 +33,20 @@ pub enum ErrorShape {
     Standard,
     /// `{"error": {"message", "type", "param", "code"}}`, which OpenAI clients parse.
     OpenAi,
+    /// `{"type": "error", "error": {"type", "message", "code"}, "request_id"}`, which Anthropic
+    /// clients parse. Every answer then names its id in the header `request-id`, too.
+    Anthropic,
+}
+
+/// Where a caller of an action may put the credential.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum CredentialHeader {
+    /// `Authorization: Bearer …`, for every kind of credential.
+    #[default]
+    Bearer,
+    /// The same, and `x-api-key: …` for a `user_token`. The keys of the trusted side are refused
+    /// there: clients with that header run where such keys have no business.
+    BearerOrApiKey,
 }
 
 /// What an action can take: any record with a JSON schema, or the raw request.
@@ -198,6 +212,7 @@ pub struct Action {
     pub(crate) output: fn(&mut SchemaGenerator) -> Option<Schema>,
     pub(crate) content_type: &'static str,
     pub(crate) errors: ErrorShape,
+    pub(crate) credential: CredentialHeader,
     pub(crate) timeout: Option<Duration>,
     pub(crate) body_limit: Option<usize>,
     pub(crate) detached: bool,
@@ -288,6 +303,11 @@ impl Action {
     /// The shape of its error bodies.
     pub fn error_shape(&self) -> ErrorShape {
         self.errors
+    }
+
+    /// Where its callers may put their credential.
+    pub fn credential_header(&self) -> CredentialHeader {
+        self.credential
     }
 }
 

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
-use downcity_types::{ErrorCode, OpenAiError};
+use downcity_types::{AnthropicError, ErrorCode, OpenAiError};
 use futures_util::FutureExt as _;
 use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderName};
 use http::request::Parts;
@@ -30,6 +30,8 @@ use crate::tenant::Tenants;
 use crate::{Body, Dialect, Error, GuestReason, Hook, Identity, Reply, Result, Runtime};
 
 static X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// The name of the same in the Messages API of Anthropic.
+static REQUEST_ID: HeaderName = HeaderName::from_static("request-id");
 
 /// Answers one request. Never fails and never panics: every failure is an answer.
 pub(crate) async fn handle(runtime: &Arc<Runtime>, request: Request<Body>) -> Response<Body> {
@@ -38,7 +40,9 @@ pub(crate) async fn handle(runtime: &Arc<Runtime>, request: Request<Body>) -> Re
     let found = find(runtime, &parts, stated.as_ref().ok().copied().flatten());
     let (limited, shape) = match &found {
         Found::Action(action, ..) => (action.limited, action.errors),
-        Found::WrongMethod(_) | Found::Nothing => (true, ErrorShape::Standard),
+        Found::WrongMethod(_) | Found::Nothing => {
+            (true, runtime.registry().shape_around(parts.uri.path()))
+        }
     };
     let limited = limited && parts.extensions.get::<Counted>().is_none();
     let mut pass = Pass::new(runtime, ClientAddress::of(&parts.extensions), limited);
@@ -81,7 +85,7 @@ async fn act(
         let call = Call {
             runtime: runtime.clone(),
             request_id: request_id.clone(),
-            identity: runtime.identify(&parts.headers),
+            identity: runtime.identify_at(action.credential, &parts.headers),
             input: InputSource::with_params(params),
             speech,
             raw_body: Mutex::new(body),
@@ -480,6 +484,9 @@ fn respond(
     *response.status_mut() = reply.status;
     *response.headers_mut() = reply.headers;
     if let Ok(value) = HeaderValue::from_str(request_id) {
+        if shape == ErrorShape::Anthropic {
+            response.headers_mut().insert(&REQUEST_ID, value.clone());
+        }
         response.headers_mut().insert(&X_REQUEST_ID, value);
     }
     response
@@ -498,6 +505,9 @@ fn error_reply(request_id: &str, shape: ErrorShape, words: Dialect, error: &Erro
     let body = match shape {
         ErrorShape::Standard => dialect::with_code(&body, code),
         ErrorShape::OpenAi => dialect::with_code(&OpenAiError::from(body), code),
+        ErrorShape::Anthropic => {
+            dialect::with_code(&AnthropicError::of(body, error.status().as_u16()), code)
+        }
     };
     let mut reply = Reply::new(error.status());
     reply.body = body.into();

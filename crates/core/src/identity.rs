@@ -72,6 +72,8 @@ pub enum GuestReason {
     KeyRevoked,
     /// The service key is valid, but does not cover this call, which is open to guests.
     OutOfScope,
+    /// A key of the trusted side was sent where `user_token`s alone are taken.
+    TrustedKey,
 }
 
 impl GuestReason {
@@ -79,7 +81,7 @@ impl GuestReason {
     pub(crate) fn code(self) -> ErrorCode {
         match self {
             Self::NoCredential => ErrorCode::MissingCredential,
-            Self::Invalid | Self::OutOfScope => ErrorCode::InvalidCredential,
+            Self::Invalid | Self::OutOfScope | Self::TrustedKey => ErrorCode::InvalidCredential,
             Self::Expired | Self::KeyExpired => ErrorCode::TokenExpired,
             Self::Revoked | Self::KeyRevoked => ErrorCode::TokenRevoked,
             Self::CityPaused => ErrorCode::CityPaused,
@@ -199,8 +201,9 @@ impl Identity {
 fn unauthorised(reason: GuestReason, access: Access) -> Error {
     let message = match reason {
         GuestReason::NoCredential => "This action needs an Authorization: Bearer header.",
-        GuestReason::Invalid | GuestReason::OutOfScope => {
-            "The bearer credential is not valid here."
+        GuestReason::Invalid | GuestReason::OutOfScope => "The credential is not valid here.",
+        GuestReason::TrustedKey => {
+            "The header x-api-key takes user_tokens alone, no key of the trusted side."
         }
         GuestReason::Expired => "The user_token has expired.",
         GuestReason::Revoked => "The user_token is no longer valid.",
@@ -321,6 +324,11 @@ mod tests {
             (
                 GuestReason::KeyRevoked,
                 ErrorCode::TokenRevoked,
+                Some("Bearer error=\"invalid_token\""),
+            ),
+            (
+                GuestReason::TrustedKey,
+                ErrorCode::InvalidCredential,
                 Some("Bearer error=\"invalid_token\""),
             ),
             (GuestReason::CityPaused, ErrorCode::CityPaused, None),

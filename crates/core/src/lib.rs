@@ -56,7 +56,9 @@ pub mod token;
 pub mod views;
 mod wallet;
 
-pub use action::{Action, ErrorShape, Input, InputKind, JsonObject, NoInput, Output, RawRequest};
+pub use action::{
+    Action, CredentialHeader, ErrorShape, Input, InputKind, JsonObject, NoInput, Output, RawRequest,
+};
 pub use body::{Body, BoxError, Reply, Sse};
 pub use call::{Call, ClientAddress, Cx, Locals, Metering};
 pub use clock::{Clock, Ids, Random, SystemClock, SystemRandom};

@@ -7,7 +7,7 @@ use downcity_db::MigrationSet;
 use downcity_types::EnvRequirement;
 use http::Method;
 
-use crate::action::{Action, InputKind};
+use crate::action::{Action, ErrorShape, InputKind};
 use crate::decode::PathParams;
 use crate::env::EnvProbe;
 use crate::fact::Recorder;
@@ -483,9 +483,23 @@ impl Registry {
             None => route.other_methods(stated),
         }
     }
+
+    /// The shape of errors at a path that no action answers: that of the actions at this path, with
+    /// other methods, else of those one step above it.
+    pub(crate) fn shape_around(&self, path: &str) -> ErrorShape {
+        let above = path.trim_end_matches('/').rsplit_once('/').map_or("", |(above, _)| above);
+        let route = self.router.at(path).or_else(|_| self.router.at(above));
+        route.ok().and_then(|found| found.value.error_shape()).unwrap_or_default()
+    }
 }
 
 impl Route {
+    /// The shape of the errors of its first action.
+    fn error_shape(&self) -> Option<ErrorShape> {
+        let declared = self.by_method.iter().map(|(_, action, _)| action);
+        declared.chain(&self.any).next().map(|action| action.errors)
+    }
+
     /// What is found for a method that the path does not have.
     fn other_methods<'a>(&self, stated: Option<Dialect>) -> Found<'a> {
         let spoken = self.spoken.iter().filter(|(dialect, ..)| Some(*dialect) == stated);

@@ -13,7 +13,9 @@ use zeroize::Zeroizing;
 
 use crate::limits::{LimitSettings, Limiter};
 use crate::snapshot::{Snapshot, State};
-use crate::{Body, Clock, Error, Identity, Ids, Observer, Random, Registry, Result, Tasks};
+use crate::{
+    Body, Clock, CredentialHeader, Error, Identity, Ids, Observer, Random, Registry, Result, Tasks,
+};
 
 /// The mark of a request that is a part of a call which the limits have counted.
 #[derive(Clone, Copy)]
@@ -183,6 +185,17 @@ impl Runtime {
     /// Who sends these headers. Touches no database.
     pub fn identify(&self, headers: &HeaderMap) -> Identity {
         crate::token::identify(&self.snapshot(), self.clock.now_seconds(), headers)
+    }
+
+    /// Who sends these headers to an action that takes credentials there.
+    pub(crate) fn identify_at(&self, taken: CredentialHeader, headers: &HeaderMap) -> Identity {
+        match taken {
+            CredentialHeader::Bearer => self.identify(headers),
+            CredentialHeader::BearerOrApiKey => {
+                let (snapshot, now) = (self.snapshot(), self.clock.now_seconds());
+                crate::token::identify_with_api_key(&snapshot, now, headers)
+            }
+        }
     }
 
     /// Changes what the snapshot shows: runs the write, counts the revision up in the same

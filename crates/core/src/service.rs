@@ -10,7 +10,7 @@ use downcity_db::MigrationSet;
 use downcity_types::EnvRequirement;
 use http::Method;
 
-use crate::action::{Action, ErrorShape, Input, Output, TypedHandler};
+use crate::action::{Action, CredentialHeader, ErrorShape, Input, Output, TypedHandler};
 use crate::env::EnvProbe;
 use crate::fact::Recorder;
 use crate::finish::ActionMetrics;
@@ -166,6 +166,7 @@ impl ServiceDef {
             output: O::schema,
             content_type: O::CONTENT_TYPE,
             errors: ErrorShape::Standard,
+            credential: CredentialHeader::Bearer,
             timeout: None,
             body_limit: None,
             detached: false,
@@ -297,6 +298,11 @@ impl ActionDef<'_> {
     /// The shape of error bodies on this action.
     pub fn errors(self, shape: ErrorShape) -> Self {
         self.with(|action| action.errors = shape)
+    }
+
+    /// Where callers of this action may put their credential.
+    pub fn credential(self, header: CredentialHeader) -> Self {
+        self.with(|action| action.credential = header)
     }
 
     /// The content type of a success, where the action answers with a whole reply.

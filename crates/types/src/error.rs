@@ -1,4 +1,4 @@
-//! The one list of error codes and the two shapes in which an error reaches a caller.
+//! The one list of error codes and the shapes in which an error reaches a caller.
 
 use std::fmt;
 use std::str::FromStr;
@@ -117,6 +117,12 @@ impl ErrorCode {
             400..=499 => "invalid_request_error",
             _ => "server_error",
         }
+    }
+
+    /// The `type` that Anthropic clients expect for this code.
+    #[must_use]
+    pub const fn anthropic_type(self) -> &'static str {
+        AnthropicError::type_of(self.status())
     }
 }
 
@@ -252,6 +258,73 @@ impl From<ErrorBody> for OpenAiError {
     }
 }
 
+/// The error shape of routes that speak the Messages API of Anthropic:
+/// `{"type":"error","error":{"type","message","code"},"request_id"}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AnthropicError {
+    /// Always `error`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What went wrong.
+    pub error: AnthropicErrorObject,
+    /// Id under which the server logged the request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+}
+
+/// The inner object of [`AnthropicError`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AnthropicErrorObject {
+    /// Class of the error in the terms of Anthropic clients; see [`AnthropicError::type_of`].
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// A sentence that says what to do.
+    pub message: String,
+    /// The stable reason: one of [`ErrorCode`], or the provider's own code, or `null`.
+    pub code: Option<String>,
+}
+
+impl AnthropicError {
+    /// An error of this class.
+    #[must_use]
+    pub fn new(kind: &str, message: impl Into<String>, code: Option<String>) -> Self {
+        let error = AnthropicErrorObject { kind: kind.to_owned(), message: message.into(), code };
+        Self { kind: "error".to_owned(), error, request_id: None }
+    }
+
+    /// The class of an answer with this status.
+    ///
+    /// Source: <https://docs.anthropic.com/en/api/errors>.
+    #[must_use]
+    pub const fn type_of(status: u16) -> &'static str {
+        match status {
+            401 => "authentication_error",
+            402 => "billing_error",
+            403 => "permission_error",
+            404 => "not_found_error",
+            413 => "request_too_large",
+            429 => "rate_limit_error",
+            400..=499 => "invalid_request_error",
+            503 | 529 => "overloaded_error",
+            504 => "timeout_error",
+            _ => "api_error",
+        }
+    }
+
+    /// The shape of an error of ours, answered with this status. The next step joins the sentence,
+    /// as there is no other place for it.
+    #[must_use]
+    pub fn of(body: ErrorBody, status: u16) -> Self {
+        let message = match body.fix {
+            Some(fix) => format!("{} {fix}", body.error),
+            None => body.error,
+        };
+        let code = Some(body.code.as_str().to_owned());
+        let error = Self::new(Self::type_of(status), message, code);
+        Self { request_id: body.request_id, ..error }
+    }
+}
+
 /// The table of all codes as Markdown, one row per code, with a final newline.
 #[must_use]
 pub fn error_table_markdown() -> String {
@@ -324,6 +397,40 @@ mod tests {
         let mut body = ErrorBody::new(ErrorCode::InvalidInput, "bad");
         body.details = vec![FieldError { path: "messages".to_owned(), message: "bad".to_owned() }];
         assert_eq!(OpenAiError::from(body).error.param.as_deref(), Some("messages"));
+    }
+
+    #[test]
+    fn anthropic_errors_say_the_next_step_in_their_sentence() {
+        let mut body = ErrorBody::new(ErrorCode::TokenExpired, "The token has expired.");
+        body.request_id = Some("req_1".to_owned());
+        body.fix = Some("Ask for a new one.".to_owned());
+        assert_eq!(
+            serde_json::to_string(&AnthropicError::of(body, 401)).unwrap(),
+            r#"{"type":"error","error":{"type":"authentication_error","message":"The token has expired. Ask for a new one.","code":"token_expired"},"request_id":"req_1"}"#
+        );
+    }
+
+    #[test]
+    fn anthropic_types_follow_the_status() {
+        for (status, kind) in [
+            (400, "invalid_request_error"),
+            (401, "authentication_error"),
+            (402, "billing_error"),
+            (403, "permission_error"),
+            (404, "not_found_error"),
+            (409, "invalid_request_error"),
+            (413, "request_too_large"),
+            (422, "invalid_request_error"),
+            (429, "rate_limit_error"),
+            (500, "api_error"),
+            (502, "api_error"),
+            (503, "overloaded_error"),
+            (504, "timeout_error"),
+            (529, "overloaded_error"),
+        ] {
+            assert_eq!(AnthropicError::type_of(status), kind, "{status}");
+        }
+        assert_eq!(ErrorCode::InsufficientBalance.anthropic_type(), "billing_error");
     }
 
     #[test]

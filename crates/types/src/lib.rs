@@ -32,8 +32,8 @@ mod units;
 
 pub use audit::AuditRecord;
 pub use error::{
-    ErrorBody, ErrorCode, FieldError, OpenAiError, OpenAiErrorObject, UnknownErrorCode,
-    error_table_markdown,
+    AnthropicError, AnthropicErrorObject, ErrorBody, ErrorCode, FieldError, OpenAiError,
+    OpenAiErrorObject, UnknownErrorCode, error_table_markdown,
 };
 pub use ids::{
     CITY_ID_MAX_LEN, CITY_ID_PREFIX, CityIdError, DEFAULT_CITY_ID, DEFAULT_CITY_NAME, ID_BYTES,

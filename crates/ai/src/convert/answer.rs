@@ -23,6 +23,9 @@ struct Choice {
     message: Message,
     #[serde(default)]
     finish_reason: Option<String>,
+    /// The text at which the answer was to stop and did; some providers tell a number in its place.
+    #[serde(default)]
+    stop_reason: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -33,6 +36,8 @@ struct Message {
     reasoning_content: Option<String>,
     #[serde(default)]
     reasoning: Option<Value>,
+    #[serde(default)]
+    thinking_blocks: Option<Value>,
     #[serde(default)]
     refusal: Option<String>,
     #[serde(default)]
@@ -134,10 +139,13 @@ impl Completion {
         let choice = self.choices.into_iter().next();
         let finish = choice.as_ref().and_then(|choice| choice.finish_reason.as_deref());
         let finish = finish.map(FinishReason::from_openai);
-        if let Some(Choice { message, .. }) = choice {
+        let mut stop = None;
+        if let Some(Choice { message, stop_reason, .. }) = choice {
             message.tell(sink, out);
+            stop = stop_reason;
         }
-        sink.end(End { finish, usage: self.usage.as_ref() }, out);
+        let stop_sequence = stop.as_ref().and_then(Value::as_str);
+        sink.end(End { finish, usage: self.usage.as_ref(), stop_sequence }, out);
     }
 
     /// The message of the first choice.
@@ -171,8 +179,21 @@ impl Message {
     }
 
     fn tell(self, sink: &mut impl Sink, out: &mut Out) {
-        if let Some(reasoning) = self.reasoning() {
-            sink.reasoning(reasoning, out);
+        match self.thinking_blocks.as_ref().and_then(Value::as_array) {
+            Some(blocks) if !blocks.is_empty() => {
+                for block in blocks {
+                    let words = block.get("thinking").and_then(Value::as_str);
+                    if let Some(words) = words.filter(|words| !words.is_empty()) {
+                        sink.reasoning(words, out);
+                    }
+                    sink.signed(block, out);
+                }
+            }
+            _ => {
+                if let Some(reasoning) = self.reasoning() {
+                    sink.reasoning(reasoning, out);
+                }
+            }
         }
         let text = self.text();
         if !text.is_empty() {

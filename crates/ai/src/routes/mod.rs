@@ -2,6 +2,7 @@
 
 mod chat;
 mod embeddings;
+mod messages;
 mod models;
 mod stream;
 pub(crate) mod surface;
@@ -9,6 +10,7 @@ mod text;
 
 pub use chat::ChatRequest;
 pub use embeddings::{EmbeddingsInput, EmbeddingsRequest};
+pub use messages::MessagesRequest;
 pub use models::{ListedModel, ModelId, ModelList, OpenAiModel, OpenAiModelList};
 
 use downcity_core::{Cx, Result};
@@ -43,15 +45,19 @@ impl Ai {
     }
 }
 
-/// Names the answer to a call.
-fn answer_of(cx: &Cx, model: &Model, input: &TextInput) -> AnswerOf {
+/// A new id of a message.
+pub(crate) fn message_id(cx: &Cx) -> String {
     let mut random = [0; 16];
     cx.runtime().random().fill(&mut random);
-    let id = uuid::Builder::from_random_bytes(random).into_uuid();
+    format!("msg_{}", uuid::Builder::from_random_bytes(random).into_uuid())
+}
+
+/// Names the answer to a call.
+fn answer_of(cx: &Cx, model: &Model, input: &TextInput) -> AnswerOf {
     let user = cx.identity().user();
     let city = user.map(|user| user.city.city_id.as_str()).or_else(|| input.named_city());
     AnswerOf {
-        message_id: format!("msg_{id}"),
+        message_id: message_id(cx),
         model: model.id.clone(),
         city_id: city.map(str::to_owned),
         user_id: user.map(|user| user.user_id.to_string()),

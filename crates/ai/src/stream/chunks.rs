@@ -23,6 +23,9 @@ pub(crate) struct Choice<'a> {
     pub(crate) delta: Option<Delta<'a>>,
     #[serde(borrow, default)]
     pub(crate) finish_reason: Option<Cow<'a, str>>,
+    /// The text at which the answer was to stop and did; some providers tell a number in its place.
+    #[serde(borrow, default)]
+    pub(crate) stop_reason: Option<Text<'a>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -33,6 +36,9 @@ pub(crate) struct Delta<'a> {
     pub(crate) reasoning_content: Option<Text<'a>>,
     #[serde(borrow, default)]
     pub(crate) reasoning: Option<Text<'a>>,
+    /// Whole blocks of thinking with their signatures.
+    #[serde(default)]
+    pub(crate) thinking_blocks: Option<Value>,
     #[serde(borrow, default)]
     pub(crate) refusal: Option<Cow<'a, str>>,
     #[serde(borrow, default)]

@@ -155,7 +155,7 @@ impl<S: Sink> Source for EncodedStream<S> {
             && self.keep_alive_alarm.poll(cx, self.last_sent + self.keep_alive).is_ready()
         {
             self.last_sent = Instant::now();
-            return Poll::Ready(Some(Ok(Bytes::from_static(b": keep-alive\n\n"))));
+            return Poll::Ready(Some(Ok(Bytes::from_static(S::KEEP_ALIVE))));
         }
         Poll::Pending
     }

@@ -9,7 +9,7 @@ use downcity_types::{ErrorCode, FinishReason};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::chunks::{Choice, Chunk, ToolDelta};
+use super::chunks::{Choice, Chunk, Text, ToolDelta};
 use crate::failure::error_text;
 use crate::mask::Mask;
 use crate::provider::MAX_ANSWER;
@@ -20,11 +20,20 @@ const MAX_CALLS: usize = 1_000;
 /// Writes an answer in the form of a surface. Whatever is told, what it writes has to be a stream
 /// that strict readers accept.
 pub(crate) trait Sink: Send + Unpin + 'static {
+    /// What is sent while the provider is silent.
+    const KEEP_ALIVE: &'static [u8] = b": keep-alive\n\n";
+
     /// The answer begins, before anything else is told.
     fn begin(&mut self, out: &mut Out);
 
     /// More of the model's reasoning; never empty.
     fn reasoning(&mut self, text: &str, out: &mut Out);
+
+    /// A block of thinking, whole, with the signature that its provider wants to see again. The
+    /// words of the block were told before. Surfaces that have no place for it leave it out.
+    fn signed(&mut self, block: &Value, out: &mut Out) {
+        let _ = (block, out);
+    }
 
     /// More of the answer's text; never empty.
     fn text(&mut self, text: &str, out: &mut Out);
@@ -70,6 +79,8 @@ pub(crate) struct End<'a> {
     pub(crate) finish: Option<FinishReason>,
     /// The provider's usage, where it was told.
     pub(crate) usage: Option<&'a Value>,
+    /// The text at which the answer was to stop and did, where it was told.
+    pub(crate) stop_sequence: Option<&'a str>,
 }
 
 /// Where a sink writes to.
@@ -115,6 +126,7 @@ pub(crate) struct Encoder<S> {
     /// Nothing further is read.
     is_over: bool,
     usage: Option<Value>,
+    stop_sequence: Option<String>,
     /// Bytes of the texts so far.
     produced: u64,
     /// Hides the provider's key in its words.
@@ -134,6 +146,7 @@ impl<S: Sink> Encoder<S> {
             failed: false,
             is_over: false,
             usage: None,
+            stop_sequence: None,
             produced: 0,
             mask,
         }
@@ -210,6 +223,11 @@ impl<S: Sink> Encoder<S> {
             if let Some(text) = reasoning {
                 self.sink.reasoning(&text, &mut self.out);
             }
+            for block in
+                delta.thinking_blocks.as_ref().and_then(Value::as_array).into_iter().flatten()
+            {
+                self.sink.signed(block, &mut self.out);
+            }
             if let Some(text) = delta.content.map(|text| text.into_text())
                 && !text.is_empty()
             {
@@ -224,6 +242,9 @@ impl<S: Sink> Encoder<S> {
         }
         if let Some(reason) = choice.finish_reason {
             self.finish = Some(FinishReason::from_openai(&reason));
+        }
+        if let Some(Text::Whole(text)) = choice.stop_reason {
+            self.stop_sequence = Some(text.into_owned());
         }
     }
 
@@ -282,6 +303,7 @@ impl<S: Sink> Encoder<S> {
     /// Ends the answer.
     pub(crate) fn end(&mut self) {
         let finish = if self.failed { Some(FinishReason::Error) } else { self.finish };
-        self.sink.end(End { finish, usage: self.usage.as_ref() }, &mut self.out);
+        let (usage, stop_sequence) = (self.usage.as_ref(), self.stop_sequence.as_deref());
+        self.sink.end(End { finish, usage, stop_sequence }, &mut self.out);
     }
 }

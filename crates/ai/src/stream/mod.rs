@@ -2,6 +2,7 @@
 
 pub(crate) mod body;
 pub(crate) mod chunks;
+pub(crate) mod depth;
 pub(crate) mod encoded;
 pub(crate) mod encoder;
 pub(crate) mod events;

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use downcity_types::{ErrorCode, FinishReason, ToolOptions, UiChunk};
 use serde_json::Value;
 
+use super::depth::Depth;
 use super::encoder::{End, NewCall, Out, Sink};
 use crate::convert::answer::{AnswerOf, finish_metadata, made_up_call_id, tool_input};
 
@@ -183,36 +184,5 @@ impl Sink for UiSink {
             message_metadata: Some(Value::Object(metadata)),
         });
         out.done();
-    }
-}
-
-/// Follows the nesting of JSON that arrives in pieces, so that it is parsed once, when it is
-/// complete, and not after every piece.
-#[derive(Default)]
-struct Depth {
-    open: usize,
-    in_text: bool,
-    escaped: bool,
-}
-
-impl Depth {
-    /// Whether an object or list has been closed for good.
-    fn feed(&mut self, text: &str) -> bool {
-        let mut closed = false;
-        for byte in text.bytes() {
-            match byte {
-                _ if self.escaped => self.escaped = false,
-                b'\\' if self.in_text => self.escaped = true,
-                b'"' => self.in_text = !self.in_text,
-                _ if self.in_text => {}
-                b'{' | b'[' => self.open += 1,
-                b'}' | b']' => {
-                    self.open = self.open.saturating_sub(1);
-                    closed |= self.open == 0;
-                }
-                _ => {}
-            }
-        }
-        closed && self.open == 0
     }
 }

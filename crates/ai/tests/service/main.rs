@@ -21,6 +21,8 @@ mod gemini;
 #[cfg(test)]
 mod masking;
 #[cfg(test)]
+mod messages;
+#[cfg(test)]
 mod metering;
 #[cfg(test)]
 mod models;

@@ -5,18 +5,46 @@ use std::sync::Arc;
 use downcity_types::{
     City, CityStatus, ClaimsError, OpenToken, Timestamp, TokenBuffer, TokenError,
 };
-use http::HeaderMap;
 use http::header::AUTHORIZATION;
+use http::{HeaderMap, HeaderName};
 
 use crate::snapshot::Snapshot;
 use crate::{GuestReason, Identity, UserIdentity, keys};
 
+/// Where clients of Anthropic put their credential.
+static X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+
 /// Who sends these headers, at `now` in seconds since 1970.
 pub(crate) fn identify(snapshot: &Snapshot, now: i64, headers: &HeaderMap) -> Identity {
-    let credential = match bearer(headers) {
-        Ok(credential) => credential,
-        Err(reason) => return Identity::Guest(reason),
-    };
+    match bearer(headers) {
+        Ok(credential) => holder(snapshot, now, credential),
+        Err(reason) => Identity::Guest(reason),
+    }
+}
+
+/// The same where `x-api-key` is taken, too, for `user_token`s alone.
+pub(crate) fn identify_with_api_key(
+    snapshot: &Snapshot,
+    now: i64,
+    headers: &HeaderMap,
+) -> Identity {
+    let mut keys = headers.get_all(&X_API_KEY).iter();
+    let key = keys.next().map(|key| key.as_bytes().trim_ascii()).filter(|key| !key.is_empty());
+    let Some(key) = key else { return identify(snapshot, now, headers) };
+    match bearer(headers) {
+        Err(GuestReason::NoCredential) if keys.next().is_none() => {}
+        Ok(credential) if credential == key && keys.next().is_none() => {}
+        // Two credentials contradict each other: neither is used.
+        _ => return Identity::Guest(GuestReason::Invalid),
+    }
+    match holder(snapshot, now, key) {
+        Identity::Admin | Identity::Service(_) => Identity::Guest(GuestReason::TrustedKey),
+        other => other,
+    }
+}
+
+/// Who has this credential.
+fn holder(snapshot: &Snapshot, now: i64, credential: &[u8]) -> Identity {
     if snapshot.credentials().is_admin_key(credential) {
         return Identity::Admin;
     }
@@ -213,6 +241,46 @@ mod tests {
             two.append(AUTHORIZATION, HeaderValue::from_static("Bearer admin_0123456789"));
         }
         assert_eq!(reason(&identify(&snapshot, NOW, &two)), Some(GuestReason::Invalid));
+    }
+
+    #[test]
+    fn an_api_key_is_a_user_token() {
+        let snapshot = snapshot(Some(ADMIN));
+        let token = token(&snapshot, "open", None, json!({}));
+        let call = |api_key: &[&str], bearer: Option<&str>| {
+            let mut headers = HeaderMap::new();
+            for key in api_key {
+                headers.append(&X_API_KEY, HeaderValue::from_str(key).unwrap());
+            }
+            if let Some(bearer) = bearer {
+                let bearer = HeaderValue::from_str(&format!("Bearer {bearer}")).unwrap();
+                headers.insert(AUTHORIZATION, bearer);
+            }
+            identify_with_api_key(&snapshot, NOW, &headers)
+        };
+        assert!(call(&[&token], None).user().is_some());
+        assert!(call(&[&format!(" {token} ")], None).user().is_some());
+        assert!(call(&[], Some(&token)).user().is_some());
+        assert!(call(&[""], Some(&token)).user().is_some());
+        assert!(call(&[&token], Some(&token)).user().is_some());
+        assert!(call(&[], Some(ADMIN)).is_admin());
+        for (api_key, bearer, expected) in [
+            (&[ADMIN][..], None, GuestReason::TrustedKey),
+            (&[ADMIN], Some(ADMIN), GuestReason::TrustedKey),
+            (&[ADMIN], Some(&*token), GuestReason::Invalid),
+            (&[&*token], Some(ADMIN), GuestReason::Invalid),
+            (&[&*token, &*token], None, GuestReason::Invalid),
+            (&["sk-ant-x"], None, GuestReason::Invalid),
+            (&[""], None, GuestReason::NoCredential),
+            (&[], None, GuestReason::NoCredential),
+        ] {
+            let told = reason(&call(api_key, bearer));
+            assert_eq!(told, Some(expected), "{api_key:?} {bearer:?}");
+        }
+        // Elsewhere the header is not looked at.
+        let headers = HeaderMap::from_iter([(X_API_KEY.clone(), token.parse().unwrap())]);
+        let elsewhere = identify(&snapshot, NOW, &headers);
+        assert_eq!(reason(&elsewhere), Some(GuestReason::NoCredential));
     }
 
     #[test]

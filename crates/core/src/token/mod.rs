@@ -12,7 +12,7 @@ mod store;
 pub(crate) use downcity_types::is_signature;
 #[cfg(test)]
 pub(crate) use identify::bearer;
-pub(crate) use identify::identify;
+pub(crate) use identify::{identify, identify_with_api_key};
 pub(crate) use inspect::inspect;
 pub use issue::{IssueRequest, active_city, issue};
 pub(crate) use issue::{check_subject, check_token_id, check_user_id, invalid_ttl};

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use downcity_types::{ErrorBody, OpenAiError};
+use downcity_types::{AnthropicError, ErrorBody, OpenAiError};
 use http::Method;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
@@ -12,11 +12,12 @@ use serde_json::{Map, Value, json};
 use super::components;
 use super::parameters::{Field, PathTemplate, body_schema, fields, generator, is_required};
 use crate::registry::METHODS;
-use crate::{Access, Action, ErrorShape, InputKind, Registry, Settings};
+use crate::{Access, Action, CredentialHeader, ErrorShape, InputKind, Registry, Settings};
 
 const RESPONSES: &str = "#/components/responses/";
 const USER_TOKEN: &str = "user_token";
 const ADMIN_KEY: &str = "admin_key";
+const API_KEY: &str = "api_key";
 
 const ABOUT: &str = "One backend that many AI products share. Send \
 `Authorization: Bearer <credential>` with a user_token, the admin key, or a \
@@ -69,6 +70,8 @@ struct Assembler {
     operation_ids: HashSet<String>,
     /// Error responses in use, by name.
     responses: BTreeMap<&'static str, Value>,
+    /// Whether any action takes a credential in `x-api-key`.
+    takes_api_keys: bool,
 }
 
 impl Assembler {
@@ -78,6 +81,7 @@ impl Assembler {
             paths: Map::new(),
             operation_ids: HashSet::new(),
             responses: BTreeMap::new(),
+            takes_api_keys: false,
         }
     }
 
@@ -98,7 +102,8 @@ impl Assembler {
         if !action.description().is_empty() {
             operation.insert("description".into(), action.description().into());
         }
-        operation.insert("security".into(), security(action.access()));
+        operation.insert("security".into(), security(action));
+        self.takes_api_keys |= action.credential_header() == CredentialHeader::BearerOrApiKey;
         let has_body = !matches!(*method, Method::GET | Method::OPTIONS);
         let (parameters, body) = self.input(action, has_body, template);
         let takes_input = has_body || !parameters.is_empty();
@@ -188,6 +193,9 @@ impl Assembler {
             ErrorShape::OpenAi => {
                 (failure.openai_name, reference::<OpenAiError>(&mut self.schemas))
             }
+            ErrorShape::Anthropic => {
+                (failure.anthropic_name, reference::<AnthropicError>(&mut self.schemas))
+            }
         };
         self.responses.entry(name).or_insert_with(|| {
             json!({
@@ -202,7 +210,7 @@ impl Assembler {
     fn finish(mut self) -> (Map<String, Value>, Value) {
         let definitions = self.schemas.take_definitions(true);
         let schemas = components::tidy(&mut self.paths, &mut self.responses, definitions);
-        let components = json!({
+        let mut components = json!({
             "schemas": schemas,
             "responses": self.responses,
             "securitySchemes": {
@@ -221,6 +229,14 @@ impl Assembler {
                 },
             },
         });
+        if self.takes_api_keys {
+            components["securitySchemes"][API_KEY] = json!({
+                "type": "apiKey",
+                "in": "header",
+                "name": "x-api-key",
+                "description": "A user_token, where clients of Anthropic put their key.",
+            });
+        }
         (self.paths, components)
     }
 }
@@ -230,6 +246,7 @@ struct Failure {
     status: &'static str,
     name: &'static str,
     openai_name: &'static str,
+    anthropic_name: &'static str,
     description: &'static str,
 }
 
@@ -238,30 +255,35 @@ impl Failure {
         status: "400",
         name: "InvalidInput",
         openai_name: "OpenAiInvalidInput",
+        anthropic_name: "AnthropicInvalidInput",
         description: "The input is not a JSON object, or a field is missing or wrong.",
     };
     const UNAUTHORISED: Self = Self {
         status: "401",
         name: "Unauthorised",
         openai_name: "OpenAiUnauthorised",
+        anthropic_name: "AnthropicUnauthorised",
         description: "The credential is missing, wrong, expired or revoked.",
     };
     const FORBIDDEN: Self = Self {
         status: "403",
         name: "Forbidden",
         openai_name: "OpenAiForbidden",
+        anthropic_name: "AnthropicForbidden",
         description: "The credential is good but not for this action, this city or a paused city.",
     };
     const TOO_LARGE: Self = Self {
         status: "413",
         name: "TooLarge",
         openai_name: "OpenAiTooLarge",
+        anthropic_name: "AnthropicTooLarge",
         description: "The body is larger than the server accepts.",
     };
     const OTHER: Self = Self {
         status: "default",
         name: "Failure",
         openai_name: "OpenAiFailure",
+        anthropic_name: "AnthropicFailure",
         description: "Any other failure.",
     };
 }
@@ -271,13 +293,17 @@ fn reference<T: JsonSchema>(schemas: &mut SchemaGenerator) -> Value {
 }
 
 /// Who may call, as alternatives.
-fn security(access: Access) -> Value {
+fn security(action: &Action) -> Value {
+    let access: Access = action.access();
     let mut alternatives = Vec::new();
     if access.is_public() {
         alternatives.push(json!({}));
     }
     if access.allows_user() {
         alternatives.push(json!({USER_TOKEN: []}));
+        if action.credential_header() == CredentialHeader::BearerOrApiKey {
+            alternatives.push(json!({API_KEY: []}));
+        }
     }
     if access.allows_admin() {
         alternatives.push(json!({ADMIN_KEY: []}));

@@ -10,8 +10,9 @@ use tower_http::cors::{AllowHeaders, AllowOrigin, CorsLayer};
 const MAX_AGE: Duration = Duration::from_secs(86_400);
 
 /// Headers of answers that scripts of other origins may read.
-const EXPOSED: [&str; 5] = [
+const EXPOSED: [&str; 6] = [
     "x-request-id",
+    "request-id",
     "retry-after",
     "x-ratelimit-limit",
     "x-ratelimit-remaining",

@@ -201,6 +201,12 @@ pub(crate) const TABLE: &[Row] = &[
     row("POST /v1/ai/embeddings", UsersAndTrusted, Anything, |_| json!({"input": "Hello"})),
     row("POST /v1/embeddings", UsersAndTrusted, Anything, |_| json!({"input": "Hello"})),
     row(
+        "POST /v1/messages",
+        UsersAndTrusted,
+        Anything,
+        |_| json!({"max_tokens": 64, "messages": [{"role": "user", "content": "Hello"}]}),
+    ),
+    row(
         "POST /v1/accounts/register",
         Everybody,
         OneCity,

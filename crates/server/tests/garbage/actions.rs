@@ -91,5 +91,11 @@ async fn send(client: &Client, action: &Action, input: Garbage) {
                 assert!(body["error"].get(key).is_some(), "{key}: {}", told());
             }
         }
+        ErrorShape::Anthropic => {
+            assert_eq!(body["type"], "error", "{}", told());
+            for key in ["type", "message", "code"] {
+                assert!(body["error"][key].is_string(), "{key}: {}", told());
+            }
+        }
     }
 }

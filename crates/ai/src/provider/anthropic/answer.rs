@@ -61,6 +61,8 @@ struct Message {
     #[serde(default)]
     stop_reason: Option<String>,
     #[serde(default)]
+    stop_sequence: Option<String>,
+    #[serde(default)]
     usage: Option<NativeUsage>,
 }
 
@@ -84,11 +86,16 @@ pub(super) fn message(bytes: &[u8], created: i64) -> Result<Body, Failure> {
         Failure::Unreadable(format!("not a message (line {line}, column {column})"))
     })?;
     let (mut text, mut reasoning, mut calls) = (String::new(), String::new(), Vec::new());
+    let mut thinking = Vec::new();
     for block in &message.content {
         let member = |name: &str| block.get(name).and_then(Value::as_str).unwrap_or_default();
         match member("type") {
             "text" => text.push_str(member("text")),
-            "thinking" => reasoning.push_str(member("thinking")),
+            "thinking" => {
+                reasoning.push_str(member("thinking"));
+                thinking.push(json!(block));
+            }
+            "redacted_thinking" => thinking.push(json!(block)),
             "tool_use" => {
                 let input = block.get("input").map_or("{}".to_owned(), Value::to_string);
                 calls.push(json!({
@@ -107,6 +114,9 @@ pub(super) fn message(bytes: &[u8], created: i64) -> Result<Body, Failure> {
     if !reasoning.is_empty() {
         said.insert("reasoning_content".to_owned(), json!(reasoning));
     }
+    if !thinking.is_empty() {
+        said.insert("thinking_blocks".to_owned(), Value::Array(thinking));
+    }
     if !calls.is_empty() {
         said.insert("tool_calls".to_owned(), Value::Array(calls));
     }
@@ -118,6 +128,9 @@ pub(super) fn message(bytes: &[u8], created: i64) -> Result<Body, Failure> {
             "finish_reason": message.stop_reason.as_deref().map(finish_reason),
         }],
     });
+    if let Some(stop) = message.stop_sequence {
+        completion["choices"][0]["stop_reason"] = json!(stop);
+    }
     if let (Some(usage), Some(fields)) = (message.usage, completion.as_object_mut()) {
         fields.insert("usage".to_owned(), usage.to_open_ai());
     }

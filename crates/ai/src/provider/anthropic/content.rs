@@ -75,7 +75,7 @@ fn text_block(text: &str) -> Option<Value> {
 /// The blocks of a content that can be text only.
 fn texts(content: &Value, path: &str) -> Result<Vec<Value>> {
     blocks(content, path, |part, path| match part.get("type").and_then(Value::as_str) {
-        Some("text") => Ok(with_cache_mark(part, text_block(text_of(part)))),
+        Some("text") => Ok(text_block(text_of(part)).map(|block| with_cache_mark(part, block))),
         Some("refusal") => {
             Ok(text_block(part.get("refusal").and_then(Value::as_str).unwrap_or_default()))
         }
@@ -94,7 +94,7 @@ fn user_blocks(content: &Value, path: &str) -> Result<Vec<Value>> {
             }
             _ => return Err(unsupported(path, "models of this provider do not take this part")),
         };
-        Ok(with_cache_mark(part, block))
+        Ok(block.map(|block| with_cache_mark(part, block)))
     })
 }
 
@@ -122,12 +122,11 @@ fn text_of(part: &Value) -> &str {
 }
 
 /// Marks of what the provider keeps in its cache stay on their part.
-fn with_cache_mark(part: &Value, block: Option<Value>) -> Option<Value> {
-    let mut block = block?;
+pub(super) fn with_cache_mark(part: &Value, mut block: Value) -> Value {
     if let (Some(mark), Some(fields)) = (part.get("cache_control"), block.as_object_mut()) {
         fields.insert("cache_control".to_owned(), mark.clone());
     }
-    Some(block)
+    block
 }
 
 /// The type and the data of a `data:` URL in base64.
@@ -180,10 +179,13 @@ fn document(part: &Value, path: &str) -> Result<Value> {
     Ok(block)
 }
 
-/// Text and tool calls. Reasoning is not sent back: the API takes only what it has signed itself.
+/// Thinking, text and tool calls. Of thinking the API takes only what it has signed itself: the
+/// blocks of `thinking_blocks` are sent back as they came, `reasoning_content` alone is not.
 fn assistant_blocks(message: &Value, path: &str) -> Result<Vec<Value>> {
     let content = message.get("content").unwrap_or(&Value::Null);
-    let mut out = texts(content, &format!("{path}.content"))?;
+    let thinking = message.get("thinking_blocks").and_then(Value::as_array);
+    let mut out: Vec<Value> = thinking.into_iter().flatten().filter_map(signed).collect();
+    out.extend(texts(content, &format!("{path}.content"))?);
     out.extend(text_block(message.get("refusal").and_then(Value::as_str).unwrap_or_default()));
     let calls = message.get("tool_calls").and_then(Value::as_array);
     for (index, call) in calls.into_iter().flatten().enumerate() {
@@ -192,17 +194,33 @@ fn assistant_blocks(message: &Value, path: &str) -> Result<Vec<Value>> {
         let member = |name: &str| function.and_then(|function| function.get(name)?.as_str());
         let name = member("name")
             .ok_or_else(|| Error::invalid(format!("{path}.function.name"), "is required"))?;
-        out.push(json!({
+        let block = json!({
             "type": "tool_use",
             "id": call_id(call.get("id"), &format!("{path}.id"))?,
             "name": name,
             "input": input(member("arguments").unwrap_or_default()),
-        }));
+        });
+        out.push(with_cache_mark(call, block));
     }
     if message.get("function_call").is_some_and(|call| !call.is_null()) {
         return Err(unsupported(&format!("{path}.function_call"), "use tool_calls"));
     }
     Ok(out)
+}
+
+/// A block of thinking that the API takes back; none for one that it has not signed, such as that of
+/// another provider's model.
+fn signed(block: &Value) -> Option<Value> {
+    let member = |name: &str| block.get(name)?.as_str().filter(|text| !text.is_empty());
+    match block.get("type")?.as_str()? {
+        "thinking" => {
+            let thinking = block.get("thinking").and_then(Value::as_str).unwrap_or_default();
+            let signature = member("signature")?;
+            Some(json!({"type": "thinking", "thinking": thinking, "signature": signature}))
+        }
+        "redacted_thinking" => Some(json!({"type": "redacted_thinking", "data": member("data")?})),
+        _ => None,
+    }
 }
 
 /// The API takes objects only: arguments of any other kind stand in one, under `arguments`.
@@ -225,7 +243,10 @@ fn tool_result(message: &Value, path: &str) -> Result<Value> {
     if !content.is_empty() {
         block.insert("content".to_owned(), Value::Array(content));
     }
-    Ok(Value::Object(block))
+    if message.get("is_error") == Some(&Value::Bool(true)) {
+        block.insert("is_error".to_owned(), Value::Bool(true));
+    }
+    Ok(with_cache_mark(message, Value::Object(block)))
 }
 
 /// The API takes letters, digits, `_` and `-`; any other byte is written as `_` and two digits.

@@ -4,14 +4,14 @@ use bytes::Bytes;
 use downcity_core::{Error, Result};
 use serde_json::{Map, Value, json};
 
-use super::content::{Conversation, conversation};
+use super::content::{Conversation, conversation, with_cache_mark};
 use crate::convert::file::unsupported;
 
 /// The output limit where neither request nor model has one: the API wants one.
 const MAX_TOKENS: u64 = 4_096;
 
 /// Fields of the API's own, which pass as they are.
-const NATIVE: &[&str] = &["thinking", "top_k", "output_config", "cache_control", "container"];
+const NATIVE: &[&str] = &["thinking", "top_k", "cache_control", "container"];
 
 /// Translates a body; also says whether a stream has to tell its usage.
 ///
@@ -36,7 +36,10 @@ pub(super) fn translate(body: &[u8]) -> Result<(Bytes, bool)> {
             | "max_completion_tokens"
             | "stream_options"
             | "tool_choice"
-            | "parallel_tool_calls" => {}
+            | "parallel_tool_calls"
+            | "response_format"
+            | "reasoning_effort"
+            | "output_config" => {}
             "model" | "stream" | "top_p" => drop(set(name, value.clone())),
             "temperature" => drop(set(name, temperature(value)?)),
             "stop" => drop(set("stop_sequences", stop_sequences(value))),
@@ -52,6 +55,12 @@ pub(super) fn translate(body: &[u8]) -> Result<(Bytes, bool)> {
     }
     if let Some(choice) = tool_choice(&body)? {
         set("tool_choice", choice);
+    }
+    if let Some(config) = output_config(&body)? {
+        set("output_config", config);
+    }
+    if body.get("reasoning_effort").is_some_and(|word| word == "none") {
+        native.entry("thinking").or_insert_with(|| json!({"type": "disabled"}));
     }
     let wants_usage = body.get("stream_options").and_then(|options| options.get("include_usage"));
     let bytes = serde_json::to_vec(&native).map_err(Error::internal)?;
@@ -77,9 +86,56 @@ fn says_nothing(name: &str, value: &Value) -> bool {
         "logprobs" | "store" => *value == Value::Bool(false),
         "top_logprobs" => value.as_u64() == Some(0),
         "logit_bias" | "metadata" => is_empty,
-        "response_format" => value.get("type").and_then(Value::as_str) == Some("text"),
         "modalities" => *value == json!(["text"]),
         _ => false,
+    }
+}
+
+/// How hard the model works, and the form of its answer. The API's own field comes first.
+///
+/// Source: <https://platform.claude.com/docs/en/build-with-claude/effort> and
+/// <https://platform.claude.com/docs/en/build-with-claude/structured-outputs>.
+fn output_config(body: &Map<String, Value>) -> Result<Option<Value>> {
+    let given = |name: &str| body.get(name).filter(|value| !value.is_null());
+    let mut config = match given("output_config") {
+        None => Map::new(),
+        Some(Value::Object(own)) => own.clone(),
+        Some(_) => return Err(Error::invalid("output_config", "must be an object")),
+    };
+    if let Some(word) = given("reasoning_effort") {
+        let effort = match word.as_str() {
+            Some("none") => None,
+            Some("minimal") => Some("low"),
+            Some(word @ ("low" | "medium" | "high" | "xhigh" | "max")) => Some(word),
+            _ => {
+                let message = "must be none, minimal, low, medium, high, xhigh or max";
+                return Err(unsupported("reasoning_effort", message));
+            }
+        };
+        if let Some(effort) = effort {
+            config.entry("effort").or_insert_with(|| json!(effort));
+        }
+    }
+    if let Some(format) = given("response_format").map(answer_format).transpose()?.flatten() {
+        config.entry("format").or_insert(format);
+    }
+    Ok((!config.is_empty()).then_some(Value::Object(config)))
+}
+
+/// The form of an answer; `None` for plain text.
+fn answer_format(format: &Value) -> Result<Option<Value>> {
+    match format.get("type").and_then(Value::as_str) {
+        Some("text") => Ok(None),
+        Some("json_schema") => {
+            let path = "response_format.json_schema.schema";
+            let schema = format.pointer("/json_schema/schema").filter(|schema| schema.is_object());
+            let schema = schema.ok_or_else(|| Error::invalid(path, "must be a JSON schema"))?;
+            Ok(Some(json!({"type": "json_schema", "schema": schema})))
+        }
+        _ => {
+            let message = "models of this provider take text, or json_schema with a schema";
+            Err(unsupported("response_format.type", message))
+        }
     }
 }
 
@@ -127,7 +183,7 @@ fn tools(value: &Value) -> Result<Value> {
             native.insert("strict".to_owned(), Value::Bool(true));
         }
         native.insert("input_schema".to_owned(), input_schema(function.get("parameters")));
-        Ok(Value::Object(native))
+        Ok(with_cache_mark(tool, Value::Object(native)))
     });
     tools.collect()
 }

@@ -11,10 +11,14 @@ use serde_json::{Value, json};
 
 use super::answer::{NativeUsage, finish_reason, open_ai_error};
 use crate::failure::Failure;
-use crate::stream::events::Events;
+use crate::stream::events::{Events, MAX_EVENT};
 
 /// The most tool calls that are open at the same time.
 const MAX_OPEN: usize = 1_000;
+
+/// The most bytes of a block of thinking that is told as a whole, for its signature. Escaped, it fits
+/// into one event.
+const MAX_THINKING: usize = MAX_EVENT / 8;
 
 /// Passed on where the provider shows that it is still there: silence would end the call.
 const SIGN_OF_LIFE: &str = ": ping\n\n";
@@ -59,7 +63,11 @@ struct Delta<'a> {
     #[serde(borrow, default)]
     partial_json: Option<Cow<'a, str>>,
     #[serde(borrow, default)]
+    signature: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
     stop_reason: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    stop_sequence: Option<Cow<'a, str>>,
 }
 
 /// A tool call whose block is open.
@@ -78,6 +86,8 @@ pub(super) struct Translator {
     head: String,
     calls: usize,
     open: HashMap<u64, OpenCall>,
+    /// The block of thinking that is open, with its words so far and its signature.
+    thinking: Option<(String, String)>,
     usage: NativeUsage,
     /// The last words on usage were said: those of the beginning do not count the output.
     has_usage: bool,
@@ -118,6 +128,7 @@ impl Translator {
             head: String::new(),
             calls: 0,
             open: HashMap::new(),
+            thinking: None,
             usage: NativeUsage::default(),
             has_usage: false,
             is_over: false,
@@ -169,7 +180,13 @@ impl Translator {
         let member = |name: &str| block.get(name).and_then(Value::as_str).unwrap_or_default();
         match member("type") {
             "text" => self.text("content", member("text")),
-            "thinking" => self.text("reasoning_content", member("thinking")),
+            "thinking" => {
+                let words = member("thinking").to_owned();
+                let out = self.text("reasoning_content", &words);
+                self.thinking = Some((words, member("signature").to_owned()));
+                out
+            }
+            "redacted_thinking" => self.delta(&json!({ "thinking_blocks": [block] }), None),
             "tool_use" if self.open.len() >= MAX_OPEN => self
                 .failed(&json!({"message": "The AI provider sent too many tool calls at once."})),
             "tool_use" => {
@@ -191,7 +208,16 @@ impl Translator {
         let Some(delta) = delta else { return String::new() };
         match &*delta.kind {
             "text_delta" => self.text("content", &delta.text.unwrap_or_default()),
-            "thinking_delta" => self.text("reasoning_content", &delta.thinking.unwrap_or_default()),
+            "thinking_delta" => {
+                let words = delta.thinking.unwrap_or_default();
+                self.keep(|(said, _)| said, &words);
+                self.text("reasoning_content", &words)
+            }
+            "signature_delta" => {
+                let signature = delta.signature.unwrap_or_default();
+                self.keep(|(_, said)| said, &signature);
+                String::new()
+            }
             "input_json_delta" => {
                 let json = delta.partial_json.unwrap_or_default();
                 if json.is_empty() {
@@ -206,8 +232,26 @@ impl Translator {
         }
     }
 
-    /// A call without a word on its arguments has those that it began with.
+    /// Lengthens what is kept of the block of thinking that is open; one that is too long is not kept.
+    fn keep(&mut self, part: impl FnOnce(&mut (String, String)) -> &mut String, text: &str) {
+        let Some(thinking) = &mut self.thinking else { return };
+        let part = part(thinking);
+        part.push_str(text);
+        if part.len() > MAX_THINKING {
+            self.thinking = None;
+        }
+    }
+
+    /// A call without a word on its arguments has those that it began with. A block of thinking is
+    /// told as a whole once it is signed: its words are to come back with their signature.
     fn closed(&mut self, index: u64) -> String {
+        if let Some((thinking, signature)) = self.thinking.take() {
+            if signature.is_empty() {
+                return String::new();
+            }
+            let block = json!({"type": "thinking", "thinking": thinking, "signature": signature});
+            return self.delta(&json!({ "thinking_blocks": [block] }), None);
+        }
         match self.open.remove(&index) {
             Some(OpenCall { at, input: Some(input) }) => self.arguments(at, &input.to_string()),
             _ => String::new(),
@@ -219,9 +263,18 @@ impl Translator {
             self.has_usage |= usage.tells_output();
             self.usage.update(usage);
         }
-        match delta.and_then(|delta| delta.stop_reason) {
-            Some(reason) => self.delta(&json!({}), Some(finish_reason(&reason))),
-            None => String::new(),
+        let Some(Delta { stop_reason: Some(reason), stop_sequence, .. }) = delta else {
+            return String::new();
+        };
+        let finish = finish_reason(&reason);
+        match stop_sequence {
+            Some(stop) => {
+                let choice = json!({
+                    "index": 0, "delta": {}, "finish_reason": finish, "stop_reason": stop,
+                });
+                format!("{}[{choice}]}}\n\n", self.head)
+            }
+            None => self.delta(&json!({}), Some(finish)),
         }
     }
 

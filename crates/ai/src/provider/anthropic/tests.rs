@@ -127,6 +127,74 @@ fn limits_and_choices_of_tools() {
 }
 
 #[test]
+fn the_effort_and_the_form_of_an_answer() {
+    let with = |fields: Value| {
+        let mut body = json!({"model": "m", "messages": user()});
+        for (name, value) in fields.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+        translated(body)
+    };
+    let config = |fields: Value| with(fields).get("output_config").cloned();
+    for (word, effort) in
+        [("minimal", "low"), ("low", "low"), ("medium", "medium"), ("high", "high"), ("max", "max")]
+    {
+        assert_eq!(config(json!({"reasoning_effort": word})), Some(json!({"effort": effort})));
+    }
+    let none = with(json!({"reasoning_effort": "none"}));
+    assert_eq!(none["thinking"], json!({"type": "disabled"}));
+    assert_eq!(none.get("output_config"), None);
+    let schema = json!({"type": "object", "properties": {}, "additionalProperties": false});
+    let format = json!({"type": "json_schema", "json_schema": {"name": "x", "schema": schema}});
+    let native = json!({"type": "json_schema", "schema": schema});
+    assert_eq!(config(json!({"response_format": format})), Some(json!({"format": native})));
+    assert_eq!(config(json!({"response_format": {"type": "text"}})), None);
+    // The API's own words come first.
+    let own = json!({"output_config": {"effort": "low"}, "reasoning_effort": "high", "response_format": format});
+    assert_eq!(config(own), Some(json!({"effort": "low", "format": native})));
+    let body =
+        json!({"model": "m", "messages": user(), "response_format": {"type": "json_schema"}});
+    let (status, message) = refused(body);
+    assert!(status == 400 && message.contains("response_format.json_schema.schema"), "{message}");
+}
+
+#[test]
+fn signed_thinking_failed_results_and_marks_reach_the_api() {
+    let mark = json!({"type": "ephemeral"});
+    let thinking = json!({"type": "thinking", "thinking": "hm", "signature": "s"});
+    let hidden = json!({"type": "redacted_thinking", "data": "x"});
+    let unsigned = json!({"type": "thinking", "thinking": "of another model", "signature": ""});
+    let function = json!({"name": "f", "arguments": "{}"});
+    let native = translated(json!({
+        "model": "m",
+        "messages": [
+            {"role": "user", "content": "Hi"},
+            {"role": "assistant", "content": null, "thinking_blocks": [thinking, unsigned, hidden],
+                "tool_calls": [{"id": "a", "type": "function", "function": function, "cache_control": mark}]},
+            {"role": "tool", "tool_call_id": "a", "content": "no", "is_error": true, "cache_control": mark},
+        ],
+        "tools": [{"type": "function", "function": {"name": "f"}, "cache_control": mark}],
+    }));
+    let call =
+        json!({"type": "tool_use", "id": "a", "name": "f", "input": {}, "cache_control": mark});
+    assert_eq!(native["messages"][1]["content"], json!([thinking, hidden, call]));
+    let result = json!({"type": "tool_result", "tool_use_id": "a", "is_error": true,
+        "content": [{"type": "text", "text": "no"}], "cache_control": mark});
+    assert_eq!(native["messages"][2]["content"], json!([result]));
+    assert_eq!(native["tools"][0]["cache_control"], mark);
+}
+
+#[test]
+fn the_text_at_which_an_answer_stopped_is_told() {
+    let delta = json!({"stop_reason": "stop_sequence", "stop_sequence": "END"});
+    let end = json!({"type": "message_delta", "delta": delta, "usage": {"output_tokens": 1}});
+    let (text, _) = chunks(&[format!("data: {end}\n\n").as_bytes()]);
+    let chunk: Value = serde_json::from_str(text.trim().strip_prefix("data: ").unwrap()).unwrap();
+    let choice = json!({"index": 0, "delta": {}, "finish_reason": "stop", "stop_reason": "END"});
+    assert_eq!(chunk["choices"], json!([choice]));
+}
+
+#[test]
 fn what_the_api_cannot_take_is_named() {
     for (name, value) in [
         ("logprobs", json!(true)),
@@ -134,7 +202,8 @@ fn what_the_api_cannot_take_is_named() {
         ("seed", json!(1)),
         ("temperature", json!(1.5)),
         ("frequency_penalty", json!(0.1)),
-        ("response_format", json!({"type": "json_schema"})),
+        ("response_format", json!({"type": "json_object"})),
+        ("reasoning_effort", json!("extreme")),
         ("functions", json!([])),
         ("future", json!(1)),
     ] {
@@ -234,6 +303,7 @@ fn a_stream_is_the_same_wherever_it_is_cut() {
     let expected = [
         json!({"role": "assistant", "content": ""}),
         json!({"reasoning_content": "hm ☕"}),
+        json!({"thinking_blocks": [{"type": "thinking", "thinking": "hm ☕", "signature": "abc"}]}),
         json!({"content": "Grüße \"🦀\"\n"}),
         begun(0, "a", "f"),
         arguments(0, "{\"x\":"),
@@ -246,10 +316,10 @@ fn a_stream_is_the_same_wherever_it_is_cut() {
     for (chunk, delta) in deltas.iter().zip(&expected) {
         assert_eq!(chunk["choices"][0]["delta"], *delta);
     }
-    assert_eq!(deltas[8]["choices"][0]["finish_reason"], "tool_calls");
-    assert_eq!(deltas[9]["choices"], json!([]));
+    assert_eq!(deltas[9]["choices"][0]["finish_reason"], "tool_calls");
+    assert_eq!(deltas[10]["choices"], json!([]));
     assert_eq!(
-        deltas[9]["usage"],
+        deltas[10]["usage"],
         json!({
             "prompt_tokens": 16, "completion_tokens": 5, "total_tokens": 21,
             "prompt_tokens_details": {"cached_tokens": 4, "cache_write_tokens": 2},
@@ -312,6 +382,10 @@ async fn whole_answers() {
             "id": "msg_1", "object": "chat.completion", "created": 7, "model": "claude",
             "choices": [{"index": 0, "finish_reason": "tool_calls", "message": {
                 "role": "assistant", "content": "Hello", "reasoning_content": "hm",
+                "thinking_blocks": [
+                    {"type": "thinking", "thinking": "hm", "signature": "x"},
+                    {"type": "redacted_thinking", "data": "x"},
+                ],
                 "tool_calls": [call("a", "f", "{\"x\":1}"), call("b", "g", "{}")],
             }}],
             "usage": {
