@@ -1,8 +1,9 @@
-//! The AI service: a catalog of models, the providers behind them, and three ways to call them.
+//! The AI service: a catalog of models, the providers behind them, and the ways to call them.
 //!
 //! # What is here
 //! * [`AiConfig`]: the `[ai]` section of the configuration, checked as a whole before it is used.
-//! * [`Ai`]: the service. `text` and `stream` take UI messages; `chat/completions` is passed through.
+//! * [`Ai`]: the service. `text` and `stream` take UI messages; `chat/completions` is passed through;
+//!   `responses` is translated into a chat completion and back.
 //!
 //! # How a call runs
 //! The catalog resolves the model; the request becomes one chat completion in the form of OpenAI,

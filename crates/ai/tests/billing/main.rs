@@ -23,4 +23,6 @@ mod prices;
 #[cfg(test)]
 mod protocols;
 #[cfg(test)]
+mod responses;
+#[cfg(test)]
 mod trusted;
