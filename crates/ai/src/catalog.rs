@@ -20,7 +20,9 @@ use crate::config::{
 };
 use crate::limits::CallLimits;
 use crate::price::Rate;
-use crate::provider::{Anthropic, Echo, Gemini, OpenAi, Protocol};
+use crate::provider::{
+    Anthropic, Echo, Gemini, HttpTemplate, ImageJobs, OpenAi, OpenAiImages, Protocol,
+};
 use crate::routing::Cooling;
 use crate::storage::Storage;
 use crate::upstream::HyperUpstream;
@@ -55,6 +57,10 @@ pub(crate) struct CallSettings {
     pub(crate) bill_admin: bool,
     pub(crate) max_messages: usize,
     pub(crate) max_message_bytes: usize,
+    /// The longest that an image or a video may take.
+    pub(crate) max_pending: Duration,
+    /// The longest that a call waits for one.
+    pub(crate) media_wait: Duration,
 }
 
 /// A provider as calls use it.
@@ -163,6 +169,8 @@ impl Catalog {
                 bill_admin: config.bill_admin,
                 max_messages: config.max_messages,
                 max_message_bytes: config.max_message_bytes,
+                max_pending: Duration::from_millis(config.image_max_pending_duration_ms),
+                media_wait: Duration::from_millis(config.media_wait_ms),
             },
             storage: Arc::new(storage),
             slots: config.max_concurrent.map(|most| Arc::new(Semaphore::new(most))),
@@ -231,6 +239,11 @@ impl Catalog {
             Some(key) => Err(Error::missing_config(key)),
             None => Ok(model.clone()),
         }
+    }
+
+    /// A model by its id, whether it can be called or not.
+    pub(crate) fn model(&self, id: &str) -> Option<Arc<Model>> {
+        self.by_id.get(id).and_then(|&at| self.models.get(at)).cloned()
     }
 
     /// Names the nearest of the models that the caller can see.
@@ -305,6 +318,13 @@ impl Provider {
                 }
                 ProtocolKind::GeminiGenerateContent => {
                     Arc::new(Gemini::new(&config, upstream.clone()))
+                }
+                ProtocolKind::OpenaiImages => {
+                    Arc::new(OpenAiImages::new(&config, upstream.clone()))
+                }
+                ProtocolKind::AsyncImageJobs => Arc::new(ImageJobs::new(&config, upstream.clone())),
+                ProtocolKind::HttpTemplate => {
+                    Arc::new(HttpTemplate::new(&config, upstream.clone()))
                 }
                 ProtocolKind::Echo => Arc::new(Echo),
             };

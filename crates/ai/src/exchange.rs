@@ -74,6 +74,17 @@ async fn send(
     answer
 }
 
+/// Asks the upstream that has taken work on how far it is: once, and no other.
+pub(crate) async fn look(
+    cx: &Cx,
+    lane: Lane<'_>,
+    limits: &CallLimits,
+) -> Result<Response<Body>, Failure> {
+    let patience = limits.first_byte.min(limits.total);
+    let answer = lane.protocol().ask(cx, lane.asked());
+    tokio::time::timeout(patience, answer).await.unwrap_or(Err(Failure::TimedOut))
+}
+
 /// Asks the upstreams of a model, and again where that may help, until an answer of success begins.
 pub(crate) async fn send_with_retries<'a>(
     meter: &mut Meter,

@@ -28,8 +28,19 @@ pub(crate) enum Failure {
     /// The provider answered with something that cannot be read; the text is for the log, and our
     /// own: what a provider writes may repeat what its caller wrote.
     Unreadable(String),
+    /// The provider took the work on and failed over it; its own words, without its key.
+    Told(Words),
     /// The call could not be made at all.
     Ours(Error),
+}
+
+/// What a provider says to people. It may repeat what its caller wrote, so no log shows it.
+pub(crate) struct Words(pub(crate) String);
+
+impl fmt::Debug for Words {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str("..")
+    }
 }
 
 /// A provider's answer with a status other than 2xx.
@@ -89,7 +100,7 @@ impl Failure {
                 matches!(refusal.status.as_u16(), 408 | 409 | 429)
                     || refusal.status.is_server_error()
             }
-            Self::TimedOut | Self::Unreadable(_) | Self::Ours(_) => false,
+            Self::TimedOut | Self::Unreadable(_) | Self::Told(_) | Self::Ours(_) => false,
         }
     }
 
@@ -102,7 +113,9 @@ impl Failure {
     /// The stable code of the failure.
     pub(crate) fn code(&self) -> ErrorCode {
         match self {
-            Self::Unreachable(_) | Self::Stale(_) | Self::Broken(_) => ErrorCode::UpstreamError,
+            Self::Unreachable(_) | Self::Stale(_) | Self::Broken(_) | Self::Told(_) => {
+                ErrorCode::UpstreamError
+            }
             Self::TimedOut => ErrorCode::UpstreamTimeout,
             Self::Refused(refusal) => refusal.code(),
             Self::Unreadable(_) => ErrorCode::UpstreamInvalid,
@@ -120,6 +133,7 @@ impl Failure {
             Self::TimedOut => "The AI provider did not answer in time.".to_owned(),
             Self::Refused(refusal) => refusal.sentence(),
             Self::Unreadable(_) => "The AI provider sent an answer that cannot be read.".to_owned(),
+            Self::Told(Words(words)) => words.clone(),
             Self::Ours(error) => error.message().to_owned(),
         }
     }
@@ -133,7 +147,7 @@ impl Failure {
             Self::Unreachable(source) | Self::Stale(source) | Self::Broken(source) => {
                 error.with_source(source)
             }
-            Self::TimedOut => error,
+            Self::TimedOut | Self::Told(_) => error,
             Self::Unreadable(what) => error.with_source(Cause::Unreadable(what)),
             Self::Refused(refusal) => {
                 let error = error.with_source(Cause::Status(refusal.status));

@@ -29,6 +29,7 @@ mod failure;
 mod fuzz;
 mod limits;
 mod mask;
+mod media;
 mod messages;
 mod metering;
 mod outgoing;
@@ -38,18 +39,19 @@ mod responses;
 mod routes;
 mod routing;
 mod service;
-#[cfg_attr(not(test), expect(dead_code, reason = "the modalities that make files use it"))]
 mod storage;
 mod stream;
 mod upstream;
 
 pub use billing::Billing;
 pub use config::{
-    AiConfig, Auth, CoolDown, DefaultModes, DownloadConfig, MaxTokensField, Mode, ModelConfig,
-    OnDisconnect, OpenAiMode, Params, PriceConfig, Problem, ProtocolKind, ProviderConfig, Retries,
-    StorageConfig, StorageKind, Timeouts, UpstreamConfig,
+    AiConfig, AnswerConfig, Auth, CoolDown, DefaultModes, DownloadConfig, JobsConfig,
+    MaxTokensField, Mode, ModelConfig, OnDisconnect, OpenAiMode, Params, PriceConfig, Problem,
+    ProtocolKind, ProviderConfig, RequestTemplate, Retries, StorageConfig, StorageKind,
+    TemplateConfig, Timeouts, UpstreamConfig,
 };
 pub use convert::request::{Stop, TextInput};
+pub use media::{JobIn, MediaContent, MediaInput, MediaJobView, MediaMessage, MediaStatus};
 pub use responses::ResponsesRequest;
 pub use routes::{
     ChatRequest, EmbeddingsInput, EmbeddingsRequest, ListedModel, MessagesRequest, ModelId,

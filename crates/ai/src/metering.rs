@@ -218,7 +218,7 @@ pub(crate) fn tells_output(usage: &Value) -> bool {
 }
 
 /// Figures that no call can have consumed are kept as the provider's words only.
-fn note_usage(metering: &mut Metering, usage: Value) -> Option<TokenCounts> {
+pub(crate) fn note_usage(metering: &mut Metering, usage: Value) -> Option<TokenCounts> {
     let counts = counts_of(&usage);
     if let Some(counts) = &counts {
         metering.input_tokens = Some(counts.input_tokens);
@@ -246,6 +246,18 @@ fn consumed(metering: &Metering, counts: Option<TokenCounts>) -> Option<Consumed
         seconds: video.saturating_add(metering.audio_seconds.unwrap_or(0)),
         ..of_tokens(&counts?)
     })
+}
+
+/// What prices count of work whose end was metered.
+pub(crate) fn consumed_by(metering: &Metering) -> Consumed {
+    let video = metering.video_seconds.unwrap_or(0);
+    Consumed {
+        input_tokens: metering.input_tokens.unwrap_or(0),
+        cached_tokens: metering.cached_tokens.unwrap_or(0),
+        output_tokens: metering.output_tokens.unwrap_or(0),
+        images: metering.image_count.unwrap_or(0),
+        seconds: video.saturating_add(metering.audio_seconds.unwrap_or(0)),
+    }
 }
 
 fn millis(time: Duration) -> u64 {

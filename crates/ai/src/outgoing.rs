@@ -78,7 +78,10 @@ impl Outgoing {
     ///
     /// # Errors
     /// That of the first upstream, where none can.
-    fn of_each(model: &Arc<Model>, make: impl Fn(&Arc<Model>) -> Result<Self>) -> Result<Self> {
+    pub(crate) fn of_each(
+        model: &Arc<Model>,
+        make: impl Fn(&Arc<Model>) -> Result<Self>,
+    ) -> Result<Self> {
         let first = make(model);
         let mut others = model.fallbacks.iter().filter_map(|fallback| make(fallback).ok());
         let first = match first {

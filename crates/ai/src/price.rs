@@ -5,6 +5,7 @@
 //! or an error, never a panic and never a negative amount.
 
 use downcity_types::{Microcredits, MoneyError};
+use serde::{Deserialize, Serialize};
 
 use crate::config::{Mode, PriceConfig};
 
@@ -71,7 +72,7 @@ impl Consumed {
 }
 
 /// The price of one model's calls in one mode.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Rate {
     /// The price of a request, whatever it consumes.
     flat: Option<Microcredits>,

@@ -6,13 +6,16 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use downcity_core::env::{Candidate, EnvProbe, Probed};
-use downcity_core::{ErrorShape, PUBLIC, Service, ServiceDef, USER_OR_ADMIN};
+use downcity_core::{ADMIN, ErrorShape, PUBLIC, Service, ServiceDef, USER_OR_ADMIN};
 
+use downcity_db::migrations;
 use futures_util::future::join_all;
+use tokio::sync::broadcast;
 
 use crate::billing::{Billing, Cashier, Settle};
 use crate::catalog::Catalog;
 use crate::config::{AiConfig, MAX_CALL_MS, Problem};
+use crate::media::Produce;
 use crate::routing::Cooling;
 use crate::upstream::HyperUpstream;
 
@@ -23,6 +26,8 @@ pub(crate) const GUARD: Duration = Duration::from_millis(MAX_CALL_MS + 60_000);
 pub struct Ai {
     catalog: ArcSwap<Catalog>,
     billing: Billing,
+    /// Tells of jobs that ended on this node.
+    ended_jobs: broadcast::Sender<Arc<str>>,
 }
 
 impl Ai {
@@ -32,7 +37,8 @@ impl Ai {
     /// Everything that is wrong with the configuration.
     pub fn new(config: AiConfig, billing: Billing) -> Result<Arc<Self>, Vec<Problem>> {
         let catalog = build(&config, None, Arc::default())?;
-        Ok(Arc::new(Self { catalog: ArcSwap::from_pointee(catalog), billing }))
+        let ended_jobs = broadcast::Sender::new(256);
+        Ok(Arc::new(Self { catalog: ArcSwap::from_pointee(catalog), billing, ended_jobs }))
     }
 
     /// Takes another configuration; calls under way end with the one that they began with.
@@ -49,6 +55,10 @@ impl Ai {
 
     pub(crate) fn billing(&self) -> &Billing {
         &self.billing
+    }
+
+    pub(crate) fn ended_jobs(&self) -> &broadcast::Sender<Arc<str>> {
+        &self.ended_jobs
     }
 
     pub(crate) fn catalog(&self) -> Arc<Catalog> {
@@ -111,7 +121,11 @@ impl Service for Ai {
     fn define(self: Arc<Self>, service: &mut ServiceDef) {
         let ai = self.clone();
         service.env_probe(self.clone());
-        service.job(Settle(self.billing.clone())).recorder(Arc::new(Cashier(self.billing.clone())));
+        service.migrations(migrations!("ai", [(1, "jobs", "migrations/0001_jobs.sql")]));
+        service
+            .job(Produce(self.clone()))
+            .job(Settle(self.billing.clone()))
+            .recorder(Arc::new(Cashier(self.billing.clone())));
         service.instruction(include_str!("instruction.md")).env_scope(
             "ai-models",
             "AI Models",
@@ -168,6 +182,7 @@ impl Service for Ai {
                 .moves_money()
                 .cancel_on_disconnect();
         }
+        self.define_media(service);
         service
             .post("/v1/responses", USER_OR_ADMIN, &self, Self::responses)
             .summary("Answer a conversation with a response, in the form of OpenAI's Responses API.")
@@ -191,5 +206,56 @@ impl Service for Ai {
             .errors(ErrorShape::OpenAi);
         self.declare_embeddings(service);
         self.declare_messages(service);
+    }
+}
+
+impl Ai {
+    fn define_media(self: &Arc<Self>, service: &mut ServiceDef) {
+        const CREATE: &str = "The answer is a job, which is worked on from now on. Where the model \
+            costs money, what it may cost is held; it is charged once the result is there. A repeated \
+            request with the same `Idempotency-Key` gets the same job.";
+        const RESULT: &str =
+            "Reads the job. Users see their own jobs, the trusted side all of them.";
+        const WAIT: &str = "Creates a job and waits for it, for two minutes unless configured \
+            otherwise. The answer is 504 then, with the `job_id`, and the job goes on.";
+        service
+            .post("image/create", USER_OR_ADMIN, self, Self::image_create)
+            .summary("Have images made.")
+            .description(CREATE)
+            .moves_money();
+        service
+            .post("image/result", USER_OR_ADMIN, self, Self::image_result)
+            .summary("Show how far images are, and the images once they are there.")
+            .description(RESULT);
+        service
+            .post("image/fetch", ADMIN, self, Self::image_fetch)
+            .summary("Look at a job now, due or not, and show it.")
+            .description(
+                "Jobs are looked at by themselves; this is for those who do not want to wait.",
+            )
+            .timeout(GUARD);
+        service
+            .post("image", USER_OR_ADMIN, self, Self::image)
+            .summary("Have images made and wait for them.")
+            .description(WAIT)
+            .timeout(GUARD)
+            .moves_money()
+            .cancel_on_disconnect();
+        service
+            .post("video/create", USER_OR_ADMIN, self, Self::video_create)
+            .summary("Have a video made.")
+            .description(CREATE)
+            .moves_money();
+        service
+            .post("video/result", USER_OR_ADMIN, self, Self::video_result)
+            .summary("Show how far a video is, and the video once it is there.")
+            .description(RESULT);
+        service
+            .post("video", USER_OR_ADMIN, self, Self::video)
+            .summary("Have a video made and wait for it.")
+            .description(WAIT)
+            .timeout(GUARD)
+            .moves_money()
+            .cancel_on_disconnect();
     }
 }

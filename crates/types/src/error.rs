@@ -102,6 +102,7 @@ error_codes! {
     CommitUnknown "commit_unknown" 503 "The database broke off around a commit: the change may be stored; repeat with the same idempotency key, or look first.";
     ShuttingDown "shutting_down" 503 "The server is stopping and takes no new work; try again.";
     UpstreamTimeout "upstream_timeout" 504 "The AI provider did not answer in time.";
+    JobPending "job_pending" 504 "The work takes longer than the call may wait and goes on: ask for its result by the `job_id`.";
     StorageFull "storage_full" 507 "The disk of the database, or of the generated files, is full; nothing was changed. Its operator has to free space.";
 }
 

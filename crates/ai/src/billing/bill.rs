@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use downcity_core::audit::Target;
+use downcity_core::audit::{Target, Trail};
 use downcity_core::{Cx, Error, Identity, NewHold, Result, Settlement, Wallets};
+use downcity_db::Tx;
 use downcity_types::{ErrorCode, Microcredits, Timestamp};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::config::Mode;
@@ -20,14 +22,14 @@ const GRACE: Duration = Duration::from_secs(10 * 60);
 const MAX_ID: usize = 512;
 
 /// Whose wallet pays.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Payer {
     pub(crate) city_id: String,
     pub(crate) user_id: String,
 }
 
 /// What is reserved for a call, and how its price is found in the end.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Bill {
     payer: Payer,
     hold_id: String,
@@ -125,8 +127,14 @@ impl Bill {
         wallets: &Arc<dyn Wallets>,
         limits: &CallLimits,
     ) -> impl Future<Output = Result<()>> + Send + use<> {
-        let now = cx.runtime().clock().now();
-        let hold = NewHold {
+        let hold = self.reservation(cx.runtime().clock().now(), limits.longest());
+        let wallets = wallets.clone();
+        cx.write(move |tx, trail| Self::reserve(&wallets, &hold, tx, trail))
+    }
+
+    /// The hold of the estimate, for work that lasts no longer than this.
+    pub(crate) fn reservation(&self, now: Timestamp, lasts: Duration) -> NewHold {
+        NewHold {
             hold_id: self.hold_id.clone(),
             city_id: self.payer.city_id.clone(),
             user_id: self.payer.user_id.clone(),
@@ -134,16 +142,30 @@ impl Bill {
             note: self.model_id.clone(),
             reference: self.request_id.clone(),
             metadata: self.metadata(),
-            deadline: now.saturating_add(limits.longest() + GRACE),
+            deadline: now.saturating_add(lasts + GRACE),
             now,
-        };
-        let wallets = wallets.clone();
-        cx.write(move |tx, trail| {
-            trail.authorise_amount(tx, hold.amount)?;
-            let after = json!({"user_id": hold.user_id, "amount_microcredits": hold.amount});
-            trail.record(Target::new("hold", &hold.hold_id).in_city(&hold.city_id), (), after);
-            wallets.hold(tx, &hold)
-        })
+        }
+    }
+
+    /// Reserves the estimate in a transaction.
+    ///
+    /// # Errors
+    /// As [`Bill::hold`].
+    pub(crate) fn reserve(
+        wallets: &Arc<dyn Wallets>,
+        hold: &NewHold,
+        tx: &mut Tx<'_>,
+        trail: &mut Trail,
+    ) -> Result<()> {
+        trail.authorise_amount(tx, hold.amount)?;
+        let after = json!({"user_id": hold.user_id, "amount_microcredits": hold.amount});
+        trail.record(Target::new("hold", &hold.hold_id).in_city(&hold.city_id), (), after);
+        wallets.hold(tx, hold)
+    }
+
+    /// Who pays.
+    pub(crate) fn payer(&self) -> &Payer {
+        &self.payer
     }
 
     /// What is owed at the end of the call. `told` is the provider's word on what was consumed,
@@ -226,6 +248,11 @@ impl Due {
             metadata.insert("input_tokens".to_owned(), consumed.input_tokens.into());
             metadata.insert("cached_tokens".to_owned(), consumed.cached_tokens.into());
             metadata.insert("output_tokens".to_owned(), consumed.output_tokens.into());
+            for (name, count) in [("images", consumed.images), ("seconds", consumed.seconds)] {
+                if count > 0 {
+                    metadata.insert(name.to_owned(), count.into());
+                }
+            }
         }
         if *is_estimate {
             metadata.insert("estimated".to_owned(), true.into());

@@ -1,5 +1,6 @@
 //! The `[ai]` section of the configuration.
 
+mod media;
 mod model;
 mod provider;
 mod storage;
@@ -10,6 +11,7 @@ use std::borrow::Cow;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use media::{AnswerConfig, JobsConfig, RequestTemplate, TemplateConfig};
 pub use model::{DefaultModes, Mode, ModelConfig, Params, PriceConfig, UpstreamConfig};
 pub use provider::{Auth, MaxTokensField, OpenAiMode, ProtocolKind, ProviderConfig};
 pub use storage::{DownloadConfig, StorageConfig, StorageKind};
@@ -46,6 +48,12 @@ pub struct AiConfig {
     pub max_message_bytes: usize,
     /// Where generated files are kept.
     pub storage: StorageConfig,
+    /// The longest that an image or a video may take, in milliseconds: a job that is not done by then
+    /// has failed, and costs nothing.
+    pub image_max_pending_duration_ms: u64,
+    /// The longest that a call waits for an image or a video, in milliseconds. The job goes on then,
+    /// and the answer (504) names it.
+    pub media_wait_ms: u64,
     /// The providers.
     pub provider: Vec<ProviderConfig>,
     /// The models, in the order of the list that clients see.
@@ -65,6 +73,8 @@ impl Default for AiConfig {
             max_messages: 1_000,
             max_message_bytes: 8 * 1024 * 1024,
             storage: StorageConfig::default(),
+            image_max_pending_duration_ms: 7_200_000,
+            media_wait_ms: 120_000,
             provider: Vec::new(),
             model: Vec::new(),
         }

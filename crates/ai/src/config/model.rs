@@ -45,7 +45,8 @@ pub struct ModelConfig {
     #[serde(default)]
     pub default: DefaultModes,
     /// The modes it offers; unless set, those that its provider's protocol is made for. Models of
-    /// `openai-chat` and `gemini-generate-content` offer `embeddings` only where it is named here.
+    /// `openai-chat` and `gemini-generate-content` offer `embeddings`, those of the latter `image`, and
+    /// those of `http-template` anything only where it is named here.
     #[serde(default)]
     pub modes: Option<Vec<Mode>>,
     /// The env keys it needs, in place of the provider's.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::Mode;
+use super::{JobsConfig, Mode, TemplateConfig};
 
 /// A provider of models: where it is, how it is spoken to, and which env keys it needs.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -68,6 +68,12 @@ pub struct ProviderConfig {
     /// Upstream model of all models that name none.
     #[serde(default)]
     pub passthrough_model: Option<String>,
+    /// For `async-image-jobs`: its paths and words.
+    #[serde(default)]
+    pub jobs: Option<JobsConfig>,
+    /// For `http-template`: its requests and answers.
+    #[serde(default)]
+    pub template: Option<TemplateConfig>,
 }
 
 impl ProviderConfig {
@@ -107,7 +113,15 @@ pub enum ProtocolKind {
     GeminiGenerateContent,
     /// The embeddings of OpenAI (`/embeddings`), which many providers speak.
     OpenaiEmbeddings,
-    /// No provider at all: repeats the last text of the user. For development.
+    /// The images of OpenAI. `base_url` is `https://api.openai.com/v1` unless set.
+    OpenaiImages,
+    /// Images as jobs that are looked at until they are done; see `jobs`.
+    AsyncImageJobs,
+    /// Any HTTP API that makes images or video, as `template` describes it. Its models name their
+    /// `modes`.
+    HttpTemplate,
+    /// No provider at all: repeats the last text of the user, and draws a mark of its own. For
+    /// development.
     Echo,
 }
 
@@ -119,21 +133,32 @@ impl ProtocolKind {
                 &[Mode::Text, Mode::Stream, Mode::Openai]
             }
             Self::OpenaiEmbeddings => &[Mode::Embeddings],
-            Self::Echo => &[Mode::Text, Mode::Stream, Mode::Openai, Mode::Embeddings],
+            Self::OpenaiImages | Self::AsyncImageJobs => &[Mode::Image],
+            Self::HttpTemplate => &[],
+            Self::Echo => &[Mode::Text, Mode::Stream, Mode::Openai, Mode::Image, Mode::Embeddings],
         }
     }
 
     /// The modes that its models may have beside those, where they name them.
     pub(crate) const fn named_modes(self) -> &'static [Mode] {
         match self {
-            Self::OpenaiChat | Self::GeminiGenerateContent => &[Mode::Embeddings],
-            Self::AnthropicMessages | Self::OpenaiEmbeddings | Self::Echo => &[],
+            Self::OpenaiChat => &[Mode::Embeddings],
+            Self::GeminiGenerateContent => &[Mode::Image, Mode::Embeddings],
+            Self::HttpTemplate => &[Mode::Image, Mode::Video],
+            Self::AnthropicMessages
+            | Self::OpenaiEmbeddings
+            | Self::OpenaiImages
+            | Self::AsyncImageJobs
+            | Self::Echo => &[],
         }
     }
 
     /// Whether its providers have to say where they are.
     pub(crate) const fn needs_base_url(self) -> bool {
-        matches!(self, Self::OpenaiChat | Self::OpenaiEmbeddings)
+        matches!(
+            self,
+            Self::OpenaiChat | Self::OpenaiEmbeddings | Self::AsyncImageJobs | Self::HttpTemplate
+        )
     }
 }
 

@@ -18,6 +18,9 @@ use crate::provider::check_base_url;
 /// The longest time that any limit of a call may have: an hour.
 pub(crate) const MAX_CALL_MS: u64 = 3_600_000;
 
+/// The longest that a job may be pending: a week.
+const MAX_PENDING_MS: u64 = 7 * 24 * 3_600_000;
+
 /// One fault of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -80,6 +83,13 @@ impl AiConfig {
                 found.top(field, format!("must be 1 to {MAX_CALL_MS} milliseconds"));
             }
         }
+        if !(1..=MAX_PENDING_MS).contains(&self.image_max_pending_duration_ms) {
+            let message = format!("must be 1 to {MAX_PENDING_MS} milliseconds");
+            found.top("image_max_pending_duration_ms", message);
+        }
+        if !(1..=MAX_CALL_MS).contains(&self.media_wait_ms) {
+            found.top("media_wait_ms", format!("must be 1 to {MAX_CALL_MS} milliseconds"));
+        }
         if !(1..=10).contains(&self.retries.attempts) {
             found.top("retries.attempts", "must be 1 to 10");
         }
@@ -132,6 +142,7 @@ impl ProviderConfig {
             found.env_key(at, "env", key);
         }
         self.check_headers(at, found);
+        self.check_media(at, found);
         for name in self.strip.iter().chain(self.force.keys()) {
             if matches!(name.as_str(), "model" | "messages" | "stream") {
                 found.add(at, "strip/force", format!("{name:?} belongs to the call itself"));

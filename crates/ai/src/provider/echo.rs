@@ -11,8 +11,9 @@ use http::{HeaderValue, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Asked, Protocol, Task, embeddings};
+use super::{Asked, Protocol, Task, embeddings, mark};
 use crate::failure::Failure;
+use crate::media::{Made, MediaAnswer, MediaAsk, Outcome, to_base64};
 
 /// The label in front of every answer, so that nobody takes it for a model's.
 const LABEL: &str = "Echo (development): ";
@@ -59,9 +60,22 @@ impl Protocol for Echo {
         let answer = match asked.task {
             Task::Chat => answer(&asked.body, created),
             Task::Embeddings => embedded(&asked.body),
+            Task::Media | Task::MediaState => drawn(&asked),
         };
         Box::pin(std::future::ready(answer))
     }
+}
+
+/// Draws the mark, as often as it is asked for.
+fn drawn(asked: &Asked) -> Result<Response<Body>, Failure> {
+    let ask: MediaAsk = asked.read(Task::Media).map_err(Failure::Ours)?;
+    let made = |number| Made {
+        b64_json: Some(to_base64(&mark::png())),
+        filename: Some(format!("echo-development-{number}.png")),
+        ..Made::default()
+    };
+    let data = (1..=ask.order.count()).map(made).collect();
+    Outcome::Made(MediaAnswer { data, ..MediaAnswer::default() }).into_response()
 }
 
 fn answer(body: &[u8], created: i64) -> Result<Response<Body>, Failure> {

@@ -11,12 +11,17 @@ mod cuts;
 mod echo;
 mod embeddings;
 mod gemini;
+mod jobs;
+mod mark;
+mod multipart;
 mod openai;
+mod openai_images;
+mod template;
 mod wire;
 
 use bytes::Bytes;
 use downcity_core::env::{Candidate, Probed};
-use downcity_core::{Body, Call};
+use downcity_core::{Body, Call, Error};
 use downcity_types::Timestamp;
 use futures_util::future::BoxFuture;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
@@ -27,12 +32,16 @@ use tokio::time::Instant;
 pub(crate) use anthropic::Anthropic;
 pub(crate) use echo::Echo;
 pub(crate) use gemini::Gemini;
+pub(crate) use jobs::ImageJobs;
 pub(crate) use openai::OpenAi;
+pub(crate) use openai_images::OpenAiImages;
+pub(crate) use template::HttpTemplate;
 pub(crate) use wire::check_base_url;
 
 use crate::failure::{Failure, Refusal, error_text};
 use crate::limits::CallLimits;
 use crate::mask::Mask;
+use crate::media::Order;
 
 /// The most bytes that are read of an answer that is read as a whole, and of the texts in a stream.
 pub(crate) const MAX_ANSWER: usize = 64 * 1024 * 1024;
@@ -46,6 +55,11 @@ pub(crate) enum Task {
     Chat,
     /// `/embeddings`
     Embeddings,
+    /// Images or a video: a [`MediaAsk`](crate::media::MediaAsk), answered by an
+    /// [`Outcome`](crate::media::Outcome).
+    Media,
+    /// How far they are: a [`StateAsk`](crate::media::StateAsk), answered likewise.
+    MediaState,
 }
 
 impl Task {
@@ -54,6 +68,7 @@ impl Task {
         match self {
             Self::Chat => "/chat/completions",
             Self::Embeddings => "/embeddings",
+            Self::Media | Self::MediaState => "/images/generations",
         }
     }
 }
@@ -63,6 +78,28 @@ impl Task {
 pub(crate) struct Asked {
     pub(crate) task: Task,
     pub(crate) body: Bytes,
+}
+
+impl Asked {
+    /// The body of a task that has a form of our own.
+    ///
+    /// # Errors
+    /// 500 when it is another task.
+    pub(crate) fn read<T: serde::de::DeserializeOwned>(&self, task: Task) -> Result<T, Error> {
+        if self.task != task {
+            return Err(self.unknown());
+        }
+        serde_json::from_slice(&self.body).map_err(Error::internal)
+    }
+
+    /// The answer of a protocol to a task of a mode that its kind does not offer.
+    pub(crate) fn foreign(&self) -> Failure {
+        Failure::Ours(self.unknown())
+    }
+
+    fn unknown(&self) -> Error {
+        Error::internal(format!("{:?} is none of the protocol's tasks", self.task))
+    }
 }
 
 /// How a provider is spoken to.
@@ -75,6 +112,15 @@ pub(crate) trait Protocol: Send + Sync {
         call: &'a Call,
         asked: Asked,
     ) -> BoxFuture<'a, Result<Response<Body>, Failure>>;
+
+    /// Whether it can make this.
+    ///
+    /// # Errors
+    /// 422 that names the field which it cannot take.
+    fn takes(&self, order: &Order) -> Result<(), Error> {
+        let _ = order;
+        Ok(())
+    }
 
     /// Whether it can try a value of this env key.
     fn probes(&self, key: &str) -> bool {

@@ -38,6 +38,7 @@ impl Protocol for OpenAi {
                     let request = self.0.request_beside(call, path, None, asked.body);
                     self.0.send(request.map_err(Failure::Ours)?).await
                 }
+                Task::Media | Task::MediaState => Err(asked.foreign()),
             }
         })
     }

@@ -2,6 +2,7 @@
 
 mod chat;
 mod embeddings;
+mod media;
 mod messages;
 mod models;
 mod stream;

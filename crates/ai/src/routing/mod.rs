@@ -37,6 +37,11 @@ impl<'a> Lane<'a> {
         })
     }
 
+    /// The lane of a request that is meant.
+    pub(crate) fn find(outgoing: &'a Outgoing, is_meant: impl Fn(Self) -> bool) -> Option<Self> {
+        Self::all(outgoing).find(|lane| is_meant(*lane))
+    }
+
     /// Whether everything that it needs is set.
     fn is_ready(self, call: &Call) -> bool {
         let has_key = self.access.key.as_deref().is_none_or(|key| call.has_city_env(key));

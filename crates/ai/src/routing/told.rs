@@ -48,7 +48,9 @@ impl Told {
             }
             Err(Failure::TimedOut) => Self::TimedOut,
             Err(Failure::Ours(error)) if error.code() == ErrorCode::MissingConfig => Self::Unusable,
-            Err(Failure::Ours(_) | Failure::Refused(_) | Failure::Unreadable(_)) => Self::Refused,
+            Err(
+                Failure::Ours(_) | Failure::Refused(_) | Failure::Told(_) | Failure::Unreadable(_),
+            ) => Self::Refused,
         }
     }
 

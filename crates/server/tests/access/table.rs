@@ -83,6 +83,14 @@ fn prompt(_: &World) -> Value {
     json!({"prompt": "Hello"})
 }
 
+fn media(_: &World) -> Value {
+    json!({"prompt": "A cat", "model": "none"})
+}
+
+fn media_job(_: &World) -> Value {
+    json!({"job_id": "job_of_nobody"})
+}
+
 fn chat(_: &World) -> Value {
     json!({"messages": [{"role": "user", "content": "Hello"}]})
 }
@@ -192,6 +200,14 @@ pub(crate) const TABLE: &[Row] = &[
     row("GET /v1/ai/models", UsersAndTrusted, Anything, nothing),
     row("POST /v1/ai/text", UsersAndTrusted, Anything, prompt),
     row("POST /v1/ai/stream", UsersAndTrusted, Anything, prompt),
+    row("POST /v1/ai/image/create", UsersAndTrusted, Anything, prompt),
+    row("POST /v1/ai/image/result", UsersAndTrusted, Anything, media_job).answers(404, "not_found"),
+    row("POST /v1/ai/image/fetch", Trusted, Anything, media_job).answers(404, "not_found"),
+    row("POST /v1/ai/image", UsersAndTrusted, Anything, media).answers(422, "model_not_found"),
+    row("POST /v1/ai/video/create", UsersAndTrusted, Anything, media)
+        .answers(422, "model_not_found"),
+    row("POST /v1/ai/video/result", UsersAndTrusted, Anything, media_job).answers(404, "not_found"),
+    row("POST /v1/ai/video", UsersAndTrusted, Anything, media).answers(422, "model_not_found"),
     row("POST /v1/ai/chat/completions", UsersAndTrusted, Anything, chat),
     row("POST /v1/chat/completions", UsersAndTrusted, Anything, chat),
     row("POST /v1/responses", UsersAndTrusted, Anything, |_| json!({"input": "Hello"})),

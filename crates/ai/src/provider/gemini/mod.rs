@@ -5,6 +5,7 @@
 
 mod answer;
 mod embed;
+mod images;
 mod request;
 mod schema;
 mod stream;
@@ -30,6 +31,7 @@ use super::{Asked, Content, MAX_ERROR, Protocol, Task};
 use crate::config::{Auth, ProviderConfig};
 use crate::failure::Failure;
 use crate::mask::Mask;
+use crate::media::Order;
 use crate::upstream::Upstream;
 
 /// Where Gemini is, unless `base_url` says otherwise.
@@ -93,8 +95,15 @@ impl Protocol for Gemini {
             match asked.task {
                 Task::Chat => self.generate(call, asked.body).await,
                 Task::Embeddings => self.embed(call, &asked.body).await,
+                Task::Media | Task::MediaState => {
+                    self.draw(call, asked.read(Task::Media).map_err(Failure::Ours)?).await
+                }
             }
         })
+    }
+
+    fn takes(&self, order: &Order) -> Result<(), Error> {
+        images::takes(order)
     }
 
     fn probes(&self, key: &str) -> bool {

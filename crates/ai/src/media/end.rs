@@ -1,0 +1,263 @@
+//! The end of a job: its result, what it costs and its fact, all in one transaction.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use downcity_core::fact::{self, CallFact};
+use downcity_core::{Cx, Error, Result};
+use downcity_types::{ErrorCode, Microcredits, UiMessage, UiPart, UiRole};
+use http::StatusCode;
+use serde_json::{Map, Value};
+
+use super::advance::written;
+use super::answer::{MediaAnswer, result_metadata};
+use super::data::inline;
+use super::job::StoredResult;
+use super::order::{Order, UNTOLD_SECONDS};
+use super::store::{self, Ended, MediaJob};
+use crate::billing::{Bill, Due, Progress};
+use crate::catalog::Catalog;
+use crate::config::Mode;
+use crate::failure::Failure;
+use crate::metering::{consumed_by, note_usage};
+use crate::price::Consumed;
+use crate::service::Ai;
+use crate::storage::{Source, Stored};
+
+/// What is said of a job that took too long.
+pub(super) const TIMED_OUT: &str = "upstream timeout";
+
+/// How often the end of a job is tried to be stored before another look begins anew.
+const TRIES: u32 = 6;
+/// The wait after the first of them; doubled after each further one.
+const FIRST_WAIT: Duration = Duration::from_millis(200);
+
+/// How a job ends.
+#[derive(Clone, Debug)]
+pub(super) enum Ending {
+    Made { result: Box<StoredResult>, consumed: Consumed },
+    Failed { code: ErrorCode, words: String, facts: Map<String, Value> },
+}
+
+impl Ending {
+    pub(super) fn failed(failure: Failure) -> Self {
+        let error = failure.into_error().for_caller(false);
+        Self::Failed { code: error.code(), words: error.message().to_owned(), facts: Map::new() }
+    }
+
+    pub(super) fn timed_out(facts: Value) -> Self {
+        let facts = facts.as_object().cloned().unwrap_or_default();
+        Self::Failed { code: ErrorCode::UpstreamTimeout, words: TIMED_OUT.to_owned(), facts }
+    }
+
+    /// The result, its files stored here where that can be done.
+    pub(super) async fn made(
+        cx: &Cx,
+        catalog: &Catalog,
+        job: &MediaJob,
+        answer: MediaAnswer,
+    ) -> Result<Self> {
+        let order: Order = serde_json::from_str(&job.input).map_err(Error::internal)?;
+        let (usage, seconds) = (answer.usage.clone(), answer.seconds);
+        let mut parts = answer.into_parts(job.mode);
+        if parts.is_empty() {
+            return Ok(Self::failed(Failure::Unreadable("an answer without files".to_owned())));
+        }
+        let made = parts.len() as u64;
+        cx.meter(|metering| match job.mode {
+            Mode::Video => metering.video_seconds = Some(told_seconds(seconds, &order, made)),
+            _ => metering.image_count = Some(made),
+        });
+        if let Some(usage) = usage.clone() {
+            cx.meter(|metering| {
+                note_usage(metering, usage);
+            });
+        }
+        let files = stored_files(cx, catalog, &mut parts).await;
+        let mut random = [0; 16];
+        cx.runtime().random().fill(&mut random);
+        let id = uuid::Builder::from_random_bytes(random).into_uuid();
+        let (city, user) = (job.city_id.as_deref(), job.user_id.as_deref());
+        let message = UiMessage {
+            id: Some(format!("msg_{id}")),
+            role: UiRole::Assistant,
+            parts,
+            metadata: Some(result_metadata(&job.model_id, city, user, usage.as_ref())),
+        };
+        let consumed = consumed_by(&cx.metering());
+        Ok(Self::Made { result: Box::new(StoredResult { message, files }), consumed })
+    }
+}
+
+/// The seconds of video that count: those that the provider tells, else those that were asked for.
+fn told_seconds(told: Option<f64>, order: &Order, made: u64) -> u64 {
+    match told {
+        // Saturates, also where it is negative.
+        Some(told) if told.is_finite() => told.ceil() as u64,
+        _ => order.seconds.unwrap_or(UNTOLD_SECONDS).saturating_mul(made),
+    }
+}
+
+/// Stores the files of a message. One that cannot be stored stays what it is.
+async fn stored_files(cx: &Cx, catalog: &Catalog, parts: &mut [UiPart]) -> Vec<Option<Stored>> {
+    let mut files = Vec::with_capacity(parts.len());
+    for part in parts {
+        let UiPart::File(file) = part else {
+            files.push(None);
+            continue;
+        };
+        let (runtime, storage) = (cx.runtime(), &catalog.storage);
+        let name = file.filename.as_deref();
+        let stored = if storage.owns(runtime, &file.url) {
+            Ok(None)
+        } else if let Some(data) = inline(&file.url) {
+            let put = storage.put(runtime, Bytes::from(data.bytes), &file.media_type, name).await;
+            put.map(Some).map_err(|error| error.to_string())
+        } else {
+            let media_type = Some(file.media_type.as_str());
+            let source = Source { url: &file.url, media_type, filename: name };
+            let taken = storage.take(runtime, source).await;
+            taken.map(Some).map_err(|failure| failure.sentence())
+        };
+        let stored = stored.unwrap_or_else(|error| {
+            tracing::warn!(request_id = cx.request_id(), error, "a file could not be stored");
+            None
+        });
+        if let Some(stored) = &stored {
+            file.media_type.clone_from(&stored.media_type);
+            file.url.clear();
+        }
+        files.push(stored);
+    }
+    files
+}
+
+impl Ai {
+    /// Ends a job, once: whoever comes later changes nothing. What is owed is charged, or the hold
+    /// given back, and the fact of the call stored, in the transaction of the end.
+    pub(super) async fn end_job(
+        self: &Arc<Self>,
+        cx: &Cx,
+        job: &MediaJob,
+        claim: Option<i64>,
+        ending: Ending,
+    ) -> Result<()> {
+        let now = cx.runtime().clock().now();
+        let lasted = now.millis().saturating_sub(job.created_at.millis());
+        cx.meter(|metering| metering.duration_ms = u64::try_from(lasted).ok());
+        let due = due(cx, job, &ending)?;
+        let fact = fact(cx, job, due.as_ref(), &ending);
+        let mut metadata = job.metadata.clone();
+        let metering = written(&cx.metering());
+        let ended = match ending {
+            Ending::Made { result, .. } => Ended {
+                result: Some(serde_json::to_string(&result).map_err(Error::internal)?),
+                error: None,
+                code: None,
+                metadata: Value::Object(metadata).to_string(),
+                metering,
+                now,
+            },
+            Ending::Failed { code, words, facts } => {
+                metadata.extend(facts);
+                let metadata = Value::Object(metadata).to_string();
+                Ended {
+                    result: None,
+                    error: Some(words),
+                    code: Some(code),
+                    metadata,
+                    metering,
+                    now,
+                }
+            }
+        };
+        let mut wait = FIRST_WAIT;
+        for attempt in 1.. {
+            match self.store_end(cx, job, claim, &ended, due.clone(), fact.clone()).await {
+                Ok(()) => break,
+                Err(error) if attempt >= TRIES => return Err(error),
+                Err(error) => {
+                    tracing::warn!(job_id = job.job_id, %error, "could not store the end of a job");
+                    tokio::time::sleep(wait).await;
+                    wait *= 2;
+                }
+            }
+        }
+        // Nobody may be waiting.
+        let _ = self.ended_jobs().send(job.job_id.as_str().into());
+        Ok(())
+    }
+
+    async fn store_end(
+        &self,
+        cx: &Cx,
+        job: &MediaJob,
+        claim: Option<i64>,
+        ended: &Ended,
+        due: Option<Due>,
+        fact: Option<CallFact>,
+    ) -> Result<()> {
+        let billing = self.billing().clone();
+        let (job_id, ended) = (job.job_id.clone(), ended.clone());
+        let write = move |tx: &mut downcity_db::Tx<'_>| {
+            if !store::end(tx, &job_id, claim, &ended)? {
+                return Ok(None);
+            }
+            let settled = match &due {
+                Some(due) if due.amount() > Microcredits::ZERO => {
+                    Some(billing.wallets.settle(tx, &due.settlement(ended.now))?)
+                }
+                Some(due) => {
+                    billing.wallets.release(tx, due.hold_id(), ended.now)?;
+                    None
+                }
+                None => None,
+            };
+            if let Some(fact) = &fact {
+                billing.facts.insert(tx, fact)?;
+            }
+            Ok::<_, Error>(settled)
+        };
+        let settled = cx.runtime().db().write(write).await?;
+        if let Some(settled) = settled.filter(|settled| settled.unpaid > Microcredits::ZERO) {
+            tracing::info!(
+                charge_id = settled.charge_id,
+                unpaid = settled.unpaid.get(),
+                "a call cost more than the wallet held"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// What a job owes; `None` where it is free.
+fn due(cx: &Cx, job: &MediaJob, ending: &Ending) -> Result<Option<Due>> {
+    let Some(bill) = &job.bill else { return Ok(None) };
+    let mut bill: Bill = serde_json::from_str(bill).map_err(Error::internal)?;
+    if let Some(provider_id) = &cx.metering().provider_id {
+        bill.answered_by(provider_id);
+    }
+    Ok(Some(match ending {
+        Ending::Made { consumed, .. } => bill.end(Progress::Sent, 0, Some(*consumed)),
+        Ending::Failed { .. } => bill.end(Progress::Failed, 0, None),
+    }))
+}
+
+/// The fact of the call, of the user who called or pays.
+fn fact(cx: &Cx, job: &MediaJob, due: Option<&Due>, ending: &Ending) -> Option<CallFact> {
+    let (code, message) = match ending {
+        Ending::Made { .. } => (None, None),
+        Ending::Failed { code, words, .. } => (Some(*code), Some(words.clone())),
+    };
+    let status = code.map_or(StatusCode::OK, |code| Error::new(code, "").status());
+    let at = cx.runtime().clock().now();
+    let ended = fact::Ended { status, code, message, complete: true, streamed: false, at };
+    let (city_id, user_id) = (job.city_id.as_deref()?, job.user_id.as_deref()?);
+    Some(CallFact {
+        charge: due.map_or(Microcredits::ZERO, Due::amount),
+        hold_id: due.map(|due| due.hold_id().to_owned()),
+        charge_id: due.and_then(Due::charge_id).map(str::to_owned),
+        ..CallFact::of_user(cx, &ended, city_id, user_id)
+    })
+}

@@ -1,0 +1,24 @@
+//! Images and videos: work that takes longer than a call.
+//!
+//! An order becomes a row of `ai_jobs`, with what is held for it, before any upstream is asked. A
+//! durable job then takes one step after the other: the first asks the model's upstreams, further ones
+//! ask the one that took the work on how far it is. The end of the work, what it costs and the fact of
+//! the call are stored in one transaction, which happens once.
+
+mod advance;
+mod answer;
+mod data;
+mod end;
+mod input;
+mod job;
+mod order;
+mod store;
+mod wait;
+
+pub(crate) use answer::{Made, MediaAnswer, Outcome, Reading, collect};
+pub(crate) use data::{base64_of, extension, inline, to_base64};
+pub use input::{MediaContent, MediaInput, MediaMessage};
+pub(crate) use job::Produce;
+pub use job::{JobIn, MediaJobView};
+pub(crate) use order::{MediaAsk, Order, Piece, StateAsk, unsupported};
+pub use store::MediaStatus;

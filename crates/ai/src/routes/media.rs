@@ -1,0 +1,81 @@
+//! The routes of images and videos that are made as jobs.
+
+use std::sync::Arc;
+
+use downcity_core::{Cx, Error, Result};
+use downcity_types::{ErrorCode, UiMessage};
+
+use crate::config::Mode;
+use crate::media::{JobIn, MediaInput, MediaJobView};
+use crate::service::Ai;
+
+impl Ai {
+    pub(crate) async fn image_create(
+        self: Arc<Self>,
+        cx: Cx,
+        input: MediaInput,
+    ) -> Result<MediaJobView> {
+        self.create(&cx, Mode::Image, input).await
+    }
+
+    pub(crate) async fn video_create(
+        self: Arc<Self>,
+        cx: Cx,
+        input: MediaInput,
+    ) -> Result<MediaJobView> {
+        self.create(&cx, Mode::Video, input).await
+    }
+
+    pub(crate) async fn image_result(
+        self: Arc<Self>,
+        cx: Cx,
+        input: JobIn,
+    ) -> Result<MediaJobView> {
+        self.result(&cx, Mode::Image, &input).await
+    }
+
+    pub(crate) async fn video_result(
+        self: Arc<Self>,
+        cx: Cx,
+        input: JobIn,
+    ) -> Result<MediaJobView> {
+        self.result(&cx, Mode::Video, &input).await
+    }
+
+    /// Takes the next step of a job at once, due or not.
+    pub(crate) async fn image_fetch(self: Arc<Self>, cx: Cx, input: JobIn) -> Result<MediaJobView> {
+        let job = self.job_of(&cx, Mode::Image, &input).await?;
+        self.advance_now(cx.runtime(), job).await?;
+        self.result(&cx, Mode::Image, &input).await
+    }
+
+    pub(crate) async fn image(self: Arc<Self>, cx: Cx, input: MediaInput) -> Result<UiMessage> {
+        let job = self.create(&cx, Mode::Image, input).await?;
+        self.wait_for(&cx, job).await
+    }
+
+    pub(crate) async fn video(self: Arc<Self>, cx: Cx, input: MediaInput) -> Result<UiMessage> {
+        let job = self.create(&cx, Mode::Video, input).await?;
+        self.wait_for(&cx, job).await
+    }
+
+    async fn create(
+        self: &Arc<Self>,
+        cx: &Cx,
+        mode: Mode,
+        input: MediaInput,
+    ) -> Result<MediaJobView> {
+        let model = input.model.clone();
+        self.open_job(cx, mode, model.as_deref(), |job_id, catalog| {
+            input.into_order(mode, job_id, &catalog.settings)
+        })
+        .await
+    }
+
+    async fn result(self: &Arc<Self>, cx: &Cx, mode: Mode, input: &JobIn) -> Result<MediaJobView> {
+        if input.job_id.trim().is_empty() {
+            return Err(Error::new(ErrorCode::Unprocessable, "").with_field("job_id", "is empty"));
+        }
+        self.job_of(cx, mode, input).await?.into_view(cx, &self.catalog())
+    }
+}
