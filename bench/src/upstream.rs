@@ -14,7 +14,7 @@ use tokio::time::{Interval, MissedTickBehavior};
 
 use crate::baseline::whole;
 
-/// Events of one stream, `[DONE]` not counted.
+/// Events of one stream that bring a text.
 pub(crate) const EVENTS: usize = 200;
 
 /// Distance of two events: long enough that each one travels alone, as a model's tokens do.
@@ -98,7 +98,7 @@ const OPENAI: Script = Script {
     delta: DELTA,
     ends: &[FINISH, USAGE, DONE],
     pace: PACE,
-    deltas: EVENTS - 2,
+    deltas: EVENTS,
 };
 
 const ANTHROPIC: Script = Script {
