@@ -449,6 +449,9 @@ proptest! {
         for (is_user, mut parts) in turns {
             if is_user {
                 parts.push(json!({"type": "text", "text": "ok"}));
+            } else {
+                // Files are for users to send.
+                parts.retain(|part| part["type"] != "file");
             }
             messages.push(json!({"role": if is_user { "user" } else { "assistant" }, "parts": parts}));
         }
