@@ -1,7 +1,9 @@
-// The stock `@anthropic-ai/sdk` through /v1/messages, in front of an OpenAI-compatible provider.
+// The stock `@anthropic-ai/sdk` through /v1/messages, in front of an OpenAI-compatible provider:
+// today's, whose API key is a bearer credential, and the generation that puts it into x-api-key.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import Anthropic from "@anthropic-ai/sdk";
+import Today from "@anthropic-ai/sdk";
+import WithApiKey from "anthropic-api-key";
 import { ADMIN_KEY } from "./lib/federation.mjs";
 import { chunk, completion, errorBody, textChunks, toolCall, toolCallChunks, UPSTREAM_MODEL, usageChunk } from "./lib/openai-wire.mjs";
 import { CITY, onEveryEngine, PROVIDER_KEY } from "./lib/suite.mjs";
@@ -16,7 +18,11 @@ const WEATHER = {
   input_schema: { type: "object", properties: { city: { type: "string" } }, required: ["city"] },
 };
 
-onEveryEngine("anthropic messages", (fixture) => {
+for (const [name, Anthropic] of [["bearer", Today], ["x-api-key", WithApiKey]]) {
+  onEveryEngine(`anthropic messages (${name})`, (fixture) => suite(fixture, name, Anthropic));
+}
+
+function suite(fixture, header, Anthropic) {
   // authToken: null, so that nothing of the environment joins in.
   const client = (apiKey = fixture.token) =>
     new Anthropic({ baseURL: fixture.fed.url, apiKey, authToken: null, maxRetries: 0 });
@@ -207,7 +213,11 @@ onEveryEngine("anthropic messages", (fixture) => {
   });
 
   test("the admin key is no API key", async () => {
-    const error = await failure(Anthropic.AuthenticationError, "authentication_error", {}, ADMIN_KEY);
+    const [expected, type] =
+      header === "bearer"
+        ? [Anthropic.PermissionDeniedError, "permission_error"]
+        : [Anthropic.AuthenticationError, "authentication_error"];
+    const error = await failure(expected, type, {}, ADMIN_KEY);
     assert.match(error.message, /user_token/);
     assert.ok(!JSON.stringify(error.error).includes(ADMIN_KEY));
   });
@@ -253,4 +263,4 @@ onEveryEngine("anthropic messages", (fixture) => {
   test("tokens are not counted here", async () => {
     await assert.rejects(client().messages.countTokens({ model: "mock-chat", messages }), Anthropic.NotFoundError);
   });
-});
+}

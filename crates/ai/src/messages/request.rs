@@ -95,8 +95,7 @@ impl MessagesInput {
         chat.insert(taste.max_tokens.to_owned(), self.max_tokens()?);
         for (name, value) in self.0.iter().filter(|(_, value)| !value.is_null()) {
             match name.as_str() {
-                "model" | "messages" | "system" | "max_tokens" | "tool_choice" | "city_id"
-                | "user_id" => {}
+                "model" | "messages" | "system" | "max_tokens" | "tool_choice" | "city_id" => {}
                 "stream" if *value == Value::Bool(false) => {}
                 "stream" | "temperature" | "top_p" | "top_k" => {
                     chat.insert(name.clone(), value.clone());

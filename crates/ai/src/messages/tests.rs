@@ -42,7 +42,7 @@ fn everything() -> Value {
         "stop_sequences": ["END"], "metadata": {"user_id": "u"}, "service_tier": "standard_only",
         "thinking": {"type": "enabled", "budget_tokens": 5000},
         "output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}},
-        "city_id": "c", "user_id": "payer",
+        "city_id": "c",
         "messages": [
             {"role": "user", "content": [
                 {"type": "text", "text": "Look", "cache_control": mark},
@@ -205,6 +205,7 @@ fn what_cannot_be_expressed_is_named() {
         (json!({"mcp_servers": [{"url": "x"}]}), "mcp_servers"),
         (json!({"context_management": {"edits": []}}), "context_management"),
         (json!({"future": 1}), "future"),
+        (json!({"user_id": "payer"}), "user_id"),
         (json!({"max_tokens": null}), "max_tokens"),
         (json!({"max_tokens": 0}), "max_tokens"),
         (json!({"max_tokens": "9"}), "max_tokens"),

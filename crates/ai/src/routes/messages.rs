@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use downcity_core::{
-    CredentialHeader, Cx, ErrorShape, JsonObject, Reply, Result, ServiceDef, USER_OR_ADMIN,
+    CredentialHeader, Cx, ErrorShape, JsonObject, Reply, Result, ServiceDef, USER,
 };
 use schemars::JsonSchema;
 use serde_json::{Map, Value};
@@ -51,20 +51,18 @@ pub struct MessagesRequest {
     pub service_tier: Option<String>,
     /// City of the user; may be left out. It is never passed on.
     pub city_id: Option<String>,
-    /// For the trusted side: the user of `city_id` who pays, where its calls are billed. It is never
-    /// passed on.
-    pub user_id: Option<String>,
 }
 
 impl Ai {
     /// Declares the action.
     pub(crate) fn declare_messages(self: &Arc<Self>, service: &mut ServiceDef) {
         service
-            .post("/v1/messages", USER_OR_ADMIN, self, Self::messages)
+            .post("/v1/messages", USER, self, Self::messages)
             .summary("Answer a conversation in the form of Anthropic's Messages API.")
             .description(
                 "For the stock SDK, whose base address is the Federation and whose API key is a \
-                 user_token. Any model of GET /v1/ai/models with the mode `openai` answers, whoever \
+                 user_token, in `x-api-key` or as a bearer credential; no key of the trusted side is \
+                 taken. Any model of GET /v1/ai/models with the mode `openai` answers, whoever \
                  provides it. Whole, or as events with `stream`. A field that cannot be honoured is \
                  refused by name.",
             )

@@ -5,6 +5,8 @@
 mod common;
 
 #[cfg(test)]
+mod claude;
+#[cfg(test)]
 mod embeddings;
 #[cfg(test)]
 mod ends;

@@ -218,7 +218,7 @@ pub(crate) const TABLE: &[Row] = &[
     row("POST /v1/embeddings", UsersAndTrusted, Anything, |_| json!({"input": "Hello"})),
     row(
         "POST /v1/messages",
-        UsersAndTrusted,
+        Users,
         Anything,
         |_| json!({"max_tokens": 64, "messages": [{"role": "user", "content": "Hello"}]}),
     ),
