@@ -182,6 +182,36 @@ export interface components {
             /** @description The user; opaque to the Federation. Checked after the city. */
             user_id: string;
         };
+        /** @description One request to a provider. */
+        Attempt: {
+            /**
+             * Format: uint64
+             * @description Milliseconds until the answer began, or failed to.
+             */
+            duration_ms: number;
+            /** @description The name of the env key whose value was sent. For the trusted side only. */
+            key?: string | null;
+            /**
+             * @description Whose value of the key was sent: `city` for the city's own, else `federation`. For the trusted
+             *     side only.
+             */
+            key_of?: string | null;
+            /**
+             * @description `success`, `key_refused` (401), `forbidden` (403), `rate_limited` (429), `failed` (408, 5xx),
+             *     `refused` (any other status), `unreachable`, `timed_out`, `unusable` (a value of the env cannot
+             *     be sent) or `canceled` (its client left before the answer began).
+             */
+            outcome: string;
+            /** @description The provider. */
+            provider: string;
+            /**
+             * Format: uint16
+             * @description The status of the provider's answer, where there was one.
+             */
+            status?: number | null;
+            /** @description The provider's own name of the model. */
+            upstream_model: string;
+        };
         /** @description An amount in one of its two forms; a part of the input of actions that take one. */
         BalanceCreateIn: {
             /**
@@ -514,6 +544,8 @@ export interface components {
         };
         /** @description One stored env value as `env/list` shows it. */
         EnvEntry: {
+            /** @description The city whose own value it is; absent for the values of the Federation. */
+            city_id?: string | null;
             /** @description Why the stored value cannot be opened; `value` is empty then. Absent for good values. */
             error?: string | null;
             /** @description Normalised key. */
@@ -542,6 +574,8 @@ export interface components {
             next_cursor?: string | null;
         };
         EnvRemoved: {
+            /** @description The city whose own value it is. */
+            city_id?: string | null;
             /** @description The normalised key. */
             key: string;
             /** @description Whether there was a value. */
@@ -590,6 +624,8 @@ export interface components {
         /** @description Where an env value comes from. */
         EnvSource: "database" | "dotenv";
         Imported: {
+            /** @description The city whose own values they are. */
+            city_id?: string | null;
             /**
              * Format: uint
              * @description The number of assignments, duplicates included.
@@ -599,10 +635,18 @@ export interface components {
             keys: string[];
             /** @description Always true. */
             success: boolean;
-            /** @description The keys whose values could not be tested, each with the reason; they are stored. */
+            /**
+             * @description The keys whose values could not be tested or have no effect yet, each with the reason; they are
+             *     stored.
+             */
             warnings: components["schemas"]["ImportWarning"][];
         };
         ImportInput: {
+            /**
+             * @description The city whose own values they are, where they are not the Federation's.
+             * @default null
+             */
+            city_id?: string | null;
             /** @description The text of a .env file. */
             raw?: string;
             /**
@@ -615,7 +659,7 @@ export interface components {
         ImportWarning: {
             /** @description The normalised key. */
             key: string;
-            /** @description Why the value could not be tested. */
+            /** @description Why the value could not be tested, or has no effect yet. */
             warning: string;
         };
         /** @description Answer of `cities/tokens/apply`. */
@@ -768,7 +812,7 @@ export interface components {
             summary: components["schemas"]["MySummary"];
         };
         /** @description A way to call a model: the route's last words on the wire. */
-        Mode: "text" | "stream" | "openai";
+        Mode: "text" | "stream" | "openai" | "image" | "video" | "tts" | "asr" | "embeddings";
         /** @description The models, in the form of the Federation and in that of OpenAI. */
         ModelList: {
             /** @description The same models as OpenAI clients read them. */
@@ -1377,6 +1421,11 @@ export interface components {
             password?: string;
         };
         RemoveInput: {
+            /**
+             * @description The city whose own value it is, where it is not the Federation's.
+             * @default null
+             */
+            city_id?: string | null;
             /** @description The key, in any case. */
             key: string;
         };
@@ -1535,14 +1584,21 @@ export interface components {
         /** @description Seconds, or digits with one of s, m, h, d; at most 100 years. */
         Ttl: number | string;
         Upserted: {
+            /** @description The city whose own value it is. */
+            city_id?: string | null;
             /** @description The normalised key. */
             key: string;
             /** @description Always true. */
             success: boolean;
-            /** @description Why the value could not be tested; it is stored. */
+            /** @description Why the value could not be tested, or has no effect yet; it is stored. */
             warning?: string | null;
         };
         UpsertInput: {
+            /**
+             * @description The city whose own value it is, where it is not the Federation's.
+             * @default null
+             */
+            city_id?: string | null;
             /** @description The key, in any case. */
             key: string;
             /**
@@ -1557,6 +1613,8 @@ export interface components {
         UsageEvent: {
             /** @description The action's path within its service. */
             action: string;
+            /** @description Each request that an AI call made to a provider, in order; absent where there was none. */
+            attempts?: components["schemas"]["Attempt"][];
             /**
              * Format: int64
              * @description Seconds of audio.
