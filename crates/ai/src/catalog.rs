@@ -3,7 +3,7 @@
 //! A catalog is immutable. A change of the configuration makes a new one; calls under way keep the
 //! one that they began with.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use std::time::Duration;
@@ -25,6 +25,7 @@ use crate::provider::{
 };
 use crate::routing::Cooling;
 use crate::storage::Storage;
+use crate::stored::LeftOut;
 use crate::upstream::HyperUpstream;
 
 /// Id of the built-in provider and model, which exist while none is configured.
@@ -38,6 +39,10 @@ pub(crate) struct Catalog {
     pub(crate) settings: CallSettings,
     providers: Vec<Arc<Provider>>,
     slots: Option<Arc<Semaphore>>,
+    /// The ids of the models that the table has brought.
+    pub(crate) stored: HashSet<String>,
+    /// The rows of the table that are no models.
+    pub(crate) left_out: Vec<LeftOut>,
     /// Where generated files live.
     pub(crate) storage: Arc<Storage>,
     /// The way to the providers, with its pool of connections.
@@ -173,6 +178,8 @@ impl Catalog {
                 media_wait: Duration::from_millis(config.media_wait_ms),
             },
             storage: Arc::new(storage),
+            stored: HashSet::new(),
+            left_out: Vec::new(),
             slots: config.max_concurrent.map(|most| Arc::new(Semaphore::new(most))),
             upstream,
         })
@@ -211,6 +218,11 @@ impl Catalog {
         named.collect()
     }
 
+    /// A model by its id, whatever its keys.
+    pub(crate) fn find(&self, id: &str) -> Option<&Arc<Model>> {
+        self.by_id.get(id).and_then(|&at| self.models.get(at))
+    }
+
     /// The model that answers: the one that is asked for, else the best that is callable now.
     ///
     /// # Errors
@@ -223,7 +235,7 @@ impl Catalog {
     ) -> Result<Arc<Model>> {
         let asked = asked.map(str::trim).filter(|id| !id.is_empty());
         let Some(id) = asked else { return self.default_model(mode, call) };
-        let Some(model) = self.by_id.get(id).and_then(|&at| self.models.get(at)) else {
+        let Some(model) = self.find(id) else {
             return Err(self.unknown_model(id, call));
         };
         if !model.modes.contains(&mode) {
@@ -437,6 +449,24 @@ impl Model {
         let missing = self.missing_here(call)?;
         let is_ready = |fallback: &Arc<Self>| fallback.missing_here(call).is_none();
         (!self.fallbacks.iter().any(is_ready)).then_some(missing)
+    }
+
+    /// The model at each of its upstreams, in order.
+    pub(crate) fn upstreams(&self) -> impl Iterator<Item = &Self> {
+        std::iter::once(self).chain(self.fallbacks.iter().map(Arc::as_ref))
+    }
+
+    /// The env keys without a value that upstreams of the model cannot be asked without.
+    pub(crate) fn all_missing_env(&self, call: &Call) -> Vec<String> {
+        let mut missing: Vec<String> = Vec::new();
+        let is_set = |key: &String| call.has_city_env(key);
+        let needs = self.upstreams().flat_map(|upstream| &upstream.needs);
+        for key in needs.filter(|keys| !keys.iter().any(is_set)).flatten() {
+            if !missing.contains(key) {
+                missing.push(key.clone());
+            }
+        }
+        missing
     }
 
     /// An env key that this upstream needs and that has no value now.

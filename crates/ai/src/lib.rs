@@ -40,6 +40,7 @@ mod routes;
 mod routing;
 mod service;
 mod storage;
+mod stored;
 mod stream;
 mod upstream;
 
@@ -57,5 +58,9 @@ pub use routes::{
     ChatRequest, EmbeddingsInput, EmbeddingsRequest, ListedModel, MessagesRequest, ModelId,
     ModelList, OpenAiModel, OpenAiModelList,
 };
+pub use routes::{
+    Checked, KeyState, LeftOutModel, ModelTest, TestRequest, TestResults, TestedUpstream,
+};
 pub use service::Ai;
+pub use stored::{NewModel, StoredModel};
 pub use upstream::https_connector;

@@ -1,6 +1,6 @@
 //! The service `ai`: its state and its routes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
@@ -17,6 +17,7 @@ use crate::catalog::Catalog;
 use crate::config::{AiConfig, MAX_CALL_MS, Problem};
 use crate::media::Produce;
 use crate::routing::Cooling;
+use crate::stored::{self, LeftOut, StoredRow, merge};
 use crate::upstream::HyperUpstream;
 
 /// The core's own limit for our actions: beyond every limit that can be configured for a call.
@@ -28,6 +29,14 @@ pub struct Ai {
     billing: Billing,
     /// Tells of jobs that ended on this node.
     ended_jobs: broadcast::Sender<Arc<str>>,
+    /// Held while the catalog is made anew.
+    source: Mutex<Source>,
+}
+
+/// What the catalog is made of.
+struct Source {
+    config: AiConfig,
+    rows: Vec<StoredRow>,
 }
 
 impl Ai {
@@ -36,9 +45,10 @@ impl Ai {
     /// # Errors
     /// Everything that is wrong with the configuration.
     pub fn new(config: AiConfig, billing: Billing) -> Result<Arc<Self>, Vec<Problem>> {
-        let catalog = build(&config, None, Arc::default())?;
+        let source = Source { config, rows: Vec::new() };
+        let catalog = ArcSwap::from_pointee(build(&source, None, Arc::default())?);
         let ended_jobs = broadcast::Sender::new(256);
-        Ok(Arc::new(Self { catalog: ArcSwap::from_pointee(catalog), billing, ended_jobs }))
+        Ok(Arc::new(Self { catalog, billing, ended_jobs, source: Mutex::new(source) }))
     }
 
     /// Takes another configuration; calls under way end with the one that they began with.
@@ -46,11 +56,44 @@ impl Ai {
     /// # Errors
     /// Everything that is wrong with the configuration. The running one stays then.
     pub fn apply(&self, config: AiConfig) -> Result<(), Vec<Problem>> {
+        let mut source = self.source();
+        let next = Source { config, rows: source.rows.clone() };
+        self.take(next, &mut source)
+    }
+
+    /// Takes other rows of the table of models, unless they are those that it has.
+    pub(crate) fn take_rows(&self, rows: Vec<StoredRow>) {
+        let mut source = self.source();
+        if source.rows == rows {
+            return;
+        }
+        let next = Source { config: source.config.clone(), rows };
+        // The configuration was good before, and no row can spoil it.
+        if let Err(problems) = self.take(next, &mut source) {
+            tracing::error!(?problems, "the models of the table were not taken over");
+        }
+    }
+
+    fn take(&self, next: Source, current: &mut Source) -> Result<(), Vec<Problem>> {
         let running = self.catalog();
         let cooling = running.settings.cooling.clone();
-        let catalog = build(&config, Some(&running.upstream), cooling)?;
+        let catalog = build(&next, Some(&running.upstream), cooling)?;
+        for left_out in catalog.left_out.iter().filter(|it| !running.left_out.contains(it)) {
+            let LeftOut { id, problem } = left_out;
+            tracing::warn!(model = id, problem, "a model of the table ai_models is left out");
+        }
         self.catalog.store(Arc::new(catalog));
+        *current = next;
         Ok(())
+    }
+
+    /// The configuration in effect, without the models of the table.
+    pub(crate) fn configuration(&self) -> AiConfig {
+        self.source().config.clone()
+    }
+
+    fn source(&self) -> MutexGuard<'_, Source> {
+        self.source.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn billing(&self) -> &Billing {
@@ -66,9 +109,10 @@ impl Ai {
     }
 }
 
-/// The catalog of a configuration; connections of the one before are kept where they fit.
+/// The catalog of a configuration and the rows of the table; connections of the one before are kept
+/// where they fit.
 fn build(
-    config: &AiConfig,
+    Source { config, rows }: &Source,
     running: Option<&Arc<HyperUpstream>>,
     cooling: Arc<Cooling>,
 ) -> Result<Catalog, Vec<Problem>> {
@@ -79,7 +123,26 @@ fn build(
             vec![Problem { path: "provider".to_owned(), message: format!("no TLS: {error}") }]
         })?),
     };
-    Catalog::build(config, upstream, cooling)
+    let (merged, left_out) = merge(config, rows);
+    match Catalog::build(&merged, upstream.clone(), cooling.clone()) {
+        Ok(mut catalog) => {
+            let stored = merged.model.iter().skip(config.model.len());
+            catalog.stored = stored.map(|model| model.id.clone()).collect();
+            catalog.left_out = left_out;
+            Ok(catalog)
+        }
+        Err(problems) if !config.validate().is_empty() => Err(problems),
+        // Each row is good by itself, but not all of them together.
+        Err(problems) => {
+            let problem = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+            let enabled = rows.iter().filter(|row| row.enabled);
+            let left_out =
+                enabled.map(|row| LeftOut { id: row.id.clone(), problem: problem.clone() });
+            let mut catalog = Catalog::build(config, upstream, cooling)?;
+            catalog.left_out = left_out.collect();
+            Ok(catalog)
+        }
+    }
 }
 
 /// Several providers may use one key: it works where one of them accepts it.
@@ -120,6 +183,7 @@ impl Service for Ai {
 
     fn define(self: Arc<Self>, service: &mut ServiceDef) {
         let ai = self.clone();
+        service.migrations(stored::migrations()).reload(self.clone());
         service.env_probe(self.clone());
         service.migrations(migrations!("ai", [(1, "jobs", "migrations/0001_jobs.sql")]));
         service
@@ -146,8 +210,20 @@ impl Service for Ai {
             .summary("List the models that can be called now.")
             .description(
                 "Users see the models whose env keys are set; the admin sees all of them, with the \
-                 keys that they need. `data` is the same list in the form of OpenAI.",
+                 keys that they need, whether they are ready, which keys rest, and what keeps rows of \
+                 the table of models out (`left_out`). With `city_id` the admin sees what calls of \
+                 that city find. `data` is the same list in the form of OpenAI.",
             );
+        service
+            .post("test", ADMIN, &self, Self::test)
+            .summary("Make tiny live calls that show whether models work.")
+            .description(
+                "Each model is asked for a whole answer, a streamed one and the call of a tool; \
+                 providers may charge for that. Nothing is billed to users or counted as their usage, \
+                 and no key rests because of it. Models that answer no text are not tested.",
+            )
+            .timeout(GUARD)
+            .cancel_on_disconnect();
         service
             .post("text", USER_OR_ADMIN, &self, Self::text)
             .summary("Answer a conversation with one whole message.")

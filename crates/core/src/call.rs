@@ -318,6 +318,12 @@ impl Call {
         self.city_env(key).ok_or_else(|| Error::missing_config(key))
     }
 
+    /// What [`Call::city_env`] would give, for what shows the state of values. No read of it.
+    pub fn peek_city_env(&self, key: &str) -> Option<CityEnv> {
+        let snapshot = self.runtime.snapshot();
+        snapshot.env().peek_for(self.env_city(snapshot.env()), key)
+    }
+
     /// Whether the key has a value for the city that the call is made for. No read of it.
     pub fn has_city_env(&self, key: &str) -> bool {
         let snapshot = self.runtime.snapshot();

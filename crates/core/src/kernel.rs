@@ -104,7 +104,9 @@ impl Kernel {
         };
         let first_start = boot.seed(options.seeds).await?;
         let limiter = Limiter::new(options.settings.limits.clone(), vault.hash_key());
-        let state = State::load(db.clone(), vault, backing, options.clock.clone()).await?;
+        let state =
+            State::load(db.clone(), vault, backing, options.clock.clone(), registry.reloads())
+                .await?;
         let runtime = Arc::new(Runtime {
             registry,
             db,

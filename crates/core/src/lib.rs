@@ -77,7 +77,7 @@ pub use resume::Resumed;
 pub use runtime::{Runtime, Settings};
 pub use secret::Secret;
 pub use service::{ActionDef, EnvScopeSource, Service, ServiceDef};
-pub use snapshot::{Snapshot, State};
+pub use snapshot::{Reload, Snapshot, State};
 pub use tasks::Tasks;
 pub use wallet::{NewHold, Settled, Settlement, Wallets};
 

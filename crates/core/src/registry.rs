@@ -14,6 +14,7 @@ use crate::fact::Recorder;
 use crate::finish::ActionMetrics;
 use crate::jobs::JobRegistration;
 use crate::service::{EnvScopeSource, InstructionText};
+use crate::snapshot::Reload;
 use crate::{Dialect, Hook, Service, ServiceDef};
 
 /// Ids that only built-in services may take: every generation's routes hang on them.
@@ -104,6 +105,7 @@ pub struct ServiceEntry {
     pub(crate) env: Vec<EnvRequirement>,
     pub(crate) env_scopes: Vec<EnvScopeSource>,
     pub(crate) env_probes: Vec<Arc<dyn EnvProbe>>,
+    pub(crate) reloads: Vec<Arc<dyn Reload>>,
     pub(crate) instruction: Option<InstructionText>,
     pub(crate) actions: Vec<Arc<Action>>,
     pub(crate) service: Arc<dyn Service>,
@@ -340,6 +342,7 @@ fn freeze(
         env: def.env,
         env_scopes: def.env_scopes,
         env_probes: def.env_probes,
+        reloads: def.reloads,
         instruction: def.instruction,
         actions,
         service,
@@ -400,6 +403,11 @@ impl Registry {
     pub(crate) fn env_probe(&self, key: &str) -> Option<&Arc<dyn EnvProbe>> {
         let mut probes = self.services.iter().flat_map(|service| &service.env_probes);
         probes.find(|probe| probe.knows(key))
+    }
+
+    /// What services keep in memory of their own tables.
+    pub(crate) fn reloads(&self) -> Vec<Arc<dyn Reload>> {
+        self.services.iter().flat_map(|service| &service.reloads).cloned().collect()
     }
 
     /// Whether a service reads this normalised key for cities.

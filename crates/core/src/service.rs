@@ -15,6 +15,7 @@ use crate::env::EnvProbe;
 use crate::fact::Recorder;
 use crate::finish::ActionMetrics;
 use crate::jobs::{Job, JobRegistration};
+use crate::snapshot::Reload;
 use crate::{Access, Cx, Hook, Result, Runtime};
 
 /// A capability of the Federation: an id, a name, and what it declares in [`Service::define`].
@@ -67,6 +68,7 @@ pub struct ServiceDef {
     pub(crate) env: Vec<EnvRequirement>,
     pub(crate) env_scopes: Vec<EnvScopeSource>,
     pub(crate) env_probes: Vec<Arc<dyn EnvProbe>>,
+    pub(crate) reloads: Vec<Arc<dyn Reload>>,
     pub(crate) migrations: Vec<MigrationSet>,
     pub(crate) instruction: Option<InstructionText>,
     pub(crate) hooks: Vec<Arc<dyn Hook>>,
@@ -85,6 +87,7 @@ impl ServiceDef {
             env: Vec::new(),
             env_scopes: Vec::new(),
             env_probes: Vec::new(),
+            reloads: Vec::new(),
             migrations: Vec::new(),
             instruction: None,
             hooks: Vec::new(),
@@ -214,6 +217,12 @@ impl ServiceDef {
     /// take the place of a value that works.
     pub fn env_probe(&mut self, probe: Arc<dyn EnvProbe>) -> &mut Self {
         self.env_probes.push(probe);
+        self
+    }
+
+    /// Declares what the service keeps in memory of its own tables.
+    pub fn reload(&mut self, reload: Arc<dyn Reload>) -> &mut Self {
+        self.reloads.push(reload);
         self
     }
 

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use async_trait::async_trait;
 use downcity_db::{Db, sql};
 use downcity_types::{City, DEFAULT_CITY_ID};
 
@@ -12,6 +13,19 @@ use crate::keys::ServiceKeys;
 use crate::last_use::LastUses;
 use crate::token::{Credentials, Revocations};
 use crate::{Clock, Error, Result};
+
+/// What a service keeps in memory of its own tables, such as a catalog.
+#[async_trait]
+pub trait Reload: Send + Sync + 'static {
+    /// Reads it anew. It runs before the services start, and then whenever the state of the
+    /// Federation changes: after each [`Runtime::change`](crate::Runtime::change) on any node, and by
+    /// `env/refresh`, which answer when it is done. Most of these changes are about something else: it
+    /// has to be quick where nothing of its own has changed.
+    ///
+    /// # Errors
+    /// When the database does not answer; it is asked again then, before the state is shown.
+    async fn reload(&self, db: &Db) -> Result<()>;
+}
 
 /// The ids of the tenants that servers of other generations began with.
 const FIRST_OF_OTHERS: [&str; 4] =
@@ -98,6 +112,7 @@ pub struct State {
     last_uses: Arc<LastUses>,
     /// Held while a newer state is loaded, so that writers share one load.
     loading: tokio::sync::Mutex<()>,
+    reloads: Vec<Arc<dyn Reload>>,
 }
 
 impl State {
@@ -110,12 +125,14 @@ impl State {
         vault: Arc<Vault>,
         backing: Arc<Backing>,
         clock: Arc<dyn Clock>,
+        reloads: Vec<Arc<dyn Reload>>,
     ) -> Result<Self> {
         let revocations = Arc::new(Revocations::default());
         let last_uses = Arc::new(LastUses::new(clock));
         let first =
             read_snapshot(&db, (&vault, &backing), &revocations, &last_uses, i64::MIN).await?;
         report_unreadable(None, &first);
+        reload(&reloads, &db).await?;
         Ok(Self {
             current: ArcSwap::from_pointee(first),
             db,
@@ -124,6 +141,7 @@ impl State {
             revocations,
             last_uses,
             loading: tokio::sync::Mutex::new(()),
+            reloads,
         })
     }
 
@@ -186,9 +204,18 @@ impl State {
         let next =
             read_snapshot(&self.db, env, &self.revocations, &self.last_uses, revoked_since).await?;
         report_unreadable(Some(&self.current.load()), &next);
+        // Before the state is shown: a writer that sees its change sees what hangs on it too.
+        reload(&self.reloads, &self.db).await?;
         self.current.store(Arc::new(next));
         Ok(())
     }
+}
+
+async fn reload(reloads: &[Arc<dyn Reload>], db: &Db) -> Result<()> {
+    for service in reloads {
+        service.reload(db).await?;
+    }
+    Ok(())
 }
 
 /// Logs the env rows and signing keys that cannot be opened, each once.

@@ -7,6 +7,7 @@ use clap_complete::Shell;
 
 use crate::audit::AuditCommand;
 use crate::ledger::LedgerCommand;
+use crate::model::ModelCommand;
 use crate::payment::PaymentCommand;
 
 const EXAMPLES: &str = "\
@@ -66,6 +67,9 @@ pub(crate) enum Command {
     /// Check the money of users.
     #[command(subcommand)]
     Ledger(LedgerCommand),
+    /// Keep models in the database, beside those of the configuration.
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// Set up payment providers, and try what they may send.
     #[command(subcommand)]
     Payment(PaymentCommand),

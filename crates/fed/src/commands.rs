@@ -14,6 +14,7 @@ use crate::args::{Args, Command, ConfigCommand, KeyCommand, Layers, VaultCommand
 use crate::audit;
 use crate::failure::Failure;
 use crate::ledger;
+use crate::model;
 use crate::payment;
 use crate::vault;
 
@@ -33,6 +34,7 @@ pub(crate) fn run(command: Command) -> Result<(), Failure> {
         Command::Backup { path, layers, json } => backup(layers, &path, json),
         Command::Audit(command) => audit::run(command),
         Command::Ledger(command) => ledger::run(command),
+        Command::Model(command) => model::run(command),
         Command::Payment(command) => payment::run(command),
         Command::Openapi => openapi(),
         Command::Errors => print(&downcity_types::error_table_markdown()),

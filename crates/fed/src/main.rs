@@ -8,6 +8,7 @@ mod audit;
 mod commands;
 mod failure;
 mod ledger;
+mod model;
 mod payment;
 mod vault;
 

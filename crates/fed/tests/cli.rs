@@ -437,3 +437,61 @@ fn the_ledger_is_checked_beside_a_running_server() {
     let found: Value = serde_json::from_slice(&broken.stdout).unwrap();
     assert_eq!(found["broken"][0]["problem"], "balance");
 }
+
+#[test]
+fn models_of_the_table_are_kept_beside_a_running_server() {
+    let folder = TempDir::new().unwrap();
+    let model = |arguments: &[&str]| run(folder.path(), &[&["model"], arguments].concat());
+    let early = model(&["list"]);
+    assert_eq!(early.status.code(), Some(3), "{early:?}");
+    let mut command = fed(folder.path());
+    command.args(["serve", "--listen", "127.0.0.1:0"]);
+    let server = Server::start(command);
+    let set = model(&["set", "one", r#"{"name": "One", "provider": "echo"}"#, "--position", "-3"]);
+    assert_eq!(text(&set.stdout), "one    -3  enabled\n", "{set:?}");
+    let file = folder.path().join("more.toml");
+    let toml = "[[ai.model]]\nid = \"two\"\nname = \"Two\"\nprovider = \"echo\"\n";
+    std::fs::write(&file, toml).unwrap();
+    let imported = model(&["import", "more.toml", "--json"]);
+    let imported: Value = serde_json::from_slice(&imported.stdout).unwrap();
+    assert_eq!(
+        (&imported["items"][0]["id"], &imported["items"][0]["position"]),
+        (&"two".into(), &1.into())
+    );
+
+    // Nothing is stored of what cannot be used.
+    let mixed = r#"[{"id": "three", "name": "T", "provider": "echo"}, {"id": "four", "name": "F", "provider": "nobody"}]"#;
+    std::fs::write(folder.path().join("mixed.json"), mixed).unwrap();
+    for (arguments, code, word) in [
+        (&["set", "bad", r#"{"name": "Bad", "provider": "nobody"}"#][..], 1, "nobody"),
+        (&["set", "bad", "no json"], 1, "JSON"),
+        (&["set", "bad", "--enable"], 3, "bad"),
+        (&["import", "mixed.json"], 1, "four"),
+        (&["import", "nowhere.json"], 3, "nowhere.json"),
+        (&["show", "three"], 3, "three"),
+        (&["remove", "three"], 3, "three"),
+    ] {
+        let failed = model(arguments);
+        assert_eq!(failed.status.code(), Some(code), "{failed:?}");
+        assert!(text(&failed.stderr).contains(word), "{failed:?}");
+    }
+    let off = model(&["set", "two", "--disable"]);
+    assert_eq!(text(&off.stdout), "two     1  disabled\n", "{off:?}");
+    let list = model(&["list"]);
+    assert_eq!(text(&list.stdout), "one    -3  enabled\ntwo     1  disabled\n");
+    let shown = model(&["show", "two"]);
+    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
+    assert_eq!((&shown["definition"]["name"], &shown["enabled"]), (&"Two".into(), &false.into()));
+
+    // The server that runs has them; the model of its own stands back where there are others.
+    let key = text(&run(folder.path(), &["key", "show-admin"]).stdout);
+    let header = format!("authorization: Bearer {}\r\n", key.trim());
+    let listed = (0..100).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let answer = server.get("/v1/ai/models", &header);
+        answer.contains("\"id\":\"one\"") && !answer.contains("\"id\":\"two\"")
+    });
+    assert!(listed, "{}", server.get("/v1/ai/models", &header));
+    assert_eq!(text(&model(&["remove", "one"]).stdout), "one\n");
+    assert!(server.stop().0.success());
+}

@@ -2,6 +2,7 @@
 
 mod chat;
 mod embeddings;
+mod live_test;
 mod media;
 mod messages;
 mod models;
@@ -11,8 +12,11 @@ mod text;
 
 pub use chat::ChatRequest;
 pub use embeddings::{EmbeddingsInput, EmbeddingsRequest};
+pub use live_test::{Checked, ModelTest, TestRequest, TestResults, TestedUpstream};
 pub use messages::MessagesRequest;
-pub use models::{ListedModel, ModelId, ModelList, OpenAiModel, OpenAiModelList};
+pub use models::{
+    KeyState, LeftOutModel, ListedModel, ModelId, ModelList, OpenAiModel, OpenAiModelList,
+};
 
 use downcity_core::{Cx, Result};
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use downcity_core::{Cx, Error, Result};
-use downcity_types::EnvRequirement;
+use downcity_types::{EnvRequirement, Timestamp};
 use http::StatusCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use crate::catalog::{Catalog, Model};
 use crate::config::{Mode, PriceConfig};
 use crate::service::Ai;
+use crate::stored::LeftOut;
 
 /// The models, in the form of the Federation and in that of OpenAI.
 #[derive(Clone, Debug, Serialize, JsonSchema)]
@@ -22,6 +23,35 @@ pub struct ModelList {
     pub items: Vec<ListedModel>,
     /// The same models as OpenAI clients read them.
     pub data: Vec<OpenAiModel>,
+    /// The rows of the table of models that are no models of the catalog. For the admin only; absent
+    /// where there is none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub left_out: Vec<LeftOutModel>,
+}
+
+/// A row of the table of models that cannot be used.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct LeftOutModel {
+    /// Its id.
+    pub id: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
+
+/// An API key of a model's upstream, as it is now.
+#[derive(Clone, Debug, Serialize, JsonSchema)]
+pub struct KeyState {
+    /// The provider.
+    pub provider: String,
+    /// The env key that holds it.
+    pub key: String,
+    /// Whether it has a value.
+    pub configured: bool,
+    /// Whose value that is: `city` or `federation`; null without a value.
+    pub key_of: Option<&'static str>,
+    /// Until when this node leaves it alone, because its provider refused or limited it; null while it
+    /// is used.
+    pub resting_until: Option<Timestamp>,
 }
 
 /// A model as callers see it.
@@ -48,6 +78,19 @@ pub struct ListedModel {
     /// The modes of which it is the default. For the admin only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_modes: Option<Vec<Mode>>,
+    /// Whether it can be called now: one of its upstreams has everything that it needs. For the admin
+    /// only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ready: Option<bool>,
+    /// The env keys without a value that its upstreams need. For the admin only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub missing_env: Option<Vec<String>>,
+    /// The API keys of its upstreams, in the order in which they are asked. For the admin only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub keys: Option<Vec<KeyState>>,
+    /// Where it is defined: `configuration` or `table`. For the admin only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source: Option<&'static str>,
 }
 
 /// A model as OpenAI clients read it.
@@ -79,19 +122,39 @@ pub struct ModelId {
     pub model: String,
 }
 
+/// Whose models are listed.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(crate) struct ModelsQuery {
+    /// For the trusted side: show what calls of this city find, with the keys that it has of its own.
+    #[serde(default)]
+    #[expect(dead_code, reason = "a call knows the city that it is made for")]
+    city_id: Option<String>,
+}
+
 /// No input.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(crate) struct Nothing {}
 
 impl Ai {
-    pub(crate) async fn models(self: Arc<Self>, cx: Cx, _: Nothing) -> Result<ModelList> {
+    pub(crate) async fn models(self: Arc<Self>, cx: Cx, _: ModelsQuery) -> Result<ModelList> {
         let catalog = self.catalog();
         let is_trusted = cx.identity().is_trusted();
         let models: Vec<_> = visible(&catalog, &cx).collect();
         Ok(ModelList {
             object: "list",
             data: models.iter().map(|model| OpenAiModel::new(model)).collect(),
-            items: models.iter().map(|model| ListedModel::new(model, is_trusted)).collect(),
+            items: models
+                .iter()
+                .map(|model| {
+                    let listed = ListedModel::new(model, is_trusted);
+                    if is_trusted { listed.with_state(model, &catalog, &cx) } else { listed }
+                })
+                .collect(),
+            left_out: if is_trusted {
+                catalog.left_out.iter().map(left_out).collect()
+            } else {
+                Vec::new()
+            },
         })
     }
 
@@ -133,6 +196,21 @@ fn not_found(catalog: &Catalog, asked: &ModelId, cx: &Cx) -> Error {
         .with_field("model", "is no model that can be called")
 }
 
+fn key_state(provider: &str, key: &str, catalog: &Catalog, cx: &Cx) -> KeyState {
+    let found = cx.peek_city_env(key);
+    KeyState {
+        provider: provider.to_owned(),
+        key: key.to_owned(),
+        configured: found.is_some(),
+        key_of: found.map(|found| found.of.as_str()),
+        resting_until: catalog.settings.cooling.resting_until(cx, provider, Some(key)),
+    }
+}
+
+fn left_out(LeftOut { id, problem }: &LeftOut) -> LeftOutModel {
+    LeftOutModel { id: id.clone(), problem: problem.clone() }
+}
+
 impl OpenAiModel {
     fn new(model: &Model) -> Self {
         Self { id: model.id.clone(), object: "model", created: 0, owned_by: "downcity" }
@@ -158,6 +236,27 @@ impl ListedModel {
             meta,
             env_requirements: is_trusted.then(|| model.env.clone()),
             default_modes: is_trusted.then(|| model.default_modes.clone()),
+            ready: None,
+            missing_env: None,
+            keys: None,
+            source: None,
+        }
+    }
+
+    /// With what only the trusted side sees of its state.
+    fn with_state(self, model: &Model, catalog: &Catalog, cx: &Cx) -> Self {
+        let keys = model.upstreams().flat_map(|upstream| {
+            let provider = &upstream.provider;
+            let keys = provider.accesses.iter().filter_map(|access| access.key.as_deref());
+            keys.map(|key| key_state(&provider.id, key, catalog, cx))
+        });
+        let is_stored = catalog.stored.contains(&model.id);
+        Self {
+            ready: Some(model.missing_env(cx).is_none()),
+            missing_env: Some(model.all_missing_env(cx)),
+            keys: Some(keys.collect()),
+            source: Some(if is_stored { "table" } else { "configuration" }),
+            ..self
         }
     }
 }

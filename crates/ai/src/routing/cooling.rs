@@ -5,6 +5,7 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use downcity_core::env::CityEnv;
 use downcity_core::{Body, Call};
 use downcity_types::Timestamp;
 use http::Response;
@@ -98,6 +99,22 @@ impl Cooling {
         resting.insert(place, Rest { until, times: times.saturating_add(1) });
     }
 
+    /// Until when a provider's key rests, in the value that the call would use. No read of it.
+    pub(crate) fn resting_until(
+        &self,
+        call: &Call,
+        provider: &str,
+        key: Option<&str>,
+    ) -> Option<Timestamp> {
+        if self.lock().is_empty() {
+            return None;
+        }
+        let found = key.and_then(|key| call.peek_city_env(key));
+        let place = (provider.to_owned(), key.map(str::to_owned), fingerprint(found.as_ref()));
+        let until = self.lock().get(&place)?.until;
+        (until > call.runtime().clock().now()).then_some(until)
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Place, Rest>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -111,14 +128,15 @@ fn pause(bounds: &CoolDown, times: u32) -> Duration {
 
 fn place(call: &Call, lane: Lane<'_>) -> Place {
     let key = lane.key().map(str::to_owned);
-    (lane.model().provider.id.clone(), key, fingerprint(call, lane))
+    let found = lane.key().and_then(|key| call.city_env(key));
+    (lane.model().provider.id.clone(), key, fingerprint(found.as_ref()))
 }
 
 /// Tells values of a key apart, within this process only.
-fn fingerprint(call: &Call, lane: Lane<'_>) -> u64 {
+fn fingerprint(found: Option<&CityEnv>) -> u64 {
     let mut hasher = DefaultHasher::new();
-    if let Some(secret) = lane.key().and_then(|key| call.city_env(key)) {
-        secret.value.expose().hash(&mut hasher);
+    if let Some(found) = found {
+        found.value.expose().hash(&mut hasher);
     }
     hasher.finish()
 }

@@ -19,6 +19,8 @@ mod embeddings;
 #[cfg(test)]
 mod gemini;
 #[cfg(test)]
+mod health;
+#[cfg(test)]
 mod masking;
 #[cfg(test)]
 mod messages;
@@ -36,6 +38,8 @@ mod resolve;
 mod responses;
 #[cfg(test)]
 mod routing;
+#[cfg(test)]
+mod stored;
 #[cfg(test)]
 mod stream;
 #[cfg(test)]

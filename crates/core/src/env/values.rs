@@ -101,6 +101,13 @@ impl EnvValues {
         Some(CityEnv { value: self.read(entry?)?, of })
     }
 
+    /// Like [`EnvValues::get_for`], for what shows the state of values. No read of it.
+    pub fn peek_for(&self, city_id: Option<&str>, key: &str) -> Option<CityEnv> {
+        let (entry, of) = self.find_for(city_id, key)?;
+        let value = &entry?.value;
+        (!value.expose().is_empty()).then(|| CityEnv { value: value.clone(), of })
+    }
+
     /// Whether [`EnvValues::get_for`] gives a value. No read of it.
     pub fn is_configured_for(&self, city_id: Option<&str>, key: &str) -> bool {
         let found = self.find_for(city_id, key).and_then(|(entry, _)| entry);

@@ -1,0 +1,208 @@
+//! Models of the table, beside those of the configuration.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use downcity_ai::{Ai, AiConfig, NewModel, StoredModel};
+use downcity_core::Error;
+use downcity_db::sql;
+use downcity_testkit::{Answer, Client, Engine, MockUpstream, TestApp, both_engines};
+use serde_json::{Value, json};
+
+use crate::common::{Logged, ai, completion, read, set_env};
+
+struct Node {
+    app: TestApp,
+    ai: Arc<Ai>,
+    upstream: MockUpstream,
+    user: Client,
+}
+
+fn config(url: &str) -> AiConfig {
+    read(json!({
+        "provider": [{"id": "mock", "base_url": url, "env_key": "MOCK_API_KEY"}],
+        "model": [{"id": "own", "name": "Own", "provider": "mock", "default": true}],
+    }))
+}
+
+impl Node {
+    async fn on(database: &TestApp) -> Self {
+        let upstream = MockUpstream::start().await;
+        upstream.always(Answer::json(200, &completion("yes")));
+        let ai = ai(config(&upstream.url())).unwrap();
+        let builder = TestApp::builder(database.runtime().db().engine()).on_database_of(database);
+        let app = builder.builtin(ai.clone()).start().await;
+        set_env(&app, "MOCK_API_KEY", "sk-upstream-secret").await;
+        if app.runtime().snapshot().city("a").is_none() {
+            app.create_city("a").await;
+        }
+        let user = app.user(&app.token("a", "ann").await);
+        Self { app, ai, upstream, user }
+    }
+
+    async fn store(&self, id: &str, definition: Value) -> Result<StoredModel, Error> {
+        self.store_all(vec![new(id, definition)]).await.map(|mut stored| stored.remove(0))
+    }
+
+    async fn store_all(&self, models: Vec<NewModel>) -> Result<Vec<StoredModel>, Error> {
+        self.ai.store_models(self.app.runtime(), models).await
+    }
+
+    /// Writes a row as somebody with a database shell does.
+    async fn by_hand(&self, id: &'static str, definition: &'static str) {
+        let write = self.app.runtime().db().write(move |tx| {
+            let sql = sql!(
+                "INSERT INTO ai_models (id, definition, enabled, position, updated_at)
+                 VALUES ($1, $2, $3, 0, 0)"
+            );
+            tx.execute(sql, &[&id, &definition, &true]).map_err(Error::from)
+        });
+        write.await.unwrap();
+    }
+
+    async fn admin(&self) -> Value {
+        self.app.admin().get("/v1/ai/models").await.expect(200)
+    }
+}
+
+fn new(id: &str, definition: Value) -> NewModel {
+    let definition = definition.as_object().unwrap().clone();
+    NewModel { id: id.to_owned(), definition, enabled: None, position: None }
+}
+
+fn more() -> Value {
+    json!({"name": "More", "provider": "mock", "upstream_model": "more-1"})
+}
+
+async fn ids(client: &Client) -> Vec<String> {
+    let list = client.get("/v1/ai/models").await.expect(200);
+    let ids = list["items"].as_array().unwrap().iter();
+    ids.map(|model| model["id"].as_str().unwrap().to_owned()).collect()
+}
+
+both_engines! {
+    async fn a_stored_model_is_listed_called_and_removed_at_once(app: TestApp) {
+        let node = Node::on(&app).await;
+        assert_eq!(ids(&node.user).await, ["own"]);
+        let stored = node.store("more", more()).await.unwrap();
+        assert_eq!((stored.enabled, stored.position, stored.problem), (true, 1, None));
+        assert_eq!(stored.definition, more());
+        assert_eq!(ids(&node.user).await, ["own", "more"]);
+        let input = json!({"prompt": "Hi", "model": "more"});
+        node.user.post("/v1/ai/text", input.clone()).await.expect(200);
+        assert_eq!(node.upstream.request().json()["model"], "more-1");
+        let list = node.admin().await;
+        assert_eq!((&list["items"][0]["source"], &list["items"][1]["source"]), (&json!("configuration"), &json!("table")));
+        assert!(node.ai.remove_stored_model(node.app.runtime(), "more").await.unwrap());
+        assert!(!node.ai.remove_stored_model(node.app.runtime(), "more").await.unwrap());
+        assert_eq!(ids(&node.user).await, ["own"]);
+        node.user.post("/v1/ai/text", input).await.expect_error(422, "model_not_found");
+    }
+
+    async fn what_is_stored_is_checked_as_the_configuration_is(app: TestApp) {
+        let node = Node::on(&app).await;
+        for (definition, word) in [
+            (json!({"name": "N", "provider": "moc"}), "mock"),
+            (json!({"name": "N", "provider": "mock", "modez": []}), "modez"),
+            (json!({"provider": "mock"}), "name"),
+            (json!({"id": "other", "name": "N", "provider": "mock"}), "other"),
+        ] {
+            let both = vec![new("good", more()), new("bad", definition)];
+            let error = node.store_all(both).await.unwrap_err();
+            assert!(error.message().contains("\"bad\"") && error.message().contains(word), "{error}");
+        }
+        assert!(node.ai.stored_models(node.app.runtime()).await.unwrap().is_empty(), "all or none");
+        assert_eq!(ids(&node.user).await, ["own"]);
+    }
+
+    async fn the_order_the_switch_and_what_is_not_said(app: TestApp) {
+        let node = Node::on(&app).await;
+        for id in ["b", "a"] {
+            node.store(id, more()).await.unwrap();
+        }
+        assert_eq!(ids(&node.user).await, ["own", "b", "a"], "in the order in which they came");
+        let off = NewModel { enabled: Some(false), position: Some(9), ..new("b", more()) };
+        node.store_all(vec![off]).await.unwrap();
+        assert_eq!(ids(&node.user).await, ["own", "a"]);
+        // A change of the definition leaves switch and place alone.
+        let again = node.store("b", more()).await.unwrap();
+        assert_eq!((again.enabled, again.position), (false, 9));
+        let on = NewModel { enabled: Some(true), ..new("b", more()) };
+        node.store_all(vec![on]).await.unwrap();
+        assert_eq!(ids(&node.user).await, ["own", "a", "b"]);
+    }
+
+    async fn the_configuration_counts(app: TestApp) {
+        let node = Node::on(&app).await;
+        let mut mine = more();
+        mine["name"] = json!("Mine");
+        let stored = node.store("own", mine).await.unwrap();
+        assert!(stored.problem.unwrap().contains("configuration"));
+        let list = node.admin().await;
+        assert_eq!(list["items"][0]["name"], "Own");
+        assert_eq!(list["left_out"][0]["id"], "own");
+        assert!(node.user.get("/v1/ai/models").await.expect(200).get("left_out").is_none());
+        // Without the model of the configuration, the row is the model.
+        let mut without = config(&node.upstream.url());
+        without.model.clear();
+        node.ai.apply(without).unwrap();
+        let list = node.admin().await;
+        assert_eq!((&list["items"][0]["name"], list.get("left_out")), (&json!("Mine"), None));
+    }
+
+    async fn a_bad_row_keeps_nobody_from_starting(app: TestApp) {
+        let node = Node::on(&app).await;
+        node.by_hand("text", "not json").await;
+        node.by_hand("gone", r#"{"name": "Gone", "provider": "nobody"}"#).await;
+        node.by_hand("good", r#"{"name": "Good", "provider": "mock"}"#).await;
+        assert_eq!(ids(&node.user).await, ["own"], "a refresh takes them over");
+        node.app.admin().post("/v1/env/refresh", json!({})).await.expect(200);
+        assert_eq!(ids(&node.user).await, ["own", "good"]);
+        let list = node.admin().await;
+        let left_out: Vec<&Value> = list["left_out"].as_array().unwrap().iter().map(|it| &it["id"]).collect();
+        assert_eq!(left_out, ["gone", "text"]);
+        assert!(list["left_out"][0]["problem"].as_str().unwrap().contains("nobody"));
+        let again = Node::on(&node.app).await;
+        assert_eq!(ids(&again.user).await, ["own", "good"]);
+    }
+
+    async fn other_nodes_follow(app: TestApp) {
+        let node = Node::on(&app).await;
+        let other = Node::on(&node.app).await;
+        node.store("more", more()).await.unwrap();
+        for _ in 0..2_000 {
+            if ids(&other.user).await == ["own", "more"] {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        panic!("the other node did not follow");
+    }
+
+    async fn the_trail_tells_what_commands_did(app: TestApp) {
+        let node = Node::on(&app).await;
+        node.store("more", more()).await.unwrap();
+        node.ai.remove_stored_model(node.app.runtime(), "more").await.unwrap();
+        let trail = node.app.admin().get("/v1/audit/list?limit=2").await.expect(200);
+        let told: Vec<Value> = trail["items"].as_array().unwrap().iter().map(|entry| {
+            json!([entry["action"], entry["actor"], entry["target_id"]])
+        }).collect();
+        assert_eq!(json!(told), json!([["models/remove", "system", "more"], ["models/set", "system", "more"]]));
+        assert_eq!(trail["items"][1]["after"]["definition"], more());
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_is_left_out_is_logged_once() {
+    let database = TestApp::builder(Engine::Sqlite).start().await;
+    let node = Node::on(&database).await;
+    node.by_hand("gone", r#"{"name": "Gone", "provider": "nobody"}"#).await;
+    let (logged, _guard) = Logged::listen();
+    // The second is a change of something else.
+    for _ in 0..2 {
+        node.app.admin().post("/v1/env/refresh", json!({})).await.expect(200);
+        let log = logged.text();
+        assert_eq!(log.matches("is left out").count(), 1, "{log}");
+        assert!(log.contains("gone") && log.contains("nobody"), "{log}");
+    }
+}
