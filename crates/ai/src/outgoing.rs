@@ -41,26 +41,17 @@ pub(crate) struct Outgoing {
 }
 
 impl Outgoing {
-    /// A chat request for the model that `resolve` finds for its `model`. One that is a translation
-    /// has its output limit under the name that the provider wants, the caller's own under the name
-    /// that the caller chose.
+    /// A caller's own chat request, for the model that `resolve` finds for its `model`.
     ///
     /// # Errors
     /// 400 that names the field, 422 for content that the model cannot take, those of `resolve`.
     pub(crate) fn read(
         bytes: &[u8],
-        is_translated: bool,
         resolve: impl FnOnce(Option<&str>) -> Result<Arc<Model>>,
     ) -> Result<Self> {
         let peek = Fields::read(bytes)?.peek()?;
         let model = resolve(peek.model.as_deref())?;
-        Self::of_each(&model, |model| {
-            let mut fields = Fields::read(bytes)?;
-            if is_translated {
-                fields.name_limit(model);
-            }
-            Self::fitted(fields, model, &peek)
-        })
+        Self::of_each(&model, |model| Self::fitted(Fields::read(bytes)?, model, &peek))
     }
 
     /// The request for one upstream of a model.
@@ -177,15 +168,6 @@ impl<'a> Fields<'a> {
 
     fn remove(&mut self, name: &str) {
         self.0.retain(|(known, _)| known != name);
-    }
-
-    /// Gives the output limit the name that the provider of a model wants.
-    fn name_limit(&mut self, model: &Model) {
-        for (name, _) in &mut self.0 {
-            if matches!(&**name, "max_tokens" | "max_completion_tokens") {
-                *name = Cow::Borrowed(model.provider.max_tokens_field.as_str());
-            }
-        }
     }
 
     /// Sets a field in the place of the first of its name, else at the end.

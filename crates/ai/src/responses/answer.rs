@@ -75,6 +75,9 @@ pub(super) enum Item {
         id: String,
         status: Status,
         summary: Vec<SummaryPart>,
+        /// The same in the blocks of its provider, with the signatures that it wants to see again.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        thinking_blocks: Vec<Value>,
     },
     Message {
         id: String,

@@ -39,6 +39,8 @@ struct Conversation {
 #[derive(Default)]
 struct Turn {
     reasoning: String,
+    /// Blocks of thinking with the signatures that their provider wants to see again.
+    thinking: Vec<Value>,
     text: Option<String>,
     calls: Vec<Value>,
 }
@@ -65,8 +67,8 @@ impl Conversation {
 
     /// Ends the model's turn.
     fn turn(&mut self) {
-        let Turn { reasoning, text, calls } = std::mem::take(&mut self.turn);
-        if reasoning.is_empty() && text.is_none() && calls.is_empty() {
+        let Turn { reasoning, thinking, text, calls } = std::mem::take(&mut self.turn);
+        if reasoning.is_empty() && thinking.is_empty() && text.is_none() && calls.is_empty() {
             return;
         }
         let mut message = Map::new();
@@ -75,6 +77,9 @@ impl Conversation {
         message.insert("content".to_owned(), text.map_or(without_text, Value::String));
         if !reasoning.is_empty() {
             message.insert("reasoning_content".to_owned(), Value::String(reasoning));
+        }
+        if !thinking.is_empty() {
+            message.insert("thinking_blocks".to_owned(), Value::Array(thinking));
         }
         if !calls.is_empty() {
             message.insert("tool_calls".to_owned(), Value::Array(calls));
@@ -129,6 +134,8 @@ impl Conversation {
                 self.turn.reasoning.push_str(text);
             }
         }
+        let thinking = fields.get("thinking_blocks").and_then(Value::as_array);
+        self.turn.thinking.extend(thinking.into_iter().flatten().cloned());
         Ok(())
     }
 

@@ -19,9 +19,11 @@ use schemars::JsonSchema;
 use serde_json::{Map, Value};
 
 use self::answer::Head;
-use self::request::Request;
+use self::request::{Request, Taste};
 use self::stream::ResponseSink;
+use crate::config::Mode;
 use crate::convert::answer::Completion;
+use crate::outgoing::Outgoing;
 use crate::routes::surface::{Translated, Translation};
 use crate::service::Ai;
 use crate::stream::encoder::Out;
@@ -73,8 +75,13 @@ impl Ai {
         cx: Cx,
         input: JsonObject<ResponsesRequest>,
     ) -> Result<Reply> {
-        let Request { chat, echo, is_stream } = Request::read(&input.bytes)?;
-        self.converse(&cx, &chat, Translated(Responses { echo, is_stream })).await
+        let request = Request::read(&input.bytes)?;
+        let catalog = self.catalog();
+        let model = catalog.resolve(request.model.as_deref(), Mode::Openai, &cx)?;
+        let outgoing = Outgoing::for_each(&model, |model| Ok(request.chat(Taste::of(model))))?;
+        let Request { echo, is_stream, .. } = request;
+        let answer = Translated(Responses { echo, is_stream });
+        self.carry(&cx, catalog, Mode::Openai, outgoing, answer).await
     }
 }
 

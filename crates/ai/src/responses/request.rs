@@ -1,20 +1,42 @@
 //! A request for a response as a chat request.
 
-use bytes::Bytes;
 use downcity_core::{Error, Result};
 use serde_json::{Map, Value, json};
 
 use super::input;
+use crate::catalog::Model;
+use crate::config::MaxTokensField;
 use crate::convert::file::unsupported;
 
 /// What becomes of a request.
 #[derive(Debug)]
 pub(super) struct Request {
-    /// The chat request.
-    pub(super) chat: Bytes,
+    /// Id of the model.
+    pub(super) model: Option<String>,
+    /// The chat request, without what hangs on its model.
+    chat: Map<String, Value>,
+    max_output_tokens: Option<u64>,
     /// What the answer repeats of the request.
     pub(super) echo: Map<String, Value>,
     pub(super) is_stream: bool,
+}
+
+/// What a request hangs on at the model's provider.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Taste {
+    /// How the output limit is called.
+    pub(super) max_tokens_field: MaxTokensField,
+    /// Whether blocks of thinking are taken back, signatures and all.
+    pub(super) takes_thinking: bool,
+}
+
+impl Taste {
+    pub(super) fn of(model: &Model) -> Self {
+        let provider = &*model.provider;
+        let (max_tokens_field, takes_thinking) =
+            (provider.max_tokens_field, provider.speaks_messages);
+        Self { max_tokens_field, takes_thinking }
+    }
 }
 
 /// Fields that chat requests have by the same name and with the same meaning.
@@ -65,17 +87,24 @@ impl Request {
     pub(super) fn read(bytes: &[u8]) -> Result<Self> {
         let body: Map<String, Value> = serde_json::from_slice(bytes).map_err(Error::internal)?;
         let mut translation = Translation { chat: Map::new(), echo: defaults() };
-        let mut is_stream = false;
+        let model = text_or_null(&body, "model")?.map(str::to_owned);
+        let (mut is_stream, mut max_output_tokens) = (false, None);
         let input = body.get("input").filter(|input| !input.is_null());
         let input = input.ok_or_else(|| Error::invalid("input", "is required"))?;
         let instructions = text_or_null(&body, "instructions")?;
         let messages = input::messages(instructions, input)?;
         translation.chat.insert("messages".to_owned(), messages);
         for (name, value) in body.iter().filter(|(_, value)| !value.is_null()) {
-            if name == "stream" {
-                is_stream = boolean(name, value)?;
-            } else {
-                translation.field(name, value)?;
+            match name.as_str() {
+                "stream" => is_stream = boolean(name, value)?,
+                "max_output_tokens" => {
+                    let most = value.as_u64().filter(|most| *most > 0);
+                    let message = "must be a whole number above 0";
+                    max_output_tokens =
+                        Some(most.ok_or_else(|| Error::invalid(name.as_str(), message))?);
+                    translation.repeat(name, value);
+                }
+                _ => translation.field(name, value)?,
             }
         }
         let Translation { mut chat, echo } = translation;
@@ -85,8 +114,24 @@ impl Request {
             chat.remove("tool_choice");
             chat.remove("parallel_tool_calls");
         }
-        let chat = serde_json::to_vec(&chat).map_err(Error::internal)?;
-        Ok(Self { chat: chat.into(), echo, is_stream })
+        Ok(Self { model, chat, max_output_tokens, echo, is_stream })
+    }
+
+    /// The chat request for a model.
+    pub(super) fn chat(&self, taste: Taste) -> Map<String, Value> {
+        let mut chat = self.chat.clone();
+        if let Some(most) = self.max_output_tokens {
+            chat.insert(taste.max_tokens_field.as_str().to_owned(), most.into());
+        }
+        if !taste.takes_thinking
+            && let Some(messages) = chat.get_mut("messages").and_then(Value::as_array_mut)
+        {
+            // Others get the words alone.
+            for message in messages.iter_mut().filter_map(Value::as_object_mut) {
+                message.shift_remove("thinking_blocks");
+            }
+        }
+        chat
     }
 }
 
@@ -100,18 +145,10 @@ impl Translation {
     fn field(&mut self, name: &str, value: &Value) -> Result<()> {
         match name {
             // Read elsewhere: by the translation of the conversation, or by the Federation itself.
-            "input" | "city_id" | "user_id" => {}
-            "model" => self.ask(name, value.clone()),
+            "input" | "model" | "city_id" | "user_id" => {}
             "instructions" => self.repeat(name, value),
             "store" | "background" => never(name, value)?,
             "previous_response_id" | "conversation" => return Err(stateless(name)),
-            "max_output_tokens" => {
-                let most = value.as_u64().filter(|most| *most > 0);
-                let most =
-                    most.ok_or_else(|| Error::invalid(name, "must be a whole number above 0"))?;
-                self.ask("max_completion_tokens", most.into());
-                self.repeat(name, value);
-            }
             "tools" => self.tools(value)?,
             "tool_choice" => {
                 self.ask(name, tool_choice(value)?);

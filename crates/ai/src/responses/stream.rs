@@ -6,6 +6,7 @@
 use downcity_types::{ErrorCode, FinishReason};
 use serde::Serialize;
 use serde::de::IgnoredAny;
+use serde_json::Value;
 
 use super::answer::{
     Content, Failed, Head, Incomplete, Item, Response, Status, SummaryPart, Usage, Words,
@@ -226,6 +227,18 @@ impl ResponseSink {
         }
     }
 
+    /// The reasoning that the provider writes at.
+    fn thought(&mut self, out: &mut Out) -> usize {
+        match self.open {
+            Some(at) if matches!(self.items.get(at), Some(Item::Reasoning { .. })) => at,
+            _ => {
+                let (id, status) = (self.item_id("rs"), Status::InProgress);
+                let (summary, thinking_blocks) = (Vec::new(), Vec::new());
+                self.start(Item::Reasoning { id, status, summary, thinking_blocks }, out)
+            }
+        }
+    }
+
     fn words(&mut self, kind: Words, text: &str, out: &mut Out) {
         if self.failed.is_some() {
             return;
@@ -320,14 +333,7 @@ impl Sink for ResponseSink {
         if self.failed.is_some() {
             return;
         }
-        let is_open = |at: &usize| matches!(self.items.get(*at), Some(Item::Reasoning { .. }));
-        let at = match self.open.filter(is_open) {
-            Some(at) => at,
-            None => {
-                let (id, status) = (self.item_id("rs"), Status::InProgress);
-                self.start(Item::Reasoning { id, status, summary: Vec::new() }, out)
-            }
-        };
+        let at = self.thought(out);
         let Some(Item::Reasoning { id, summary, .. }) = self.items.get_mut(at) else { return };
         let place = Place { summary_index: Some(0), ..Place::of(id, at) };
         if summary.is_empty() {
@@ -340,6 +346,16 @@ impl Sink for ResponseSink {
         self.events.emit(out, "response.reasoning_summary_text.delta", &delta);
         if let Some(part) = summary.last_mut() {
             part.text.push_str(text);
+        }
+    }
+
+    fn signed(&mut self, block: &Value, out: &mut Out) {
+        if self.failed.is_some() {
+            return;
+        }
+        let at = self.thought(out);
+        if let Some(Item::Reasoning { thinking_blocks, .. }) = self.items.get_mut(at) {
+            thinking_blocks.push(block.clone());
         }
     }
 

@@ -5,8 +5,9 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::answer::Head;
-use super::request::Request;
+use super::request::{Request, Taste};
 use super::stream::ResponseSink;
+use crate::config::MaxTokensField;
 use crate::convert::answer::Completion;
 use crate::mask::Mask;
 use crate::stream::encoder::{Encoder, Out};
@@ -15,10 +16,14 @@ fn read(body: &Value) -> downcity_core::Result<Request> {
     Request::read(body.to_string().as_bytes())
 }
 
+fn taste(takes_thinking: bool) -> Taste {
+    Taste { max_tokens_field: MaxTokensField::MaxTokens, takes_thinking }
+}
+
 /// The chat request of a good one.
 fn chat(body: &Value) -> Value {
     let request = read(body).unwrap_or_else(|error| panic!("{body}: {error:?}"));
-    serde_json::from_slice(&request.chat).unwrap()
+    Value::Object(request.chat(taste(false)))
 }
 
 fn messages(input: Value) -> Value {
@@ -50,7 +55,7 @@ fn a_request_is_one_for_a_chat_completion() {
         chat(&body),
         json!({
             "messages": [{"role": "system", "content": "Be brief"}, {"role": "user", "content": "Hi"}],
-            "model": "m", "max_completion_tokens": 9, "temperature": 0.5, "top_p": 0.9, "user": "u",
+            "max_tokens": 9, "temperature": 0.5, "top_p": 0.9, "user": "u",
             "stream": true, "tools": [{"type": "function", "function": function}],
             "tool_choice": {"type": "function", "function": {"name": "weather"}},
             "parallel_tool_calls": false,
@@ -466,6 +471,28 @@ fn reasoning_refusals_and_calls_are_items_of_their_own() {
 }
 
 #[test]
+fn signed_thinking_comes_back_to_those_who_take_it() {
+    let block = json!({"type": "thinking", "thinking": "Hm", "signature": "s"});
+    let sealed = json!({"type": "redacted_thinking", "data": "d"});
+    let events = events(&[
+        delta(json!({"reasoning_content": "Hm"})),
+        delta(json!({"thinking_blocks": [block]})),
+        delta(json!({"thinking_blocks": [sealed]})),
+        call(0, "a"),
+        finish("tool_calls"),
+    ]);
+    let output = events.last().unwrap()["response"]["output"].clone();
+    assert_eq!(output[0]["summary"][0]["text"], "Hm");
+    assert_eq!(output[0]["thinking_blocks"], json!([block, sealed]));
+    let request = read(&json!({ "input": output })).unwrap();
+    let message = |takes: bool| request.chat(taste(takes))["messages"][0].clone();
+    assert_eq!(message(true)["thinking_blocks"], json!([block, sealed]));
+    assert_eq!(message(true)["reasoning_content"], "Hm");
+    assert_eq!(message(false).get("thinking_blocks"), None);
+    assert_eq!(message(false)["reasoning_content"], "Hm");
+}
+
+#[test]
 fn calls_that_are_written_at_once_are_kept_apart() {
     let events = events(&[
         call(0, "a"),
@@ -585,7 +612,7 @@ fn requests() {
         }
         match Request::read(bytes) {
             Ok(request) => {
-                let chat: Value = serde_json::from_slice(&request.chat).unwrap();
+                let chat = request.chat(taste(true));
                 assert!(
                     chat["messages"]
                         .as_array()

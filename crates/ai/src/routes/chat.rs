@@ -15,11 +15,13 @@ use tokio::time::Instant;
 
 use super::surface::{Answered, Surface, passed_headers};
 use crate::catalog::CallSettings;
+use crate::config::Mode;
 use crate::convert::answer::Completion;
 use crate::failure::Failure;
 use crate::limits::{CallLimits, Patience};
 use crate::mask::Rolling;
 use crate::metering::tells_output;
+use crate::outgoing::Outgoing;
 use crate::provider::{Content, MAX_ERROR, next_piece, read_answer};
 use crate::service::Ai;
 use crate::stream::body::stream_body;
@@ -56,13 +58,15 @@ impl Ai {
         cx: Cx,
         input: JsonObject<ChatRequest>,
     ) -> Result<Reply> {
-        self.converse(&cx, &input.bytes, PassThrough).await
+        let catalog = self.catalog();
+        let resolve = |asked: Option<&str>| catalog.resolve(asked, Mode::Openai, &cx);
+        let outgoing = Outgoing::read(&input.bytes, resolve)?;
+        self.carry(&cx, catalog, Mode::Openai, outgoing, PassThrough).await
     }
 }
 
 impl Surface for PassThrough {
     const RELAYS_ERRORS: bool = true;
-    const IS_TRANSLATED: bool = false;
 
     /// Streams and long answers are relayed, short ones are read first.
     async fn answer(self, answered: Answered, settings: &CallSettings) -> Result<Reply> {

@@ -55,10 +55,6 @@ pub(crate) trait Surface: Send + 'static {
     /// an error of ours with the provider's status.
     const RELAYS_ERRORS: bool;
 
-    /// Whether the chat request is a translation. The field of its output limit is then named as the
-    /// provider wants it.
-    const IS_TRANSLATED: bool;
-
     /// Writes an answer of success.
     fn answer(
         self,
@@ -92,27 +88,11 @@ pub(crate) trait Translation: Send + Sync + 'static {
 pub(crate) struct Translated<T>(pub(crate) T);
 
 impl Ai {
-    /// Runs a chat request in the form of OpenAI for a surface, until its answer begins.
-    ///
-    /// # Errors
-    /// Those of the request, of the caller's wallet, and of the providers.
-    pub(crate) async fn converse<S: Surface>(
-        &self,
-        cx: &Cx,
-        chat: &[u8],
-        surface: S,
-    ) -> Result<Reply> {
-        let catalog = self.catalog();
-        let resolve = |asked: Option<&str>| catalog.resolve(asked, Mode::Openai, cx);
-        let outgoing = Outgoing::read(chat, S::IS_TRANSLATED, resolve)?;
-        self.carry(cx, catalog, Mode::Openai, outgoing, surface).await
-    }
-
     /// Runs a request that is ready to be sent for a surface, until its answer begins.
     ///
     /// # Errors
     /// Those of the caller's wallet and of the providers.
-    pub(super) async fn carry<S: Surface>(
+    pub(crate) async fn carry<S: Surface>(
         &self,
         cx: &Cx,
         catalog: Arc<Catalog>,
@@ -211,7 +191,6 @@ pub(crate) fn passed_headers(headers: &HeaderMap, now: Timestamp) -> HeaderMap {
 
 impl<T: Translation> Surface for Translated<T> {
     const RELAYS_ERRORS: bool = T::RELAYS_ERRORS;
-    const IS_TRANSLATED: bool = true;
 
     async fn answer(self, answered: Answered, settings: &CallSettings) -> Result<Reply> {
         let Answered { response, mut meter, mask, model, .. } = answered;
