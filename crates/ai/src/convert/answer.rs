@@ -202,8 +202,11 @@ impl Message {
         if let Some(refusal) = self.refusal.as_deref().filter(|text| !text.is_empty()) {
             sink.refusal(refusal, out);
         }
+        let mut ids = BTreeSet::new();
         for (at, call) in self.tool_calls.into_iter().flatten().enumerate() {
-            let id = call.id.as_deref().filter(|id| !id.is_empty());
+            // Clients tell calls apart by their ids.
+            let id = call.id.filter(|id| !id.is_empty() && ids.insert(id.clone()));
+            let id = id.as_deref();
             let Function { name, arguments } = call.function;
             let extra = call.extra_content;
             sink.call(NewCall { at, index: at, id, name: &name, extra }, out);

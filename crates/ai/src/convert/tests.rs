@@ -215,6 +215,15 @@ fn answers_become_messages() {
 }
 
 #[test]
+fn every_call_of_an_answer_has_an_id_of_its_own() {
+    let call = json!({"id": "c1", "function": {"name": "f", "arguments": "{}"}});
+    let message = answered(json!({"content": "", "tool_calls": [call, call]}), json!("tool_calls"));
+    let ids: Vec<&Value> =
+        [1, 2].iter().map(|at: &usize| &message["parts"][at]["toolCallId"]).collect();
+    assert_eq!(ids, ["c1", "call_1_1"]);
+}
+
+#[test]
 fn answers_that_are_none_are_refused() {
     for body in
         ["", "<html>", "[]", "{}", r#"{"choices":[]}"#, r#"{"choices":[{}]}"#, r#"{"error":"x"}"#]
