@@ -260,9 +260,7 @@ impl Tester<'_> {
 
     fn outgoing(&self, prompt: &str, stream: bool, with_tool: bool) -> Result<Outgoing> {
         let mut request = json!({
-            "model": self.model.id,
             "messages": [{"role": "user", "content": prompt}],
-            "max_tokens": MOST_TOKENS,
             "stream": stream,
         });
         if with_tool {
@@ -275,8 +273,12 @@ impl Tester<'_> {
                 },
             }]);
         }
-        let bytes = serde_json::to_vec(&request).map_err(Error::internal)?;
-        Outgoing::read(&bytes, true, |_| Ok(self.model.clone()))
+        Outgoing::for_each(&self.model, |model| {
+            let mut request = request.as_object().cloned().unwrap_or_default();
+            let limit = model.provider.max_tokens_field.as_str();
+            request.insert(limit.to_owned(), MOST_TOKENS.into());
+            Ok(request)
+        })
     }
 
     /// Asks the upstreams in order, as a call does.
