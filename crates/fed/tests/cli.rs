@@ -456,7 +456,7 @@ fn models_of_the_table_are_kept_beside_a_running_server() {
     let imported: Value = serde_json::from_slice(&imported.stdout).unwrap();
     assert_eq!(
         (&imported["items"][0]["id"], &imported["items"][0]["position"]),
-        (&"two".into(), &1.into())
+        (&"two".into(), &(-2).into())
     );
 
     // Nothing is stored of what cannot be used.
@@ -476,9 +476,9 @@ fn models_of_the_table_are_kept_beside_a_running_server() {
         assert!(text(&failed.stderr).contains(word), "{failed:?}");
     }
     let off = model(&["set", "two", "--disable"]);
-    assert_eq!(text(&off.stdout), "two     1  disabled\n", "{off:?}");
+    assert_eq!(text(&off.stdout), "two    -2  disabled\n", "{off:?}");
     let list = model(&["list"]);
-    assert_eq!(text(&list.stdout), "one    -3  enabled\ntwo     1  disabled\n");
+    assert_eq!(text(&list.stdout), "one    -3  enabled\ntwo    -2  disabled\n");
     let shown = model(&["show", "two"]);
     let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
     assert_eq!((&shown["definition"]["name"], &shown["enabled"]), (&"Two".into(), &false.into()));
