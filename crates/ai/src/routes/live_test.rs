@@ -273,7 +273,7 @@ impl Tester<'_> {
                 },
             }]);
         }
-        Outgoing::for_each(&self.model, |model| {
+        Outgoing::for_each(self.model, |model| {
             let mut request = request.as_object().cloned().unwrap_or_default();
             let limit = model.provider.max_tokens_field.as_str();
             request.insert(limit.to_owned(), MOST_TOKENS.into());
