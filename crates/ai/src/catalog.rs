@@ -66,6 +66,7 @@ pub(crate) struct CallSettings {
     pub(crate) max_pending: Duration,
     /// The longest that a call waits for one.
     pub(crate) media_wait: Duration,
+    pub(crate) max_audio_bytes: usize,
 }
 
 /// A provider as calls use it.
@@ -176,6 +177,7 @@ impl Catalog {
                 max_message_bytes: config.max_message_bytes,
                 max_pending: Duration::from_millis(config.image_max_pending_duration_ms),
                 media_wait: Duration::from_millis(config.media_wait_ms),
+                max_audio_bytes: config.max_audio_bytes,
             },
             storage: Arc::new(storage),
             stored: HashSet::new(),
@@ -322,9 +324,9 @@ impl Provider {
         let access = |key: Option<&String>| {
             let config = ProviderConfig { env_key: key.cloned(), ..config.clone() };
             let protocol: Arc<dyn Protocol> = match config.protocol {
-                ProtocolKind::OpenaiChat | ProtocolKind::OpenaiEmbeddings => {
-                    Arc::new(OpenAi::new(&config, upstream.clone()))
-                }
+                ProtocolKind::OpenaiChat
+                | ProtocolKind::OpenaiEmbeddings
+                | ProtocolKind::OpenaiAudio => Arc::new(OpenAi::new(&config, upstream.clone())),
                 ProtocolKind::AnthropicMessages => {
                     Arc::new(Anthropic::new(&config, upstream.clone()))
                 }

@@ -39,6 +39,7 @@ mod responses;
 mod routes;
 mod routing;
 mod service;
+mod sound;
 mod storage;
 mod stored;
 mod stream;
@@ -55,8 +56,9 @@ pub use convert::request::{Stop, TextInput};
 pub use media::{JobIn, MediaContent, MediaInput, MediaJobView, MediaMessage, MediaStatus};
 pub use responses::ResponsesRequest;
 pub use routes::{
-    ChatRequest, EmbeddingsInput, EmbeddingsRequest, ListedModel, MessagesRequest, ModelId,
-    ModelList, OpenAiModel, OpenAiModelList,
+    AsrInput, ChatRequest, EmbeddingsInput, EmbeddingsRequest, ListedModel, MessagesRequest,
+    ModelId, ModelList, OpenAiModel, OpenAiModelList, SpeechRequest, Transcript,
+    TranscriptionRequest, TtsInput,
 };
 pub use routes::{
     Checked, KeyState, LeftOutModel, ModelTest, TestRequest, TestResults, TestedUpstream,

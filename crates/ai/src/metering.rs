@@ -168,6 +168,18 @@ impl Meter {
         }
     }
 
+    /// So many seconds were spoken or heard; a begun second counts. `None` counts `probable` ones,
+    /// and says so.
+    pub(crate) fn sound(&mut self, seconds: Option<f64>, probable: u64) {
+        self.cx.meter(|metering| {
+            // Saturates.
+            metering.audio_seconds = Some(seconds.map_or(probable, |told| told.ceil() as u64));
+            if seconds.is_none() {
+                metering.metadata.insert("estimated".to_owned(), Value::Bool(true));
+            }
+        });
+    }
+
     /// The answer has ended.
     pub(crate) fn close(&mut self) {
         if std::mem::replace(&mut self.is_closed, true) {
@@ -184,7 +196,8 @@ impl Meter {
             metering.metadata.insert("attempts".to_owned(), attempts);
             let counts = usage.and_then(|usage| note_usage(metering, usage));
             let Some(bill) = bill else { return };
-            let ended = bill.end(progress, produced, consumed(metering, counts));
+            let told = consumed(metering, counts, bill.sent());
+            let ended = bill.end(progress, produced, told);
             if ended.is_estimate() {
                 metering.metadata.insert("estimated".to_owned(), Value::Bool(true));
             }
@@ -238,13 +251,19 @@ fn of_tokens(counts: &TokenCounts) -> Consumed {
     }
 }
 
-/// What prices count, where the provider told its tokens.
-fn consumed(metering: &Metering, counts: Option<TokenCounts>) -> Option<Consumed> {
+/// What prices count, where the provider told its tokens or the length of a sound is known. Tokens
+/// that go with a sound and that nobody told are those of the bytes that were sent.
+fn consumed(metering: &Metering, counts: Option<TokenCounts>, sent: u64) -> Option<Consumed> {
     let video = metering.video_seconds.unwrap_or(0);
+    let tokens = match (counts, metering.audio_seconds) {
+        (Some(counts), _) => of_tokens(&counts),
+        (None, Some(_)) => Consumed::of_bytes(sent, 0),
+        (None, None) => return None,
+    };
     Some(Consumed {
         images: metering.image_count.unwrap_or(0),
         seconds: video.saturating_add(metering.audio_seconds.unwrap_or(0)),
-        ..of_tokens(&counts?)
+        ..tokens
     })
 }
 

@@ -3,6 +3,7 @@
 //! The object is split into its top-level fields once; values are copied byte by byte, so numbers
 //! and texts arrive as they were written.
 
+mod audio;
 mod passed;
 
 use std::borrow::Cow;
@@ -22,6 +23,8 @@ use crate::convert::normalize;
 use crate::convert::request::TextInput;
 use crate::price::{self, Consumed};
 use crate::provider::Task;
+
+pub(crate) use self::audio::{Recording, text_of};
 
 /// Fields that are meant for the Federation and never leave it.
 const OURS: &[&str] = &["city_id", "user_id"];

@@ -282,6 +282,7 @@ impl Service for Ai {
             .errors(ErrorShape::OpenAi);
         self.declare_embeddings(service);
         self.declare_messages(service);
+        self.declare_audio(service);
     }
 }
 

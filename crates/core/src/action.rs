@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::call::{AnyInput, lock};
+use crate::form::FormFile;
 use crate::{Access, Body, Call, Cx, Error, Hook, Reply, Result, Sse};
 
 /// How an action takes its input.
@@ -53,6 +54,9 @@ pub enum CredentialHeader {
 pub trait Input: Sized + Send + 'static {
     /// How the input is taken.
     const KIND: InputKind;
+
+    /// Whether a body of the type `multipart/form-data` is taken, too.
+    const TAKES_FORMS: bool = false;
 
     /// Decodes the input of a call.
     ///
@@ -107,6 +111,27 @@ impl<T: JsonSchema + Send + 'static> Input for JsonObject<T> {
 
     fn decode(call: &mut Call) -> Result<Self> {
         Ok(Self { bytes: call.input.object_bytes()?, schema: PhantomData })
+    }
+}
+
+/// Fields and files: a form of the type `multipart/form-data`, or a JSON object, which has no files.
+///
+/// The fields of a form are texts; one that is sent several times, or whose name ends with `[]`, is a
+/// list of them. Hooks and the city check apply to them as to any typed input.
+#[derive(Debug)]
+pub struct Form<T> {
+    /// The fields.
+    pub fields: T,
+    /// The files, in order.
+    pub files: Vec<FormFile>,
+}
+
+impl<T: DeserializeOwned + JsonSchema + Send + 'static> Input for Form<T> {
+    const KIND: InputKind = InputKind::Typed(|generator| generator.subschema_for::<T>());
+    const TAKES_FORMS: bool = true;
+
+    fn decode(call: &mut Call) -> Result<Self> {
+        Ok(Self { fields: call.input.decode()?, files: call.input.files.clone() })
     }
 }
 
@@ -209,6 +234,8 @@ pub struct Action {
     pub(crate) summary: &'static str,
     pub(crate) description: &'static str,
     pub(crate) input: InputKind,
+    /// Whether a form is taken in place of a JSON object.
+    pub(crate) takes_forms: bool,
     pub(crate) output: fn(&mut SchemaGenerator) -> Option<Schema>,
     pub(crate) content_type: &'static str,
     pub(crate) errors: ErrorShape,

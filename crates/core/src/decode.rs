@@ -15,6 +15,7 @@ use serde::{Deserialize, Deserializer, forward_to_deserialize_any};
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
+use crate::form::FormFile;
 use crate::{Error, Result};
 
 /// The `{param}` segments of a path by name, decoded.
@@ -29,6 +30,8 @@ pub(crate) struct InputSource {
     pub(crate) query: Option<Box<str>>,
     /// `{param}` segments of the path.
     pub(crate) params: PathParams,
+    /// The files of a form, whose fields are the body.
+    pub(crate) files: Vec<FormFile>,
     /// What a hook put in place of the input.
     changed: Option<Value>,
     /// The city that the body names, where it is known already.

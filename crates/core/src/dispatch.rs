@@ -22,6 +22,7 @@ use crate::decode::{InputSource, PathParams};
 use crate::dialect::{self, Speech};
 use crate::fact::Ending;
 use crate::finish::{self, End, FinishBody, Unmatched};
+use crate::form;
 use crate::hook::Outcome;
 use crate::limits::Pass;
 use crate::registry::Found;
@@ -290,6 +291,13 @@ async fn read_input(call: &mut Call) -> Result<()> {
             Err(Error::new(ErrorCode::RequestTimeout, "The body did not arrive in time."))
         })?,
     };
+    if call.action.takes_forms
+        && let Some(boundary) = form::boundary(&call.parts.headers)
+    {
+        let form = form::read(&call.input.body, &boundary)?;
+        call.input.body = form.fields_json()?;
+        call.input.files = form.files;
+    }
     Ok(())
 }
 

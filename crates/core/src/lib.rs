@@ -29,6 +29,7 @@ pub mod env;
 mod error;
 pub mod fact;
 mod finish;
+pub mod form;
 #[cfg(test)]
 mod fuzz;
 pub mod hex;
@@ -58,7 +59,8 @@ pub mod views;
 mod wallet;
 
 pub use action::{
-    Action, CredentialHeader, ErrorShape, Input, InputKind, JsonObject, NoInput, Output, RawRequest,
+    Action, CredentialHeader, ErrorShape, Form, Input, InputKind, JsonObject, NoInput, Output,
+    RawRequest,
 };
 pub use body::{Body, BoxError, Reply, Sse};
 pub use call::{Call, ClientAddress, Cx, Locals, Metering};

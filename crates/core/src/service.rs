@@ -166,6 +166,7 @@ impl ServiceDef {
             summary: "",
             description: "",
             input: I::KIND,
+            takes_forms: I::TAKES_FORMS,
             output: O::schema,
             content_type: O::CONTENT_TYPE,
             errors: ErrorShape::Standard,

@@ -86,7 +86,7 @@ impl Bill {
         let model = &*outgoing.model;
         let Some(rate) = model.rate(mode) else { return Ok(None) };
         let Some(payer) = payer(cx, bills_admin)? else { return Ok(None) };
-        let sent = outgoing.body.len() as u64;
+        let sent = outgoing.counted();
         let held = rate.estimate(sent, &outgoing.most).map_err(|_| {
             Error::new(
                 ErrorCode::InvalidInput,
@@ -108,6 +108,11 @@ impl Bill {
             request_id: cx.request_id().to_owned(),
             sent,
         }))
+    }
+
+    /// The bytes of the request that count as input.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
     }
 
     /// Another provider answers than the one that was asked first.

@@ -54,6 +54,8 @@ pub struct AiConfig {
     /// The longest that a call waits for an image or a video, in milliseconds. The job goes on then,
     /// and the answer (504) names it.
     pub media_wait_ms: u64,
+    /// The most bytes of a recording whose words are asked for (`asr`).
+    pub max_audio_bytes: usize,
     /// The providers.
     pub provider: Vec<ProviderConfig>,
     /// The models, in the order of the list that clients see.
@@ -75,6 +77,7 @@ impl Default for AiConfig {
             storage: StorageConfig::default(),
             image_max_pending_duration_ms: 7_200_000,
             media_wait_ms: 120_000,
+            max_audio_bytes: 25 * 1024 * 1024,
             provider: Vec::new(),
             model: Vec::new(),
         }

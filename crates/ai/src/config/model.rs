@@ -45,8 +45,8 @@ pub struct ModelConfig {
     #[serde(default)]
     pub default: DefaultModes,
     /// The modes it offers; unless set, those that its provider's protocol is made for. Models of
-    /// `openai-chat` and `gemini-generate-content` offer `embeddings`, those of the latter `image`, and
-    /// those of `http-template` anything only where it is named here.
+    /// `openai-chat` offer `tts`, `asr` and `embeddings`, those of `gemini-generate-content` `embeddings`
+    /// and `image`, and those of `http-template` anything only where it is named here.
     #[serde(default)]
     pub modes: Option<Vec<Mode>>,
     /// The env keys it needs, in place of the provider's.

@@ -113,6 +113,9 @@ pub enum ProtocolKind {
     GeminiGenerateContent,
     /// The embeddings of OpenAI (`/embeddings`), which many providers speak.
     OpenaiEmbeddings,
+    /// The audio of OpenAI: speech (`/audio/speech`), and what is said in a recording
+    /// (`/audio/transcriptions`).
+    OpenaiAudio,
     /// The images of OpenAI. `base_url` is `https://api.openai.com/v1` unless set.
     OpenaiImages,
     /// Images as jobs that are looked at until they are done; see `jobs`.
@@ -133,20 +136,30 @@ impl ProtocolKind {
                 &[Mode::Text, Mode::Stream, Mode::Openai]
             }
             Self::OpenaiEmbeddings => &[Mode::Embeddings],
+            Self::OpenaiAudio => &[Mode::Tts, Mode::Asr],
             Self::OpenaiImages | Self::AsyncImageJobs => &[Mode::Image],
             Self::HttpTemplate => &[],
-            Self::Echo => &[Mode::Text, Mode::Stream, Mode::Openai, Mode::Image, Mode::Embeddings],
+            Self::Echo => &[
+                Mode::Text,
+                Mode::Stream,
+                Mode::Openai,
+                Mode::Image,
+                Mode::Tts,
+                Mode::Asr,
+                Mode::Embeddings,
+            ],
         }
     }
 
     /// The modes that its models may have beside those, where they name them.
     pub(crate) const fn named_modes(self) -> &'static [Mode] {
         match self {
-            Self::OpenaiChat => &[Mode::Embeddings],
+            Self::OpenaiChat => &[Mode::Tts, Mode::Asr, Mode::Embeddings],
             Self::GeminiGenerateContent => &[Mode::Image, Mode::Embeddings],
             Self::HttpTemplate => &[Mode::Image, Mode::Video],
             Self::AnthropicMessages
             | Self::OpenaiEmbeddings
+            | Self::OpenaiAudio
             | Self::OpenaiImages
             | Self::AsyncImageJobs
             | Self::Echo => &[],
@@ -157,7 +170,11 @@ impl ProtocolKind {
     pub(crate) const fn needs_base_url(self) -> bool {
         matches!(
             self,
-            Self::OpenaiChat | Self::OpenaiEmbeddings | Self::AsyncImageJobs | Self::HttpTemplate
+            Self::OpenaiChat
+                | Self::OpenaiEmbeddings
+                | Self::OpenaiAudio
+                | Self::AsyncImageJobs
+                | Self::HttpTemplate
         )
     }
 }

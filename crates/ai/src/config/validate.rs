@@ -107,6 +107,7 @@ impl AiConfig {
             ("max_concurrent", self.max_concurrent == Some(0)),
             ("max_messages", self.max_messages == 0),
             ("max_message_bytes", self.max_message_bytes == 0),
+            ("max_audio_bytes", self.max_audio_bytes == 0),
         ] {
             if is_zero {
                 found.top(field, "must be at least 1");

@@ -40,7 +40,7 @@ impl Outgoing {
     ///
     /// # Errors
     /// 400 that names the field; those of `resolve` and `most`.
-    fn passed(
+    pub(super) fn passed(
         task: Task,
         fields: &Fields<'_>,
         read: &[&str],

@@ -11,7 +11,7 @@ use http::{HeaderValue, Response};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::{Asked, Protocol, Task, embeddings, mark};
+use super::{Asked, Protocol, Task, embeddings, mark, tone};
 use crate::failure::Failure;
 use crate::media::{Made, MediaAnswer, MediaAsk, Outcome, to_base64};
 
@@ -61,6 +61,8 @@ impl Protocol for Echo {
             Task::Chat => answer(&asked.body, created),
             Task::Embeddings => embedded(&asked.body),
             Task::Media | Task::MediaState => drawn(&asked),
+            Task::Speech => tone::spoken(&asked.body),
+            Task::Transcription => tone::heard(&asked.body, LABEL),
         };
         Box::pin(std::future::ready(answer))
     }

@@ -13,10 +13,11 @@ mod embeddings;
 mod gemini;
 mod jobs;
 mod mark;
-mod multipart;
+pub(crate) mod multipart;
 mod openai;
 mod openai_images;
 mod template;
+mod tone;
 mod wire;
 
 use bytes::Bytes;
@@ -60,6 +61,10 @@ pub(crate) enum Task {
     Media,
     /// How far they are: a [`StateAsk`](crate::media::StateAsk), answered likewise.
     MediaState,
+    /// `/audio/speech`
+    Speech,
+    /// `/audio/transcriptions`: the body is a form, whose boundary its first line tells.
+    Transcription,
 }
 
 impl Task {
@@ -69,6 +74,8 @@ impl Task {
             Self::Chat => "/chat/completions",
             Self::Embeddings => "/embeddings",
             Self::Media | Self::MediaState => "/images/generations",
+            Self::Speech => "/audio/speech",
+            Self::Transcription => "/audio/transcriptions",
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The handlers, one file per route.
 
+mod audio;
 mod chat;
 mod embeddings;
 mod live_test;
@@ -10,6 +11,7 @@ mod stream;
 pub(crate) mod surface;
 mod text;
 
+pub use audio::{AsrInput, SpeechRequest, Transcript, TranscriptionRequest, TtsInput};
 pub use chat::ChatRequest;
 pub use embeddings::{EmbeddingsInput, EmbeddingsRequest};
 pub use live_test::{Checked, ModelTest, TestRequest, TestResults, TestedUpstream};
@@ -59,8 +61,13 @@ pub(crate) fn message_id(cx: &Cx) -> String {
 
 /// Names the answer to a call.
 fn answer_of(cx: &Cx, model: &Model, input: &TextInput) -> AnswerOf {
+    answer_for(cx, model, input.named_city())
+}
+
+/// The same; the trusted side may name a city.
+fn answer_for(cx: &Cx, model: &Model, named_city: Option<&str>) -> AnswerOf {
     let user = cx.identity().user();
-    let city = user.map(|user| user.city.city_id.as_str()).or_else(|| input.named_city());
+    let city = user.map(|user| user.city.city_id.as_str()).or(named_city);
     AnswerOf {
         message_id: message_id(cx),
         model: model.id.clone(),

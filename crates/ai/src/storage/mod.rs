@@ -154,6 +154,23 @@ impl Storage {
         Ok(stored(key, size, source.filename))
     }
 
+    /// Downloads a file that is not to be stored: its bytes and what it is. Only public addresses are
+    /// asked.
+    ///
+    /// # Errors
+    /// Why it could not be fetched; it names no address.
+    pub(crate) async fn fetch(
+        &self,
+        url: &str,
+        media_type: Option<&str>,
+        max_bytes: u64,
+    ) -> Result<(Bytes, String), Fault> {
+        let limits = Limits { max_bytes, ..self.limits.clone() };
+        let mut download = self.guard.download(url, &limits).await?;
+        let media_type = download.media_type(media_type)?;
+        Ok((whole(&mut download).await?, media_type))
+    }
+
     /// A link to a file, for the client of this call. Where neither `server.public_url` is set nor the
     /// call came to a loopback address, it is a path of this server.
     ///

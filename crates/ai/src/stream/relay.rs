@@ -15,11 +15,50 @@ use crate::failure::{EndedEarly, Failure};
 use crate::limits::{AFTER_DONE, Patience};
 use crate::mask::Rolling;
 use crate::metering::{Meter, tells_output};
+use crate::sound;
 
 /// What watches the bytes.
 pub(crate) enum Tap {
     Stream(StreamTap),
     Json(JsonTap, Rolling),
+    Sound(SoundTap),
+}
+
+/// Measures a sound that passes.
+pub(crate) struct SoundTap {
+    media_type: String,
+    head: Vec<u8>,
+    passed: u64,
+    /// The seconds that count where the sound does not tell.
+    probable: u64,
+    /// The usage, where the sound comes as events.
+    events: Option<JsonTap>,
+}
+
+impl SoundTap {
+    pub(crate) fn new(media_type: String, probable: u64) -> Self {
+        let events = (media_type == "text/event-stream").then(JsonTap::default);
+        Self { media_type, head: Vec::new(), passed: 0, probable, events }
+    }
+
+    fn push(&mut self, bytes: &Bytes) {
+        self.passed += bytes.len() as u64;
+        let room = sound::HEAD.saturating_sub(self.head.len()).min(bytes.len());
+        if let Some(events) = &mut self.events {
+            events.push(bytes);
+        } else {
+            self.head.extend_from_slice(&bytes[..room]);
+        }
+    }
+
+    /// Tells what was made so far.
+    fn tell(&self, meter: &mut Meter) {
+        if self.passed == 0 {
+            return;
+        }
+        meter.usage(self.events.as_ref().and_then(JsonTap::usage));
+        meter.sound(sound::seconds(&self.media_type, &self.head, self.passed), self.probable);
+    }
 }
 
 /// Passes an answer on and closes the account of its call at the end.
@@ -54,6 +93,10 @@ impl Relay {
                 tap.push(&bytes);
                 self.out.push_back(rolling.push(bytes));
             }
+            Tap::Sound(tap) => {
+                tap.push(&bytes);
+                self.out.push_back(bytes);
+            }
         }
         if self.body.is_end_stream() {
             self.end();
@@ -73,6 +116,7 @@ impl Relay {
             }
             Tap::Stream(tap) => tap.end(&mut self.out),
             Tap::Json(_, rolling) => self.out.push_back(rolling.end()),
+            Tap::Sound(_) => {}
         }
         self.has_ended = true;
         self.close();
@@ -96,6 +140,10 @@ impl Relay {
                     self.meter.produced(tap.produced());
                 }
                 usage
+            }
+            Tap::Sound(tap) => {
+                tap.tell(&mut self.meter);
+                None
             }
         };
         self.meter.usage(usage);
@@ -122,7 +170,7 @@ impl Relay {
                 self.out.push_back(format!("{end}data: {error}\n\n").into());
             }
             // Half of an answer is of no use, and nothing is owed for it.
-            Tap::Json(..) => self.broken = Some(failure.sentence().into()),
+            Tap::Json(..) | Tap::Sound(_) => self.broken = Some(failure.sentence().into()),
         }
         self.meter.close();
         // The connection to the provider is of no use any more.
@@ -139,6 +187,8 @@ impl Drop for Relay {
                 self.meter.usage(tap.usage().cloned());
             }
             Tap::Json(tap, _) => self.meter.produced(tap.passed()),
+            Tap::Sound(tap) if !self.has_ended => tap.tell(&mut self.meter),
+            Tap::Sound(_) => {}
         }
     }
 }
@@ -181,7 +231,8 @@ impl Source for Relay {
             Tap::Json(_, rolling) if self.out.is_empty() && rolling.is_empty() => {
                 self.body.size_hint()
             }
-            Tap::Json(..) => SizeHint::default(),
+            Tap::Sound(_) if self.out.is_empty() => self.body.size_hint(),
+            Tap::Json(..) | Tap::Sound(_) => SizeHint::default(),
         }
     }
 }

@@ -5,6 +5,8 @@
 mod common;
 
 #[cfg(test)]
+mod audio;
+#[cfg(test)]
 mod claude;
 #[cfg(test)]
 mod embeddings;

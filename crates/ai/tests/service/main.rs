@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod anthropic;
 #[cfg(test)]
+mod audio;
+#[cfg(test)]
 mod chat;
 #[cfg(test)]
 mod chat_failures;

@@ -157,10 +157,11 @@ impl Assembler {
             return (parameters, None);
         }
         let schema = body_schema(schema, template, definitions);
-        let body = json!({
-            "required": is_required(&schema, definitions),
-            "content": {"application/json": {"schema": schema}},
-        });
+        let mut content = json!({"application/json": {"schema": schema}});
+        if action.takes_forms {
+            content["multipart/form-data"] = json!({"schema": {"type": "object"}});
+        }
+        let body = json!({"required": is_required(&schema, definitions), "content": content});
         (parameters, Some(body))
     }
 

@@ -215,6 +215,16 @@ pub(crate) const TABLE: &[Row] = &[
     row("GET /v1/models", UsersAndTrusted, Anything, nothing),
     row("GET /v1/models/{*model}", UsersAndTrusted, Anything, nothing)
         .answers(404, "model_not_found"),
+    row("POST /v1/ai/tts", UsersAndTrusted, Anything, |_| json!({"text": "Hello"})),
+    row(
+        "POST /v1/ai/asr",
+        UsersAndTrusted,
+        Anything,
+        |_| json!({"data_url": "data:audio/wav;base64,UklGRg=="}),
+    ),
+    row("POST /v1/audio/speech", UsersAndTrusted, Anything, |_| json!({"input": "Hello"})),
+    row("POST /v1/audio/transcriptions", UsersAndTrusted, Anything, nothing)
+        .answers(400, "invalid_input"),
     row("POST /v1/ai/embeddings", UsersAndTrusted, Anything, |_| json!({"input": "Hello"})),
     row("POST /v1/embeddings", UsersAndTrusted, Anything, |_| json!({"input": "Hello"})),
     row(

@@ -98,6 +98,9 @@ impl Protocol for Gemini {
                 Task::Media | Task::MediaState => {
                     self.draw(call, asked.read(Task::Media).map_err(Failure::Ours)?).await
                 }
+                Task::Speech | Task::Transcription => {
+                    Err(Failure::Ours(Error::internal("a task that no model of Gemini offers")))
+                }
             }
         })
     }
