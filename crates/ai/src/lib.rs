@@ -56,9 +56,9 @@ pub use convert::request::{Stop, TextInput};
 pub use media::{JobIn, MediaContent, MediaInput, MediaJobView, MediaMessage, MediaStatus};
 pub use responses::ResponsesRequest;
 pub use routes::{
-    AsrInput, ChatRequest, EmbeddingsInput, EmbeddingsRequest, ListedModel, MessagesRequest,
-    ModelId, ModelList, OpenAiModel, OpenAiModelList, SpeechRequest, Transcript,
-    TranscriptionRequest, TtsInput,
+    AsrInput, ChatRequest, EmbeddingsInput, EmbeddingsRequest, ImageAnswer, ImageFormat,
+    ImagesAnswer, ImagesRequest, ListedModel, MessagesRequest, ModelId, ModelList, OpenAiModel,
+    OpenAiModelList, SpeechRequest, Transcript, TranscriptionRequest, TtsInput,
 };
 pub use routes::{
     Checked, KeyState, LeftOutModel, ModelTest, TestRequest, TestResults, TestedUpstream,

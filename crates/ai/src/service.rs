@@ -259,6 +259,7 @@ impl Service for Ai {
                 .cancel_on_disconnect();
         }
         self.define_media(service);
+        self.declare_images(service);
         service
             .post("/v1/responses", USER_OR_ADMIN, &self, Self::responses)
             .summary("Answer a conversation with a response, in the form of OpenAI's Responses API.")

@@ -18,7 +18,7 @@ mod wait;
 pub(crate) use answer::{Made, MediaAnswer, Outcome, Reading, collect};
 pub(crate) use data::{base64_of, extension, inline, to_base64};
 pub use input::{MediaContent, MediaInput, MediaMessage};
-pub(crate) use job::Produce;
 pub use job::{JobIn, MediaJobView};
+pub(crate) use job::{Produce, StoredResult};
 pub(crate) use order::{MediaAsk, Order, Piece, StateAsk, unsupported};
 pub use store::MediaStatus;

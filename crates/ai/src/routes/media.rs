@@ -51,12 +51,12 @@ impl Ai {
 
     pub(crate) async fn image(self: Arc<Self>, cx: Cx, input: MediaInput) -> Result<UiMessage> {
         let job = self.create(&cx, Mode::Image, input).await?;
-        self.wait_for(&cx, job).await
+        self.message_of(&cx, &job.job_id).await
     }
 
     pub(crate) async fn video(self: Arc<Self>, cx: Cx, input: MediaInput) -> Result<UiMessage> {
         let job = self.create(&cx, Mode::Video, input).await?;
-        self.wait_for(&cx, job).await
+        self.message_of(&cx, &job.job_id).await
     }
 
     async fn create(

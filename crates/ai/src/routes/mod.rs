@@ -3,6 +3,7 @@
 mod audio;
 mod chat;
 mod embeddings;
+mod images;
 mod live_test;
 mod media;
 mod messages;
@@ -14,6 +15,7 @@ mod text;
 pub use audio::{AsrInput, SpeechRequest, Transcript, TranscriptionRequest, TtsInput};
 pub use chat::ChatRequest;
 pub use embeddings::{EmbeddingsInput, EmbeddingsRequest};
+pub use images::{ImageAnswer, ImageFormat, ImagesAnswer, ImagesRequest};
 pub use live_test::{Checked, ModelTest, TestRequest, TestResults, TestedUpstream};
 pub use messages::MessagesRequest;
 pub use models::{

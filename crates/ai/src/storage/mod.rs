@@ -4,6 +4,7 @@
 //! What is kept of a file elsewhere, such as in the row of a job, is its [`Stored`]; links are made when
 //! somebody asks, because they end.
 
+mod get;
 pub(crate) mod guard;
 mod key;
 mod link;

@@ -124,6 +124,29 @@ impl Bucket {
         Err(unusable(Refused { status, code: code_of(&String::from_utf8_lossy(&text)) }))
     }
 
+    /// A file as a whole.
+    pub(super) async fn get(&self, runtime: &Runtime, stored: &Stored, most: u64) -> Result<Bytes> {
+        let credentials = self.credentials(runtime)?;
+        let object = self.object(&stored.key);
+        let get = self.bucket.get_object(Some(&credentials), &object);
+        let url = get.sign_with_time(REQUEST_TTL, &now(runtime)?);
+        let request = Request::get(url.as_str()).body(Bytes::new()).map_err(Error::internal)?;
+        let answer = self.upstream.send(request).await;
+        let answer = answer.map_err(|failure| unusable(format!("{failure:?}")))?;
+        let status = answer.status();
+        let most = if status.is_success() {
+            usize::try_from(most).unwrap_or(usize::MAX)
+        } else {
+            MAX_REFUSAL
+        };
+        let body = Limited::new(answer.into_body(), most).collect().await.map_err(unusable)?;
+        let bytes = body.to_bytes();
+        if status.is_success() {
+            return Ok(bytes);
+        }
+        Err(unusable(Refused { status, code: code_of(&String::from_utf8_lossy(&bytes)) }))
+    }
+
     /// A link to a file.
     pub(super) fn url(&self, runtime: &Runtime, stored: &Stored, ttl: Duration) -> Result<String> {
         let object = self.object(&stored.key);

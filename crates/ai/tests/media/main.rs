@@ -5,3 +5,9 @@
 mod common;
 #[cfg(test)]
 mod life;
+#[cfg(test)]
+mod protocols;
+#[cfg(test)]
+mod times;
+#[cfg(test)]
+mod waits;

@@ -1,0 +1,138 @@
+//! Jobs that take long, nodes that end, files that cannot be stored.
+
+use std::time::Duration;
+
+use downcity_testkit::{Answer, Client, Engine, Gate};
+use serde_json::{Value, json};
+
+use super::common::{CITY, PNG, Studio, eventually, images, wallet};
+
+/// A studio whose provider works on jobs, and an order that it has taken on.
+async fn working(engine: Engine) -> (Studio, Client, Value) {
+    let provider = json!({"protocol": "async-image-jobs"});
+    let studio = Studio::of(engine, provider, &["image"]).await;
+    let ann = studio.buyer("ann", 100_000).await;
+    studio.upstream.then(Answer::json(200, &json!({"job": {"id": "up 1", "status": "queued"}})));
+    let order = json!({"prompt": "A cat"});
+    let job = ann.post("/v1/ai/image/create", order).await.expect(200);
+    let input = json!({"job_id": job["job_id"]});
+    eventually(async || {
+        studio.app.run_jobs().await;
+        let state = ann.post("/v1/ai/image/result", input.clone()).await.expect(200);
+        state["poll_after_ms"] == 3_000
+    })
+    .await;
+    (studio, ann, input)
+}
+
+on_both! {
+    async fn a_job_is_looked_at_when_it_is_due_and_by_any_node(engine: Engine) {
+        let (studio, ann, input) = working(engine).await;
+        let state = ann.post("/v1/ai/image/result", input.clone()).await.expect(200);
+        assert_eq!(state["status"], "running");
+        assert_eq!(studio.app.run_jobs().await, 0, "it is not due yet");
+        assert_eq!(studio.upstream.requests().len(), 1);
+        // Its node is gone; another goes on with it. A look that meets no answer ends nothing.
+        let other = studio.another_node().await;
+        studio.app.stop().await;
+        studio.upstream.then(Answer::text(502, "text/html", "<html>"));
+        let done = json!({"status": "completed", "data": {"images": [{"b64_json": PNG}]}});
+        studio.upstream.then(Answer::json(200, &done));
+        let ann = other.user(&other.token(CITY, "ann").await);
+        let mut last = Value::Null;
+        eventually(async || {
+            other.clock().advance(Duration::from_secs(4));
+            other.run_jobs().await;
+            last = ann.post("/v1/ai/image/result", input.clone()).await.expect(200);
+            last["status"] == "succeeded"
+        })
+        .await;
+        let asked = studio.upstream.requests();
+        let targets: Vec<&str> = asked.iter().map(|request| &*request.target).collect();
+        assert_eq!(targets, [
+            "POST /v1/api/relay/image-jobs/generations",
+            "GET /v1/api/relay/image-jobs/up%201",
+            "GET /v1/api/relay/image-jobs/up%201",
+        ]);
+        assert_eq!(wallet(&ann).await, (50_000, 0));
+    }
+
+    async fn a_node_that_ends_in_the_middle_leaves_the_work_to_others(engine: Engine) {
+        let studio = Studio::open(engine).await;
+        let ann = studio.buyer("ann", 100_000).await;
+        let gate = Gate::default();
+        studio.upstream.then(images(1).wait(&gate));
+        let job = ann.post("/v1/ai/image/create", json!({"prompt": "A cat"})).await.expect(200);
+        // The first node asks, hears nothing, and is seen no more.
+        studio.app.run_jobs().await;
+        studio.upstream.arrived(0).await;
+        let other = studio.another_node().await;
+        studio.upstream.then(images(1));
+        other.clock().advance(Duration::from_secs(30));
+        other.run_jobs().await;
+        assert_eq!(studio.upstream.requests().len(), 1, "the first node holds it");
+        let input = json!({"job_id": job["job_id"]});
+        let ann = other.user(&other.token(CITY, "ann").await);
+        eventually(async || {
+            other.clock().advance(Duration::from_secs(31));
+            other.run_jobs().await;
+            ann.post("/v1/ai/image/result", input.clone()).await.expect(200)["status"] == "succeeded"
+        })
+        .await;
+        // What the first one hears in the end changes nothing.
+        gate.open();
+        studio.app.run_jobs().await;
+        assert_eq!(wallet(&ann).await, (50_000, 0));
+    }
+
+    async fn a_job_that_takes_too_long_fails_and_costs_nothing(engine: Engine) {
+        let (studio, ann, input) = working(engine).await;
+        assert_eq!(wallet(&ann).await, (100_000, 50_000));
+        studio.app.clock().advance(Duration::from_millis(7_199_000));
+        let state = ann.post("/v1/ai/image/result", input.clone()).await.expect(200);
+        assert_eq!(state["status"], "running");
+        studio.app.clock().advance(Duration::from_secs(1));
+        // No worker has noticed: who asks does.
+        let state = ann.post("/v1/ai/image/result", input.clone()).await.expect(200);
+        assert_eq!((&state["status"], &state["code"]), (&json!("failed"), &json!("upstream_timeout")));
+        assert_eq!((&state["error"], &state["message"]), (&json!("upstream timeout"), &json!("upstream timeout")));
+        assert_eq!(
+            state["metadata"],
+            json!({"timeout_reason": "upstream timeout", "max_pending_duration_ms": 7_200_000})
+        );
+        assert_eq!(wallet(&ann).await, (100_000, 0));
+        studio.app.run_jobs().await;
+        assert_eq!(studio.upstream.requests().len(), 1, "nobody asks any more");
+        // A month later nobody knows of it, once there are new ones.
+        studio.app.clock().advance(Duration::from_secs(31 * 24 * 3_600));
+        let ann = studio.app.user(&studio.app.token(CITY, "ann").await);
+        ann.post("/v1/ai/image/create", json!({"prompt": "A dog"})).await.expect(200);
+        ann.post("/v1/ai/image/result", input).await.expect_error(404, "not_found");
+    }
+
+    async fn what_an_upstream_tells_of_its_failure_is_passed_on(engine: Engine) {
+        let (studio, ann, input) = working(engine).await;
+        let said = json!({"data": {"status": "FAILED", "error": {
+            "detail": {"message": "The picture shows a secret"}, "code": "policy_17",
+        }}});
+        studio.upstream.then(Answer::json(200, &said));
+        let failed = studio.ended(&ann, "image", &input["job_id"]).await;
+        assert_eq!(failed["error"], "The picture shows a secret (policy_17)");
+        assert_eq!(failed["code"], "upstream_error");
+        assert_eq!(wallet(&ann).await, (100_000, 0));
+    }
+
+    async fn a_file_that_cannot_be_fetched_stays_where_it_is(engine: Engine) {
+        let studio = Studio::open(engine).await;
+        let ann = studio.buyer("ann", 100_000).await;
+        // Loopback is no public address.
+        let url = format!("{}/secret.png", studio.upstream.url());
+        let answer = json!({"data": [{"url": url}, {"url": "file:///etc/passwd"}]});
+        studio.upstream.then(Answer::json(200, &answer));
+        let done = studio.made(&ann, "image", json!({"prompt": "A cat"})).await;
+        assert_eq!(done["result"]["parts"].as_array().unwrap().len(), 1);
+        assert_eq!(done["result"]["parts"][0]["url"], url);
+        assert_eq!(studio.upstream.requests().len(), 1, "nobody fetched it");
+        assert_eq!(wallet(&ann).await, (50_000, 0));
+    }
+}
