@@ -163,11 +163,11 @@ impl Failure {
 }
 
 impl Refusal {
-    /// 401 and 403 are about the server's own key, 400, 413 and 422 about the caller's request.
+    /// 401, 402 and 403 are about the server's own key, 400, 413 and 422 about the caller's request.
     fn code(&self) -> ErrorCode {
         match self.status.as_u16() {
             400 => ErrorCode::InvalidInput,
-            401 | 403 => ErrorCode::UpstreamAuth,
+            401..=403 => ErrorCode::UpstreamAuth,
             408 | 504 => ErrorCode::UpstreamTimeout,
             413 => ErrorCode::PayloadTooLarge,
             422 => ErrorCode::Unprocessable,
@@ -179,6 +179,10 @@ impl Refusal {
     fn sentence(&self) -> String {
         let own = self.message.as_deref().map(str::trim).filter(|text| !text.is_empty());
         match (self.code(), own) {
+            (ErrorCode::UpstreamAuth, _) if self.status == StatusCode::PAYMENT_REQUIRED => {
+                "The Federation's account at the AI provider is empty; its operator has to fill it."
+                    .to_owned()
+            }
             (ErrorCode::UpstreamAuth, _) => {
                 "The AI provider refused the Federation's own key; its operator has to replace it."
                     .to_owned()

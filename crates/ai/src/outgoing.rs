@@ -222,7 +222,8 @@ impl<'a> Fields<'a> {
     fn fit(&mut self, model: &'a Model, peek: &Peek) -> Result<()> {
         let provider = &*model.provider;
         self.address(model);
-        self.settle(&["stream", "stream_options", "max_tokens", "max_completion_tokens"]);
+        self.settle(&["stream", "stream_options", "max_tokens", "max_completion_tokens", "n"]);
+        self.check_limits()?;
         if peek.stream && provider.include_usage && !peek.wants_usage {
             self.ask_for_usage()?;
         }
@@ -252,13 +253,26 @@ impl<'a> Fields<'a> {
         Ok(())
     }
 
-    /// The most output tokens that an answer to these fields may have. What is no number counts as
-    /// absent: the provider refuses it.
+    /// What limits the answer has to be a number: a provider may read anything else as no limit.
+    ///
+    /// # Errors
+    /// 400 that names the field.
+    fn check_limits(&self) -> Result<()> {
+        for name in ["max_tokens", "max_completion_tokens", "n"] {
+            let Some(raw) = self.get(name).filter(|raw| raw.get() != "null") else { continue };
+            let number: Option<f64> = serde_json::from_str(raw.get()).ok();
+            let number = number.filter(|number| *number >= 1.0 && number.fract() == 0.0);
+            number.ok_or_else(|| Error::invalid(name, "must be a whole number of at least 1"))?;
+        }
+        Ok(())
+    }
+
+    /// The most output tokens that an answer to these fields may have.
     fn most_output(&self, model: &Model) -> u64 {
         let number = |name: &str| {
             let number: f64 = serde_json::from_str(self.get(name)?.get()).ok()?;
-            // Saturates, also where it is negative.
-            Some(number.ceil() as u64)
+            // Whole and positive, as was checked; saturates.
+            Some(number as u64)
         };
         let asked = number("max_tokens").max(number("max_completion_tokens"));
         price::most_output(asked, model.max_output, number("n").unwrap_or(1))

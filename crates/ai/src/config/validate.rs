@@ -326,24 +326,33 @@ impl Found {
     }
 }
 
+/// The longest name that is compared and repeated, in characters: a caller may send any.
+const LONGEST_NAME: usize = 100;
+
 /// "no provider is called …", with the nearest known name.
 pub(crate) fn unknown<'a>(
     kind: &str,
     name: &str,
     known: impl Iterator<Item = &'a str> + Clone,
 ) -> String {
+    let is_long = name.chars().nth(LONGEST_NAME).is_some();
+    let shown: String = name.chars().take(LONGEST_NAME).collect();
+    let shown = if is_long { format!("{shown}…") } else { shown };
     let distance = |candidate: &&str| {
-        strsim::damerau_levenshtein(&name.to_lowercase(), &candidate.to_lowercase())
+        strsim::damerau_levenshtein(&shown.to_lowercase(), &candidate.to_lowercase())
     };
-    let nearest = known.clone().min_by_key(distance);
+    let nearest = known.clone().filter(|_| !is_long).min_by_key(distance);
     match nearest {
         Some(near) if distance(&near) <= 2.max(name.chars().count() / 3) => {
-            format!("no {kind} is called {name:?}; did you mean {near:?}?")
+            format!("no {kind} is called {shown:?}; did you mean {near:?}?")
         }
-        Some(_) => {
+        _ => {
             let list: Vec<&str> = known.take(8).collect();
-            format!("no {kind} is called {name:?}; there are: {}", list.join(", "))
+            if list.is_empty() {
+                format!("no {kind} is called {shown:?}; none is configured")
+            } else {
+                format!("no {kind} is called {shown:?}; there are: {}", list.join(", "))
+            }
         }
-        None => format!("no {kind} is called {name:?}; none is configured"),
     }
 }

@@ -118,11 +118,18 @@ fn answer(body: &[u8], created: i64) -> Result<Response<Body>, Failure> {
     Ok(response)
 }
 
+/// The most numbers that one answer of vectors holds: they are all made at once.
+const MOST_NUMBERS: usize = 1 << 20;
+
 /// Vectors in which texts that share words are near to each other.
 fn embedded(body: &[u8]) -> Result<Response<Body>, Failure> {
     let request = embeddings::Request::read(body).map_err(Failure::Ours)?;
     let dimensions = request.dimensions.unwrap_or(DIMENSIONS);
     let texts = request.texts().map_err(Failure::Ours)?;
+    if texts.len().saturating_mul(dimensions) > MOST_NUMBERS {
+        let message = format!("are too many for {dimensions} dimensions; send fewer at once");
+        return Err(Failure::Ours(Error::invalid("input", message)));
+    }
     let words: usize = texts.iter().map(|text| text.split_whitespace().count()).sum();
     let vectors = texts.iter().map(|text| vector(text, dimensions)).collect();
     let usage = json!({"prompt_tokens": words, "total_tokens": words});

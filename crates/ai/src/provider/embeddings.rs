@@ -9,6 +9,9 @@ use serde_json::{Value, json};
 /// The longest vector that can be asked for.
 const MAX_DIMENSIONS: usize = 65_536;
 
+/// The most texts of one request, as at OpenAI.
+const MAX_TEXTS: usize = 2_048;
+
 /// A request for embeddings, of which a protocol takes what it knows.
 #[derive(Deserialize)]
 pub(super) struct Request {
@@ -56,8 +59,13 @@ impl Request {
     /// The texts, in order.
     ///
     /// # Errors
-    /// 422 for tokens: only the model that they are of can read them.
+    /// 422 for tokens: only the model that they are of can read them. 400 for too many texts.
     pub(super) fn texts(&self) -> Result<Vec<&str>, Error> {
+        if let Input::Texts(texts) = &self.input
+            && texts.len() > MAX_TEXTS
+        {
+            return Err(Error::invalid("input", format!("may hold {MAX_TEXTS} texts at most")));
+        }
         match &self.input {
             Input::Text(text) => Ok(vec![text]),
             Input::Texts(texts) => Ok(texts.iter().map(String::as_str).collect()),

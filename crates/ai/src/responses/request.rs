@@ -1,6 +1,7 @@
 //! A request for a response as a chat request.
 
 use downcity_core::{Error, Result};
+use downcity_types::ErrorCode;
 use serde_json::{Map, Value, json};
 
 use super::input;
@@ -85,7 +86,9 @@ impl Request {
     /// 400 for fields of the wrong kind and for all that needs a stored response, 422 for what cannot
     /// be said in a chat request; each names the field.
     pub(super) fn read(bytes: &[u8]) -> Result<Self> {
-        let body: Map<String, Value> = serde_json::from_slice(bytes).map_err(Error::internal)?;
+        // It is JSON, so only its depth can be at fault.
+        let body: Map<String, Value> = serde_json::from_slice(bytes)
+            .map_err(|_| Error::new(ErrorCode::InvalidJson, "The body is nested too deeply."))?;
         let mut translation = Translation { chat: Map::new(), echo: defaults() };
         let model = text_or_null(&body, "model")?.map(str::to_owned);
         let (mut is_stream, mut max_output_tokens) = (false, None);

@@ -153,7 +153,7 @@ async fn refused(
     let mask = lane.mask(meter.cx());
     let mut refusal =
         Refusal { status, retry_after: retry_after(&parts.headers, now), message: None };
-    let is_key_fault = matches!(status.as_u16(), 401 | 403);
+    let is_key_fault = matches!(status.as_u16(), 401..=403);
     let is_error = status.is_client_error() || status.is_server_error();
     let said = serde_json::from_slice::<Map<String, Value>>(&bytes).ok();
     if let Some(said) = said.filter(|_| is_error && !is_key_fault) {

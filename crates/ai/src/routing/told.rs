@@ -13,7 +13,7 @@ pub(crate) enum Told {
     Success,
     /// The key is refused: 401.
     KeyRefused,
-    /// The key may not do this: 403.
+    /// The key may not do this: 403, or 402 where the provider's account is empty.
     Forbidden,
     /// Too many calls: 429.
     Limited,
@@ -27,6 +27,8 @@ pub(crate) enum Told {
     TimedOut,
     /// The request could not be made, as a value of the env cannot be used.
     Unusable,
+    /// The request could not be made, as the provider has no words for it.
+    Unfit,
 }
 
 impl Told {
@@ -37,7 +39,7 @@ impl Told {
                 status if status.is_server_error() => Self::Failed,
                 status => match status.as_u16() {
                     401 => Self::KeyRefused,
-                    403 => Self::Forbidden,
+                    402 | 403 => Self::Forbidden,
                     408 => Self::Failed,
                     429 => Self::Limited,
                     _ => Self::Refused,
@@ -48,6 +50,7 @@ impl Told {
             }
             Err(Failure::TimedOut) => Self::TimedOut,
             Err(Failure::Ours(error)) if error.code() == ErrorCode::MissingConfig => Self::Unusable,
+            Err(Failure::Ours(error)) if error.status().is_client_error() => Self::Unfit,
             Err(
                 Failure::Ours(_) | Failure::Refused(_) | Failure::Told(_) | Failure::Unreadable(_),
             ) => Self::Refused,
@@ -76,6 +79,7 @@ impl Told {
             Self::Unreachable => "unreachable",
             Self::TimedOut => "timed_out",
             Self::Unusable => "unusable",
+            Self::Unfit => "unfit",
         }
     }
 }

@@ -58,7 +58,7 @@ async fn the_providers_refusals() {
         assert_eq!(reply.header("retry-after"), Some("7"));
     }
     assert_eq!(fixture.metered.failures(), [400, 404, 429, 500, 503], "hooks see failed calls");
-    for status in [401, 403] {
+    for status in [401, 402, 403] {
         fixture.upstream.always(Answer::json(status, &error_body(KEY)));
         let reply = ask(&fixture, &json!({})).await;
         assert_eq!(envelope(&reply.expect(502)), "upstream_auth");
@@ -79,6 +79,20 @@ async fn the_providers_refusals() {
     }
     fixture.upstream.always(Answer::text(307, "text/plain", "").header("location", "http://x"));
     assert_eq!(envelope(&ask(&fixture, &json!({})).await.expect(502)), "upstream_error");
+}
+
+#[tokio::test]
+async fn what_limits_the_answer_is_a_number_that_limits() {
+    let fixture = fixture().await;
+    for field in ["max_tokens", "max_completion_tokens", "n"] {
+        for value in [json!(0), json!(-1), json!(1.5), json!("8"), json!([1])] {
+            let error = ask(&fixture, &json!({field: value})).await.expect(400);
+            assert_eq!(error["error"]["param"], field, "{value}");
+        }
+    }
+    assert!(fixture.upstream.requests().is_empty());
+    fixture.upstream.always(Answer::json(200, &crate::common::completion("ok")));
+    ask(&fixture, &json!({"max_tokens": null, "n": 1.0})).await.expect(200);
 }
 
 #[tokio::test]

@@ -196,6 +196,11 @@ async fn echo_makes_vectors_of_words() {
     let small = json!({"input": "a", "dimensions": 3});
     let answer = user.post("/v1/embeddings", small).await.expect(200);
     assert_eq!(answer["data"][0]["embedding"].as_array().unwrap().len(), 3);
+    for (texts, dimensions) in [(2_049, 1), (1_000, 65_536)] {
+        let input = json!({"input": vec!["a"; texts], "dimensions": dimensions});
+        let reply = user.post("/v1/embeddings", input).await;
+        assert_eq!(reply.expect(400)["error"]["param"], "input");
+    }
     for dimensions in [json!(0), json!(1_000_000), json!("x")] {
         let input = json!({"input": "a", "dimensions": dimensions});
         let reply = user.post("/v1/embeddings", input).await;

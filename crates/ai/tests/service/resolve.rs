@@ -52,6 +52,9 @@ async fn models_that_cannot_answer_are_errors_that_say_why() {
     };
     let unknown = text(&fixture.user, "chta").await.expect_error(422, "model_not_found");
     assert_eq!(unknown["error"], "No model is called \"chta\"; did you mean \"chat\"?");
+    let long = "x".repeat(1_000_000);
+    let unknown = text(&fixture.user, &long).await.expect_error(422, "model_not_found");
+    assert!(unknown["error"].as_str().unwrap().len() < 1_000, "a long name is not repeated");
     let unsupported = text(&fixture.user, "chat").await.expect_error(422, "model_unsupported");
     assert_eq!(
         unsupported["error"],

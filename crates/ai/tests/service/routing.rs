@@ -85,7 +85,7 @@ impl Node {
 
 #[tokio::test]
 async fn the_next_upstream_answers_where_one_fails_before_its_first_byte() {
-    for status in [401, 403, 408, 429, 500, 503, 529] {
+    for status in [401, 402, 403, 408, 429, 500, 503, 529] {
         let node = Node::start().await;
         node.first.always(Answer::json(status, &error_body("no")));
         for route in ["text", "chat/completions"] {

@@ -321,8 +321,8 @@ impl Config {
     /// environment of the process.
     pub(crate) fn provider_keys(&self) -> impl Iterator<Item = &str> {
         let providers = self.ai.provider.iter().flat_map(|provider| {
-            let named = provider.env_key.iter().chain(&provider.base_url_env);
-            named.chain(provider.env.keys())
+            let named = provider.env_key.iter().chain(&provider.env_keys);
+            named.chain(&provider.base_url_env).chain(provider.env.keys())
         });
         let models = self.ai.model.iter().flat_map(|model| model.env.keys());
         let storage = self.ai.storage.env_keys();
