@@ -224,6 +224,8 @@ async fn begin(
         Err(error) => return Step::Failed(Failure::Ours(error)),
     };
     let order = serde_json::from_str::<Order>(&job.input).map_err(downcity_core::Error::internal);
+    // Orders of an older release may hold an id of the client's in its place.
+    let order = order.map(|order| Order { job_id: job.job_id.clone(), ..order });
     let outgoing = match order.and_then(|order| order.outgoing(&model)) {
         Ok(outgoing) => outgoing,
         Err(error) => return Step::Failed(Failure::Ours(error)),
@@ -234,6 +236,7 @@ async fn begin(
         let (response, lane) = send_with_retries(&mut meter, &outgoing, settings).await?;
         let status = response.status();
         let bytes = read_answer(response.into_body(), &settings.limits).await?;
+        let bytes = lane.mask(cx).bytes(bytes);
         Ok((Outcome::read(status, &bytes)?, Worker::of(lane)))
     };
     let asked = tokio::time::timeout(settings.limits.total, asked).await;
@@ -282,7 +285,8 @@ async fn poll(cx: &Cx, catalog: &Catalog, job: &MediaJob, id: &str) -> Step {
         let now = cx.runtime().clock().now();
         let response = succeeded(response, || lane.mask(cx), limits, now).await?;
         let status = response.status();
-        Outcome::read(status, &read_answer(response.into_body(), limits).await?)
+        let bytes = read_answer(response.into_body(), limits).await?;
+        Outcome::read(status, &lane.mask(cx).bytes(bytes))
     };
     match asked.await {
         Ok(Outcome::Made(answer)) => Step::Made(answer),

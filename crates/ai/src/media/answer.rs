@@ -102,10 +102,15 @@ impl Outcome {
         }
         let made: MediaAnswer = serde_json::from_slice(bytes).map_err(unreadable)?;
         if !made.data.iter().any(Made::is_file) {
-            return Err(Failure::Unreadable("an answer without files".to_owned()));
+            return Err(no_files());
         }
         Ok(Self::Made(made))
     }
+}
+
+/// The work is done and nothing came of it: looking again would find no more.
+fn no_files() -> Failure {
+    Failure::Told(Words("The AI provider made no file.".to_owned()))
 }
 
 impl MediaAnswer {
@@ -206,7 +211,10 @@ impl Reading<'_> {
                     output_format: None,
                 }));
             }
-            if is_done || self.known_id.is_none() && self.id(said).is_none() {
+            if is_done {
+                return Err(no_files());
+            }
+            if self.known_id.is_none() && self.id(said).is_none() {
                 return Err(Failure::Unreadable("an answer without files".to_owned()));
             }
         }

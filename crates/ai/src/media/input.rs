@@ -58,8 +58,8 @@ pub struct MediaInput {
     /// Seconds that a video lasts.
     #[serde(default)]
     pub seconds: Option<u64>,
-    /// An id of the client's own, by which providers recognise work that is sent again. It makes no
-    /// difference to the Federation: send an `Idempotency-Key` for that.
+    /// An id of the client's own. It makes no difference: providers are told the id of the job. Send
+    /// an `Idempotency-Key` for an order that may be sent again.
     #[serde(default)]
     pub client_job_id: Option<String>,
     /// Further fields for the provider, by the provider's options key.
@@ -106,7 +106,8 @@ pub enum MediaContent {
 }
 
 impl MediaInput {
-    /// The order; `job_id` is what providers recognise it by, where the client names nothing.
+    /// The order; `job_id` is what providers recognise it by. It is never the client's own: two users
+    /// who name the same id would be given each other's work.
     ///
     /// # Errors
     /// 400 that names the field, 422 for a part that no image is made from.
@@ -141,13 +142,12 @@ impl MediaInput {
         if self.seconds.is_some_and(|seconds| !(1..=MOST_SECONDS).contains(&seconds)) {
             return Err(Error::invalid("seconds", format!("must be 1 to {MOST_SECONDS}")));
         }
-        let client_job_id = self.client_job_id.filter(|id| !id.trim().is_empty());
-        if client_job_id.as_ref().is_some_and(|id| id.len() > 255) {
+        if self.client_job_id.is_some_and(|id| id.len() > 255) {
             return Err(Error::invalid("client_job_id", "must be at most 255 bytes"));
         }
         Ok(Order {
             mode,
-            job_id: client_job_id.unwrap_or_else(|| job_id.to_owned()),
+            job_id: job_id.to_owned(),
             prompt,
             images: images(&turns),
             turns,

@@ -17,14 +17,15 @@ use crate::provider::Task;
 /// Seconds that a video counts for where nobody says how long it is.
 pub(crate) const UNTOLD_SECONDS: u64 = 8;
 
-/// Fields of the upstream's body that `provider_options` cannot set: prices hang on them.
-const RESERVED_OPTIONS: &[&str] = &["model", "n", "count"];
+/// Fields of the upstream's body that `provider_options` cannot set: prices hang on them, or
+/// they say what is to be made.
+const RESERVED_OPTIONS: &[&str] = &["model", "prompt", "n", "count"];
 
 /// An order for images or a video.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Order {
     pub(crate) mode: Mode,
-    /// Our own id of the job, or the client's.
+    /// Our own id of the job.
     pub(crate) job_id: String,
     /// All that was said, as one text.
     pub(crate) prompt: String,
@@ -103,19 +104,25 @@ impl Order {
             }
             let ask = MediaAsk {
                 model: model.upstream_model.clone(),
-                options: self.options(&model.provider.options_key)?,
+                options: self.options(model)?,
                 order: self.clone(),
             };
             Ok(Outgoing { most: self.most(model), ..whole(model, Task::Media, &ask)? })
         })
     }
 
-    fn options(&self, key: &str) -> Result<Map<String, Value>> {
+    fn options(&self, model: &Model) -> Result<Map<String, Value>> {
+        let key = model.provider.options_key.as_str();
         let path = |name: &str| format!("provider_options.{key}{name}");
         match self.provider_options.get(key) {
             None | Some(Value::Null) => Ok(Map::new()),
             Some(Value::Object(options)) => {
-                match options.keys().find(|name| RESERVED_OPTIONS.contains(&name.as_str())) {
+                let is_reserved = |name: &&String| RESERVED_OPTIONS.contains(&name.as_str());
+                let reserved = options.keys().find(is_reserved).cloned();
+                let accesses = &model.provider.accesses;
+                let refused =
+                    || accesses.iter().find_map(|access| access.protocol.refused_option(options));
+                match reserved.or_else(refused) {
                     Some(name) => {
                         Err(Error::invalid(path(&format!(".{name}")), "has a field of its own"))
                     }

@@ -144,10 +144,20 @@ impl Protocol for ImageJobs {
 
     fn takes(&self, order: &Order) -> Result<()> {
         order.refuse(&["seconds"], "leave it out")?;
+        let count_field = &self.jobs.count_field;
+        if count_field.is_empty() || self.strip.contains(count_field) {
+            // The number would be paid for and never told.
+            order.refuse(&["n"], "it makes one image per request")?;
+        }
         if order.images.iter().any(|url| inline(url).is_none()) {
             return Err(unsupported("messages", "its images have to be inline, as data_url"));
         }
         Ok(())
+    }
+
+    fn refused_option(&self, options: &Map<String, Value>) -> Option<String> {
+        let own = [&self.jobs.count_field, &self.jobs.idempotency_field];
+        options.keys().find(|name| own.contains(name)).cloned()
     }
 
     fn probes(&self, key: &str) -> bool {

@@ -28,6 +28,7 @@ use futures_util::future::BoxFuture;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Response};
 use http_body_util::BodyExt as _;
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 pub(crate) use anthropic::Anthropic;
@@ -127,6 +128,13 @@ pub(crate) trait Protocol: Send + Sync {
     fn takes(&self, order: &Order) -> Result<(), Error> {
         let _ = order;
         Ok(())
+    }
+
+    /// The name of an option of the caller's that this provider must not be sent for images and
+    /// video, as it would stand in the place of a field that is limited or paid for.
+    fn refused_option(&self, options: &Map<String, Value>) -> Option<String> {
+        let _ = options;
+        None
     }
 
     /// Whether it can try a value of this env key.

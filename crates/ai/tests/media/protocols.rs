@@ -31,10 +31,11 @@ on_both! {
             "messages": edit("Add a hat"), "ratio": "3:2", "client_job_id": "mine-1",
             "provider_options": {"mock": {"background": "opaque"}, "other": {"x": 1}},
         });
-        studio.made(&ann, "image", input).await;
+        let done = studio.made(&ann, "image", input).await;
         let sent = studio.upstream.request();
         assert_eq!(sent.target, "POST /v1/images/edits");
-        assert_eq!(sent.headers["idempotency-key"], "mine-1");
+        // Never the client's own id: another user may choose the same.
+        assert_eq!(sent.headers["idempotency-key"], done["job_id"].as_str().unwrap());
         let kind = sent.headers["content-type"].to_str().unwrap();
         let boundary = kind.strip_prefix("multipart/form-data; boundary=").unwrap();
         let form = String::from_utf8_lossy(&sent.body);
@@ -57,8 +58,10 @@ on_both! {
             let refused = refused.expect_error(422, "unprocessable");
             assert!(refused["error"].as_str().unwrap().starts_with(field), "{refused}");
         }
-        let reserved = json!({"prompt": "A cat", "provider_options": {"mock": {"n": 9}}});
-        ann.post("/v1/ai/image/create", reserved).await.expect_error(400, "invalid_input");
+        for reserved in [json!({"n": 9}), json!({"prompt": "A dog"})] {
+            let reserved = json!({"prompt": "A cat", "provider_options": {"mock": reserved}});
+            ann.post("/v1/ai/image/create", reserved).await.expect_error(400, "invalid_input");
+        }
         assert_eq!(wallet(&ann).await, (450_000, 0));
     }
 
@@ -93,6 +96,24 @@ on_both! {
         assert_eq!(sent[2].target, "GET /v1/api/relay/image-jobs/17");
         assert_eq!(sent[2].headers["authorization"], format!("Bearer {KEY}"));
         assert_eq!(wallet(&ann).await, (400_000, 0));
+    }
+
+    async fn options_do_not_get_around_the_number_that_is_paid_for(engine: Engine) {
+        let provider = json!({"protocol": "async-image-jobs", "jobs": {
+            "count_field": "num_images", "idempotency_field": "dedup",
+        }});
+        let studio = Studio::of(engine, provider, &["image"]).await;
+        let ann = studio.buyer("ann", 500_000).await;
+        for options in [json!({"num_images": 9}), json!({"dedup": "x"})] {
+            let input = json!({"prompt": "A cat", "provider_options": {"mock": options}});
+            ann.post("/v1/ai/image/create", input).await.expect_error(400, "invalid_input");
+        }
+        let provider = json!({"protocol": "async-image-jobs", "jobs": {"count_field": ""}});
+        let studio = Studio::of(engine, provider, &["image"]).await;
+        let ann = studio.buyer("ann", 500_000).await;
+        let two = json!({"prompt": "A cat", "n": 2});
+        ann.post("/v1/ai/image/create", two).await.expect_error(422, "unprocessable");
+        ann.post("/v1/ai/image/create", json!({"prompt": "A cat", "n": 1})).await.expect(200);
     }
 
     async fn gemini_draws_from_a_conversation(engine: Engine) {
@@ -131,6 +152,14 @@ on_both! {
         assert_eq!(failed["error"], "The AI provider made no image (IMAGE_SAFETY).");
         let two = json!({"prompt": "A cat", "n": 2});
         ann.post("/v1/ai/image/create", two).await.expect_error(422, "unprocessable");
+        for options in [
+            json!({"generationConfig": {"candidateCount": 8}}),
+            json!({"generationConfig": 1}),
+            json!({"contents": []}),
+        ] {
+            let input = json!({"prompt": "A cat", "provider_options": {"mock": options}});
+            ann.post("/v1/ai/image/create", input).await.expect_error(400, "invalid_input");
+        }
         assert_eq!(wallet(&ann).await, (450_000, 0));
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use downcity_testkit::{Answer, Client, Engine, Gate};
 use serde_json::{Value, json};
 
-use super::common::{CITY, PNG, Studio, eventually, images, wallet};
+use super::common::{CITY, KEY, PNG, Studio, eventually, images, wallet};
 
 /// A studio whose provider works on jobs, and an order that it has taken on.
 async fn working(engine: Engine) -> (Studio, Client, Value) {
@@ -120,6 +120,28 @@ on_both! {
         assert_eq!(failed["error"], "The picture shows a secret (policy_17)");
         assert_eq!(failed["code"], "upstream_error");
         assert_eq!(wallet(&ann).await, (100_000, 0));
+    }
+
+    async fn a_job_that_is_done_without_files_has_failed(engine: Engine) {
+        for files in [json!([]), json!([{"url": "ftp://files/1.png"}])] {
+            let (studio, ann, input) = working(engine).await;
+            let said = json!({"data": {"status": "completed", "images": files}});
+            studio.upstream.then(Answer::json(200, &said));
+            let failed = studio.ended(&ann, "image", &input["job_id"]).await;
+            assert_eq!(failed["error"], "The AI provider made no file.");
+            assert_eq!(studio.upstream.requests().len(), 2);
+            assert_eq!(wallet(&ann).await, (100_000, 0));
+        }
+    }
+
+    async fn the_key_is_masked_in_what_an_upstream_answers(engine: Engine) {
+        let (studio, ann, input) = working(engine).await;
+        let url = format!("{}/1.png?key={KEY}", studio.upstream.url());
+        let said = json!({"status": "completed", "data": {"images": [{"url": url}]}});
+        studio.upstream.then(Answer::json(200, &said));
+        let done = studio.ended(&ann, "image", &input["job_id"]).await;
+        assert_eq!(done["status"], "succeeded", "{done}");
+        assert!(!done.to_string().contains(KEY), "{done}");
     }
 
     async fn a_file_that_cannot_be_fetched_stays_where_it_is(engine: Engine) {

@@ -5,6 +5,7 @@ use downcity_types::UiRole;
 use http::Response;
 use serde_json::{Map, Value, json};
 
+use super::request::{OWN_FIELDS, OWN_SETTINGS};
 use super::{Gemini, path_of, refused};
 use crate::failure::{Failure, Words};
 use crate::media::{
@@ -33,6 +34,19 @@ pub(super) fn takes(order: &Order) -> Result<(), Error> {
     order.refuse(&["n"], "it makes one image per request")?;
     order.refuse(&["size"], "set ratio, such as 16:9")?;
     order.refuse(&["quality", "seconds"], "leave it out")
+}
+
+/// Options hold what those of a chat may: all else has a field of its own, or would make more than
+/// is paid for.
+pub(super) fn refused_option(options: &Map<String, Value>) -> Option<String> {
+    options.iter().find_map(|(name, value)| match (name.as_str(), value) {
+        ("generationConfig", Value::Object(settings)) => {
+            let refused = settings.keys().find(|name| !OWN_SETTINGS.contains(&name.as_str()))?;
+            Some(format!("generationConfig.{refused}"))
+        }
+        (own, _) if OWN_FIELDS.contains(&own) => None,
+        _ => Some(name.clone()),
+    })
 }
 
 fn native(ask: &MediaAsk) -> Value {

@@ -22,7 +22,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use self::answer::{Labels, RefusedAs, refusal};
 use self::request::{Wanted, translate};
@@ -107,6 +107,10 @@ impl Protocol for Gemini {
 
     fn takes(&self, order: &Order) -> Result<(), Error> {
         images::takes(order)
+    }
+
+    fn refused_option(&self, options: &Map<String, Value>) -> Option<String> {
+        images::refused_option(options)
     }
 
     fn probes(&self, key: &str) -> bool {

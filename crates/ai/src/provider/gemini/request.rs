@@ -11,7 +11,10 @@ use super::schema;
 
 /// Members of `generationConfig` that callers may send in Gemini's own form. All others have a
 /// field of their own, whose limits must not be passed by.
-const OWN_SETTINGS: &[&str] = &["thinkingConfig", "topK", "mediaResolution"];
+pub(super) const OWN_SETTINGS: &[&str] = &["thinkingConfig", "topK", "mediaResolution"];
+
+/// Fields that callers may send in Gemini's own form, beside `generationConfig`.
+pub(super) const OWN_FIELDS: &[&str] = &["safetySettings", "cachedContent"];
 
 /// What a request asks for beside its body.
 #[derive(Debug)]
@@ -62,8 +65,8 @@ pub(super) fn translate(body: Value) -> Result<(Value, Wanted)> {
                 settings.insert("stopSequences".to_owned(), stop);
             }
             "generationConfig" => own_settings(value, &mut settings)?,
-            "safetySettings" | "cachedContent" => {
-                out.insert(name.clone(), value.clone());
+            name if OWN_FIELDS.contains(&name) => {
+                out.insert(name.to_owned(), value.clone());
             }
             "tool_choice" | "max_tokens" | "max_completion_tokens" => {}
             // Names the caller's user; no answer hangs on it.
