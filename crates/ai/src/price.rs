@@ -136,6 +136,12 @@ impl Rate {
         self.flat.is_none()
     }
 
+    /// Whether the price hangs on tokens.
+    pub(crate) fn is_by_tokens(&self) -> bool {
+        let prices = [self.input_per_m, self.cached_per_m, self.output_per_m];
+        prices.into_iter().any(|price| price > Microcredits::ZERO)
+    }
+
     fn metered(&self, consumed: &Consumed) -> Result<Microcredits, MoneyError> {
         let parts = [
             (self.input_per_m, consumed.input_tokens, 1),

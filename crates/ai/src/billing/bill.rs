@@ -207,6 +207,16 @@ impl Bill {
         Due(Arc::new(Owed { bill: self, amount, consumed, is_estimate }))
     }
 
+    /// What is owed for images or a video that were made. Where tokens cost and the provider did not
+    /// tell them, the estimate that was held is owed: nothing else measures what such work took.
+    pub(crate) fn end_made(self, consumed: Consumed, is_told: bool) -> Due {
+        if is_told || !self.rate.is_by_tokens() {
+            return self.end(Progress::Sent, 0, Some(consumed));
+        }
+        let amount = self.held;
+        Due(Arc::new(Owed { bill: self, amount, consumed, is_estimate: true }))
+    }
+
     fn metadata(&self) -> Map<String, Value> {
         let texts = [
             ("service_id", "ai"),
@@ -365,6 +375,21 @@ mod tests {
                 (Microcredits(amount), is_estimate),
                 "{progress:?} {produced} {told:?}"
             );
+        }
+    }
+
+    #[test]
+    fn what_was_made_costs_its_estimate_where_nobody_told_its_tokens() {
+        let made = Consumed { images: 1, output_tokens: 7, ..Consumed::default() };
+        for (price, is_told, amount) in [
+            (json!({"output_per_m": 10_000_000}), true, 70),
+            (json!({"output_per_m": 10_000_000}), false, HELD.get()),
+            (json!({"per_image": 40}), false, 40),
+            (json!({"per_request": 9, "output_per_m": 10_000_000}), false, 9),
+        ] {
+            let due = bill(price.clone()).end_made(made, is_told);
+            assert_eq!(due.amount(), Microcredits(amount), "{price} {is_told}");
+            assert_eq!(due.is_estimate(), amount == HELD.get());
         }
     }
 

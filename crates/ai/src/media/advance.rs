@@ -14,7 +14,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
 use super::answer::{MediaAnswer, Outcome, Pending};
-use super::end::Ending;
+use super::end::{Ending, Tries};
 use super::order::{Order, StateAsk};
 use super::store::{self, GoesOn, MediaJob};
 use crate::catalog::Catalog;
@@ -105,6 +105,9 @@ impl Ai {
         if job.status.is_final() {
             return Ok(Begun::Not(Next::Ended));
         }
+        if let Some(next) = self.end_if_gone(runtime, &job).await? {
+            return Ok(Begun::Not(next));
+        }
         if self.is_overdue(&job, runtime) {
             self.end_overdue(runtime, &job).await?;
             return Ok(Begun::Not(Next::Ended));
@@ -151,15 +154,31 @@ impl Ai {
         let ending = match taken {
             Step::Made(answer) => Ending::made(&cx, catalog, &job, answer).await?,
             Step::Failed(failure) => Ending::failed(failure),
-            Step::TryAgain => return goes_on(&cx, &job, claim, None, TRY_AGAIN).await,
+            Step::TryAgain => return goes_on(self, &cx, &job, claim, None, TRY_AGAIN).await,
             Step::GoesOn { worker, pending } => {
                 let wait = pending.wait();
                 let known = worker.map(|worker| (worker, pending.id));
-                return goes_on(&cx, &job, claim, known, wait).await;
+                return goes_on(self, &cx, &job, claim, known, wait).await;
             }
         };
         self.end_job(&cx, &job, Some(claim), ending).await?;
         Ok(Next::Ended)
+    }
+
+    /// Ends a job that nobody can go on with, as its city or its action is gone, and says when to
+    /// look again; `None` for any other job.
+    pub(crate) async fn end_if_gone(
+        self: &Arc<Self>,
+        runtime: &Arc<Runtime>,
+        job: &MediaJob,
+    ) -> Result<Option<Next>> {
+        let Some(gone) = gone(runtime, job) else { return Ok(None) };
+        // Nodes of another release may know the action, and have the time of the job for it.
+        if matches!(gone, Gone::Action) && !self.is_overdue(job, runtime) {
+            return Ok(Some(Next::Later(TRY_AGAIN)));
+        }
+        let has_ended = self.end_gone(runtime, job, gone).await?;
+        Ok(Some(if has_ended { Next::Ended } else { Next::Later(UNDER_WAY) }))
     }
 
     /// Whether a job has taken longer than any may.
@@ -188,6 +207,28 @@ impl Ai {
 enum Begun {
     Not(Next),
     Step(JoinHandle<Result<Next>>),
+}
+
+/// What is missing of the call that ordered a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Gone {
+    /// Its city was removed, also where another one has the id since.
+    City,
+    /// This node does not know its action.
+    Action,
+}
+
+fn gone(runtime: &Runtime, job: &MediaJob) -> Option<Gone> {
+    if let Some(city_id) = &job.city_id {
+        let city = runtime.snapshot().city(city_id).cloned();
+        if city.is_none_or(|city| city.created_at > job.created_at) {
+            return Some(Gone::City);
+        }
+    }
+    let mut actions = runtime.registry().actions();
+    let is_known =
+        actions.any(|action| action.service_id() == "ai" && action.id() == job.action_id);
+    (!is_known).then_some(Gone::Action)
 }
 
 /// The call that ordered the job.
@@ -313,6 +354,7 @@ fn is_final(failure: &Failure) -> bool {
 
 /// Stores how far a job is, and lets go of it.
 async fn goes_on(
+    ai: &Ai,
     cx: &Cx,
     job: &MediaJob,
     claim: i64,
@@ -332,9 +374,17 @@ async fn goes_on(
         now,
         due_at: now.saturating_add(wait),
     };
-    let job_id = job.job_id.clone();
-    let released =
-        cx.runtime().db().write(move |tx| store::release(tx, &job_id, claim, &goes_on)).await?;
+    // What the upstream's id is lost of is ordered again.
+    let mut tries = Tries::default();
+    let released = loop {
+        let (job_id, goes_on) = (job.job_id.clone(), goes_on.clone());
+        let write =
+            move |tx: &mut downcity_db::Tx<'_>| store::release(tx, &job_id, claim, &goes_on);
+        match cx.runtime().db().write(write).await {
+            Ok(released) => break released,
+            Err(error) => tries.again(ai, cx.runtime(), job, true, error).await?,
+        }
+    };
     // A job that was taken away is looked at by whoever has it.
     Ok(Next::Later(if released { wait } else { UNDER_WAY }))
 }

@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use downcity_core::fact::{self, CallFact};
-use downcity_core::{Cx, Error, Result};
+use downcity_core::{Cx, Error, Result, Runtime};
 use downcity_types::{ErrorCode, Microcredits, UiMessage, UiPart, UiRole};
 use http::StatusCode;
 use serde_json::{Map, Value};
 
-use super::advance::written;
+use super::advance::{Gone, written};
 use super::answer::{MediaAnswer, result_metadata};
 use super::data::inline;
 use super::job::StoredResult;
@@ -28,16 +28,33 @@ use crate::storage::{Source, Stored};
 /// What is said of a job that took too long.
 pub(super) const TIMED_OUT: &str = "upstream timeout";
 
-/// How often the end of a job is tried to be stored before another look begins anew.
+/// How often the end of a job is tried to be stored at least.
 const TRIES: u32 = 6;
 /// The wait after the first of them; doubled after each further one.
 const FIRST_WAIT: Duration = Duration::from_millis(200);
+/// The longest wait between two of them.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// How many times as long as it was ordered a video may be told to last.
+const MOST_TIMES: u64 = 4;
+
+/// What is said of a job whose city was removed.
+const CITY_GONE: &str = "The city of the job was removed.";
 
 /// How a job ends.
 #[derive(Clone, Debug)]
 pub(super) enum Ending {
-    Made { result: Box<StoredResult>, consumed: Consumed },
-    Failed { code: ErrorCode, words: String, facts: Map<String, Value> },
+    Made {
+        result: Box<StoredResult>,
+        consumed: Consumed,
+        /// Whether the provider told the tokens.
+        is_told: bool,
+    },
+    Failed {
+        code: ErrorCode,
+        words: String,
+        facts: Map<String, Value>,
+    },
 }
 
 impl Ending {
@@ -65,13 +82,17 @@ impl Ending {
             return Ok(Self::failed(Failure::Unreadable("an answer without files".to_owned())));
         }
         let made = parts.len() as u64;
+        let paid = made.min(order.count());
         cx.meter(|metering| match job.mode {
-            Mode::Video => metering.video_seconds = Some(told_seconds(seconds, &order, made)),
+            Mode::Video => metering.video_seconds = Some(told_seconds(seconds, &order, paid)),
             _ => metering.image_count = Some(made),
         });
+        let mut is_told = false;
         if let Some(usage) = usage.clone() {
             cx.meter(|metering| {
-                note_usage(metering, usage);
+                let counts = note_usage(metering, usage);
+                // Work that was made brought something.
+                is_told = counts.is_some_and(|counts| counts.output_tokens > 0);
             });
         }
         let files = stored_files(cx, catalog, &mut parts).await;
@@ -85,17 +106,56 @@ impl Ending {
             parts,
             metadata: Some(result_metadata(&job.model_id, city, user, usage.as_ref())),
         };
-        let consumed = consumed_by(&cx.metering());
-        Ok(Self::Made { result: Box::new(StoredResult { message, files }), consumed })
+        let mut consumed = consumed_by(&cx.metering());
+        // More images than were ordered are the provider's gift.
+        consumed.images = consumed.images.min(paid);
+        Ok(Self::Made { result: Box::new(StoredResult { message, files }), consumed, is_told })
     }
 }
 
-/// The seconds of video that count: those that the provider tells, else those that were asked for.
+/// The seconds of video that count: those that the provider tells, else those that were ordered, also
+/// where no such order can have become what is told.
 fn told_seconds(told: Option<f64>, order: &Order, made: u64) -> u64 {
+    let ordered = order.seconds.unwrap_or(UNTOLD_SECONDS).saturating_mul(made);
     match told {
-        // Saturates, also where it is negative.
-        Some(told) if told.is_finite() => told.ceil() as u64,
-        _ => order.seconds.unwrap_or(UNTOLD_SECONDS).saturating_mul(made),
+        // Saturates: what is told in other units is far beyond.
+        Some(told) if told > 0.0 && told.ceil() as u64 <= ordered.saturating_mul(MOST_TIMES) => {
+            told.ceil() as u64
+        }
+        _ => ordered,
+    }
+}
+
+/// Tries to store what must not be lost while the database is away: an upstream that has done its
+/// work would be asked for it again.
+#[derive(Debug, Default)]
+pub(super) struct Tries(u32);
+
+impl Tries {
+    /// Waits for the next try. Who holds a job goes on until it is overdue or the node stops; whoever
+    /// loses it is cancelled.
+    pub(super) async fn again(
+        &mut self,
+        ai: &Ai,
+        runtime: &Runtime,
+        job: &MediaJob,
+        is_held: bool,
+        error: Error,
+    ) -> Result<()> {
+        let wait = FIRST_WAIT.saturating_mul(1 << self.0.min(8)).min(LONGEST_WAIT);
+        self.0 = self.0.saturating_add(1);
+        let stopping = runtime.tasks().stopping();
+        let is_stopping = stopping.is_cancelled();
+        let may_last = is_held && !is_stopping && !ai.is_overdue(job, runtime);
+        if self.0 >= TRIES && !may_last {
+            return Err(error);
+        }
+        tracing::warn!(job_id = job.job_id, %error, "could not store how far a job is");
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = stopping.cancelled(), if !is_stopping => {}
+        }
+        Ok(())
     }
 }
 
@@ -172,21 +232,72 @@ impl Ai {
                 }
             }
         };
-        let mut wait = FIRST_WAIT;
-        for attempt in 1.. {
-            match self.store_end(cx, job, claim, &ended, due.clone(), fact.clone()).await {
-                Ok(()) => break,
-                Err(error) if attempt >= TRIES => return Err(error),
-                Err(error) => {
-                    tracing::warn!(job_id = job.job_id, %error, "could not store the end of a job");
-                    tokio::time::sleep(wait).await;
-                    wait *= 2;
-                }
-            }
+        let mut tries = Tries::default();
+        while let Err(error) =
+            self.store_end(cx, job, claim, &ended, due.clone(), fact.clone()).await
+        {
+            tries.again(self, cx.runtime(), job, claim.is_some(), error).await?;
         }
         // Nobody may be waiting.
         let _ = self.ended_jobs().send(job.job_id.as_str().into());
         Ok(())
+    }
+
+    /// Ends a job that nobody can go on with, and gives back what is held for it. There is no call
+    /// that a fact could be stored of. `false` where its city is there after all.
+    pub(super) async fn end_gone(
+        &self,
+        runtime: &Runtime,
+        job: &MediaJob,
+        gone: Gone,
+    ) -> Result<bool> {
+        let (code, words) = match gone {
+            Gone::City => (ErrorCode::CityNotFound, CITY_GONE),
+            Gone::Action => (ErrorCode::UpstreamTimeout, TIMED_OUT),
+        };
+        let ended = Ended {
+            result: None,
+            error: Some(words.to_owned()),
+            code: Some(code),
+            metadata: Value::Object(job.metadata.clone()).to_string(),
+            metering: job.metering.clone(),
+            now: runtime.clock().now(),
+        };
+        let hold_id = match &job.bill {
+            Some(bill) => {
+                let bill: Bill = serde_json::from_str(bill).map_err(Error::internal)?;
+                Some(bill.end(Progress::Failed, 0, None).hold_id().to_owned())
+            }
+            None => None,
+        };
+        let (wallets, job_id) = (self.billing().wallets.clone(), job.job_id.clone());
+        let created_at = job.created_at;
+        let city_id = job.city_id.clone().filter(|_| gone == Gone::City);
+        let write = move |tx: &mut downcity_db::Tx<'_>| {
+            if let Some(city_id) = &city_id {
+                // This node may not have heard yet of a city that another one made.
+                let city = store::city_created_at(tx, city_id)?;
+                if city.is_some_and(|city| city <= created_at) {
+                    return Ok(false);
+                }
+            }
+            if store::end(tx, &job_id, None, &ended)?
+                && let Some(hold_id) = &hold_id
+            {
+                match wallets.release(tx, hold_id, ended.now) {
+                    // It went with the wallet.
+                    Err(error) if error.code() == ErrorCode::NotFound => {}
+                    released => released?,
+                }
+            }
+            Ok::<_, Error>(true)
+        };
+        let has_ended = runtime.db().write(write).await?;
+        if has_ended {
+            // Nobody may be waiting.
+            let _ = self.ended_jobs().send(job.job_id.as_str().into());
+        }
+        Ok(has_ended)
     }
 
     async fn store_end(
@@ -239,7 +350,7 @@ fn due(cx: &Cx, job: &MediaJob, ending: &Ending) -> Result<Option<Due>> {
         bill.answered_by(provider_id);
     }
     Ok(Some(match ending {
-        Ending::Made { consumed, .. } => bill.end(Progress::Sent, 0, Some(*consumed)),
+        Ending::Made { consumed, is_told, .. } => bill.end_made(*consumed, *is_told),
         Ending::Failed { .. } => bill.end(Progress::Failed, 0, None),
     }))
 }
@@ -254,6 +365,11 @@ fn fact(cx: &Cx, job: &MediaJob, due: Option<&Due>, ending: &Ending) -> Option<C
     let at = cx.runtime().clock().now();
     let ended = fact::Ended { status, code, message, complete: true, streamed: false, at };
     let (city_id, user_id) = (job.city_id.as_deref()?, job.user_id.as_deref()?);
+    if due.is_some_and(Due::is_estimate) {
+        cx.meter(|metering| {
+            metering.metadata.insert("estimated".to_owned(), Value::Bool(true));
+        });
+    }
     Some(CallFact {
         charge: due.map_or(Microcredits::ZERO, Due::amount),
         hold_id: due.map(|due| due.hold_id().to_owned()),

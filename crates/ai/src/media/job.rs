@@ -252,7 +252,13 @@ impl Ai {
             job.ok_or_else(|| Error::new(ErrorCode::NotFound, "There is no such job."))
         };
         let job = find().await?;
-        if job.status.is_final() || !self.is_overdue(&job, cx.runtime()) {
+        if job.status.is_final() {
+            return Ok(job);
+        }
+        if self.end_if_gone(cx.runtime(), &job).await?.is_some() {
+            return find().await;
+        }
+        if !self.is_overdue(&job, cx.runtime()) {
             return Ok(job);
         }
         self.end_overdue(cx.runtime(), &job).await?;
@@ -278,9 +284,15 @@ fn is_owned(job: &MediaJob, cx: &Cx, input: &JobIn) -> bool {
         Some(user) => {
             job.city_id.as_deref() == Some(&user.city.city_id)
                 && job.user_id.as_deref() == Some(&*user.user_id)
+                && job.created_at >= user.city.created_at
         }
         // A key of certain cities names one of them.
-        None => input.city_id.is_none() || input.city_id == job.city_id,
+        None => input.city_id.as_ref().is_none_or(|city_id| {
+            let city = cx.runtime().snapshot().city(city_id).cloned();
+            // A city that was made again under its old id has none of the old jobs.
+            job.city_id.as_ref() == Some(city_id)
+                && city.is_none_or(|city| job.created_at >= city.created_at)
+        }),
     }
 }
 

@@ -169,6 +169,13 @@ pub(crate) fn insert(tx: &mut Tx<'_>, job: &NewMediaJob) -> Result<()> {
     Ok(())
 }
 
+/// When a city was created; `None` when it was removed. What a node knows of cities may be older.
+pub(crate) fn city_created_at(tx: &mut Tx<'_>, city_id: &str) -> Result<Option<Timestamp>> {
+    let row =
+        tx.query_opt(sql!("SELECT created_at FROM cities WHERE city_id = $1"), &[&city_id])?;
+    row.map(|row| Ok(Timestamp::from_millis(row.get("created_at")?))).transpose()
+}
+
 /// Takes a job as it was seen; `None` when another worker was faster, or it has ended.
 pub(crate) fn claim(
     tx: &mut Tx<'_>,

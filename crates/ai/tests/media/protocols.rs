@@ -228,6 +228,32 @@ on_both! {
         image.expect_error(422, "model_not_found");
     }
 
+    async fn no_more_is_paid_than_can_have_come_of_the_order(engine: Engine) {
+        let provider = json!({"protocol": "http-template", "template": {
+            "create": {"path": "/videos", "body": {"duration": "{{seconds}}"}},
+            "answer": {"files": ["/videos"], "seconds": ["/length"]},
+        }});
+        let studio = Studio::of(engine, provider, &["video", "image"]).await;
+        let ann = studio.buyer("ann", 500_000).await;
+        let mut left = 500_000;
+        let url = format!("{}/film.mp4", studio.upstream.url());
+        // Milliseconds, nothing, and two videos where one was ordered.
+        for (length, count) in [(5_500.0, 1), (0.0, 1), (-3.0, 1), (40.5, 2)] {
+            let videos = vec![json!(url); count];
+            let said = json!({"videos": videos, "length": length});
+            studio.upstream.then(Answer::json(200, &said));
+            let order = json!({"prompt": "Waves", "seconds": 10});
+            let done = studio.made(&ann, "video", order).await;
+            assert_eq!(done["status"], "succeeded", "{done}");
+            left -= 10 * 7_000;
+            assert_eq!(wallet(&ann).await, (left, 0), "{length}");
+        }
+        let said = json!({"videos": vec![json!(format!("data:image/png;base64,{PNG}")); 3]});
+        studio.upstream.then(Answer::json(200, &said));
+        studio.made(&ann, "image", json!({"prompt": "A cat"})).await;
+        assert_eq!(wallet(&ann).await, (left - 50_000, 0));
+    }
+
     async fn echo_draws_offline(engine: Engine) {
         let studio = Studio::with(engine, |config| {
             config["provider"] = json!([]);

@@ -122,6 +122,29 @@ on_both! {
         assert_eq!(wallet(&ann).await, (100_000, 0));
     }
 
+    async fn a_job_of_a_city_that_was_removed_ends_and_stays_its_own(engine: Engine) {
+        for is_worker in [true, false] {
+            let (studio, ann, input) = working(engine).await;
+            assert_eq!(wallet(&ann).await, (100_000, 50_000));
+            let admin = studio.app.admin();
+            admin.post("/v1/cities/remove", json!({"city_id": CITY})).await.expect(200);
+            studio.app.clock().advance(Duration::from_secs(60));
+            if is_worker {
+                studio.app.run_jobs().await;
+            }
+            let failed = admin.post("/v1/ai/image/result", input.clone()).await.expect(200);
+            assert_eq!(
+                (&failed["status"], &failed["code"]),
+                (&json!("failed"), &json!("city_not_found"))
+            );
+            assert_eq!(studio.upstream.requests().len(), 1, "nobody asks any more");
+            studio.app.create_city(CITY).await;
+            let ann = studio.app.user(&studio.app.token(CITY, "ann").await);
+            assert_eq!(wallet(&ann).await.1, 0);
+            ann.post("/v1/ai/image/result", input.clone()).await.expect_error(404, "not_found");
+        }
+    }
+
     async fn a_job_that_is_done_without_files_has_failed(engine: Engine) {
         for files in [json!([]), json!([{"url": "ftp://files/1.png"}])] {
             let (studio, ann, input) = working(engine).await;
