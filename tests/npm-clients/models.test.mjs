@@ -26,7 +26,7 @@ onEveryEngine("model list", (fixture) => {
     assert.deepEqual(ids(body.items), ids(body.data));
     const [{ id, name, description, modalities, tags, meta, ...rest }] = body.items;
     assert.deepEqual({ id, name, description, tags }, { id: "mock-chat", name: "Mock Chat", description: "", tags: [] });
-    assert.deepEqual([...modalities].sort(), ["image", "openai", "stream", "text"]);
+    assert.deepEqual([...modalities].sort(), ["openai", "stream", "text"]);
     assert.equal(typeof meta, "object");
     assert.ok(!("env_requirements" in rest) && !("default_modes" in rest), "admin fields stay away from users");
     assert.ok(!text.includes(UPSTREAM_MODEL), "the upstream's name stays away from users");

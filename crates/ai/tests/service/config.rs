@@ -165,6 +165,50 @@ fn ids_are_unique_and_a_mode_that_is_off_cannot_be_offered() {
 }
 
 #[test]
+fn requests_for_images_and_videos_are_checked() {
+    let provider = |mut provider: Value| {
+        provider["id"] = json!("p");
+        provider["base_url"] = json!("https://example.com");
+        problems(json!({ "provider": [provider] }))
+    };
+    assert_eq!(
+        provider(json!({"protocol": "async-image-jobs", "jobs": {
+            "create_path": "jobs", "status_path": "/jobs", "poll_ms": 10, "answer": {"id": ["id"]},
+        }})),
+        [
+            "ai.provider[0].jobs.create_path: \"jobs\" is not a path; begin it with /",
+            "ai.provider[0].jobs.status_path: must hold {id}, which stands for the job",
+            "ai.provider[0].jobs.poll_ms: must be 200 to 60000 milliseconds",
+            "ai.provider[0].jobs.answer.id: \"id\" is not a JSON pointer; begin it with /",
+        ]
+    );
+    assert_eq!(
+        provider(json!({"protocol": "http-template", "template": {
+            "create": {"path": "/a b", "method": "N O", "headers": {"x y": "z"}},
+        }})),
+        [
+            "ai.provider[0].template.create.path: \"/a b\" is not a path; begin it with /",
+            "ai.provider[0].template.create.method: \"N O\" is not a method",
+            "ai.provider[0].template.create.headers: \"x y\" is not a header name",
+        ]
+    );
+    assert_eq!(
+        provider(json!({"protocol": "http-template", "jobs": {}})),
+        [
+            "ai.provider[0].jobs: is for the protocol async-image-jobs",
+            "ai.provider[0].template: is required: the request that begins the work",
+        ]
+    );
+    assert_eq!(
+        problems(json!({"image_max_pending_duration_ms": 0, "media_wait_ms": 0})),
+        [
+            "ai.image_max_pending_duration_ms: must be 1 to 604800000 milliseconds",
+            "ai.media_wait_ms: must be 1 to 3600000 milliseconds",
+        ]
+    );
+}
+
+#[test]
 fn prices_are_whole_microcredits() {
     let config: AiConfig = serde_json::from_value(json!({"model": [{
         "id": "m", "name": "M", "provider": "echo",
