@@ -18,7 +18,7 @@ pub(crate) fn merge(config: &AiConfig, rows: &[StoredRow]) -> (AiConfig, Vec<Lef
     let mut merged = config.clone();
     let mut left_out = Vec::new();
     for row in rows.iter().filter(|row| row.enabled) {
-        let model = match shadow(config, &row.id) {
+        let model = match row.damage.clone().or_else(|| shadow(config, &row.id)) {
             Some(problem) => Err(problem),
             None => check(config, &row.id, &row.definition),
         };
@@ -102,6 +102,7 @@ mod tests {
             enabled,
             position: 1,
             updated_at,
+            damage: None,
         }
     }
 

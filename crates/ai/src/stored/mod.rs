@@ -152,11 +152,12 @@ fn row_of(
     };
     let enabled = model.enabled.or(before.map(|before| before.enabled)).unwrap_or(true);
     let (id, definition) = (model.id.clone(), definition.to_owned());
-    Ok(StoredRow { id, definition, enabled, position, updated_at: now })
+    Ok(StoredRow { id, definition, enabled, position, updated_at: now, damage: None })
 }
 
 fn shown(config: &AiConfig, row: StoredRow) -> StoredModel {
-    let problem = merge::check(config, &row.id, &row.definition).err();
+    let checked = || merge::check(config, &row.id, &row.definition).err();
+    let problem = row.damage.clone().or_else(checked);
     let problem = problem.or_else(|| merge::shadow(config, &row.id)).filter(|_| row.enabled);
     StoredModel {
         definition: definition_of(&row),

@@ -1,7 +1,7 @@
 //! The table `ai_models`.
 
 use downcity_core::Result;
-use downcity_db::{Row, Tx, sql};
+use downcity_db::{DbError, DbErrorKind, Row, Tx, sql};
 use downcity_types::Timestamp;
 
 /// A row as it stands in the table, whatever it says.
@@ -12,6 +12,8 @@ pub(crate) struct StoredRow {
     pub(crate) enabled: bool,
     pub(crate) position: i64,
     pub(crate) updated_at: Timestamp,
+    /// What could not be read of it, where it was edited by hand: SQLite takes values of any type.
+    pub(crate) damage: Option<String>,
 }
 
 /// Every row, in the order of the catalog.
@@ -73,11 +75,22 @@ pub(crate) fn delete(tx: &mut Tx<'_>, id: &str) -> Result<()> {
 }
 
 fn row(row: &Row) -> Result<StoredRow> {
-    Ok(StoredRow {
-        id: row.get("id")?,
-        definition: row.get("definition")?,
-        enabled: row.get("enabled")?,
-        position: row.get("position")?,
-        updated_at: Timestamp::from_millis(row.get("updated_at")?),
-    })
+    let mut damage = None;
+    // In place of what cannot be read stands a value with which the row is shown as left out.
+    let enabled = or(row.get("enabled"), true, &mut damage)?;
+    let position = or(row.get("position"), 0, &mut damage)?;
+    let updated_at = Timestamp::from_millis(or(row.get("updated_at"), 0, &mut damage)?);
+    let (id, definition) = (row.get("id")?, row.get("definition")?);
+    Ok(StoredRow { id, definition, enabled, position, updated_at, damage })
+}
+
+/// A value, or another one where it has a wrong type, which is noted.
+fn or<T>(read: Result<T, DbError>, instead: T, damage: &mut Option<String>) -> Result<T> {
+    match read {
+        Err(error) if error.kind() == DbErrorKind::Decode => {
+            damage.get_or_insert(error.to_string());
+            Ok(instead)
+        }
+        read => Ok(read?),
+    }
 }

@@ -206,3 +206,45 @@ async fn a_row_that_is_left_out_is_logged_once() {
         assert!(log.contains("gone") && log.contains("nobody"), "{log}");
     }
 }
+
+#[tokio::test]
+async fn a_row_with_a_value_of_a_wrong_type_is_left_out() {
+    // PostgreSQL keeps such values out by itself.
+    let database = TestApp::builder(Engine::Sqlite).start().await;
+    let node = Node::on(&database).await;
+    node.by_hand("good", r#"{"name": "Good", "provider": "mock"}"#).await;
+    for id in ["enabled", "position", "updated_at"] {
+        node.by_hand(id, r#"{"name": "Odd", "provider": "mock"}"#).await;
+    }
+    let write = node.app.runtime().db().write(move |tx| {
+        let odd = "some day";
+        let statements = [
+            sql!("UPDATE ai_models SET enabled = $1 WHERE id = 'enabled'"),
+            sql!("UPDATE ai_models SET position = $1 WHERE id = 'position'"),
+            sql!("UPDATE ai_models SET updated_at = $1 WHERE id = 'updated_at'"),
+        ];
+        for statement in statements {
+            tx.execute(statement, &[&odd])?;
+        }
+        Ok::<_, Error>(())
+    });
+    write.await.unwrap();
+    let (logged, _guard) = Logged::listen();
+    for _ in 0..2 {
+        node.app.admin().post("/v1/env/refresh", json!({})).await.expect(200);
+        assert_eq!(ids(&node.user).await, ["own", "good"]);
+        assert_eq!(logged.text().matches("is left out").count(), 3, "{}", logged.text());
+    }
+    let list = node.admin().await;
+    for left_out in list["left_out"].as_array().unwrap() {
+        let (id, problem) =
+            (left_out["id"].as_str().unwrap(), left_out["problem"].as_str().unwrap());
+        assert!(problem.contains(id) && !problem.contains("some day"), "{problem}");
+    }
+    // A node starts with it, and a command mends it.
+    let again = Node::on(&node.app).await;
+    assert_eq!(ids(&again.user).await, ["own", "good"]);
+    again.store("position", more()).await.unwrap();
+    assert_eq!(again.ai.stored_models(again.app.runtime()).await.unwrap().len(), 4);
+    assert!(ids(&again.user).await.contains(&"position".to_owned()));
+}
