@@ -65,6 +65,33 @@ impl Delta<'_> {
         let words = length(&self.content) + part(&self.refusal);
         (words + reasoning + calls.sum::<usize>()) as u64
     }
+
+    /// About the bytes that remain of it in memory where everything is kept: its texts, and what
+    /// nobody pays for.
+    pub(crate) fn kept(&self) -> usize {
+        let calls = self.tool_calls.iter().flatten().map(|call| {
+            let id = call.id.as_deref().map_or(0, str::len);
+            id + call.extra_content.as_ref().map_or(0, weight)
+        });
+        let blocks = self.thinking_blocks.as_ref().map_or(0, weight);
+        let texts = usize::try_from(self.produced()).unwrap_or(usize::MAX);
+        texts.saturating_add(blocks).saturating_add(calls.sum())
+    }
+}
+
+/// About the bytes that a value needs in memory.
+fn weight(value: &Value) -> usize {
+    let inner = match value {
+        Value::Null | Value::Bool(_) | Value::Number(_) => 0,
+        Value::String(text) => text.len(),
+        Value::Array(values) => values.iter().map(weight).sum(),
+        Value::Object(fields) => {
+            let entry =
+                |(name, value): (&String, &Value)| size_of::<String>() + name.len() + weight(value);
+            fields.iter().map(entry).sum()
+        }
+    };
+    size_of::<Value>() + inner
 }
 
 /// A text, or something else in its place that is of no use here.

@@ -16,6 +16,8 @@ use crate::provider::MAX_ANSWER;
 
 /// The most tool calls of one answer.
 const MAX_CALLS: usize = 1_000;
+/// About what a part of an answer needs in memory beside its words.
+const PART_BYTES: usize = 256;
 
 /// Writes an answer in the form of a surface. Whatever is told, what it writes has to be a stream
 /// that strict readers accept.
@@ -116,6 +118,16 @@ struct KnownCall {
     id: Option<String>,
 }
 
+/// What a provider writes at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Thought,
+    Text,
+    Refusal,
+    /// The call at this place.
+    Call(usize),
+}
+
 /// Encodes one answer.
 pub(crate) struct Encoder<S> {
     sink: S,
@@ -129,6 +141,10 @@ pub(crate) struct Encoder<S> {
     stop_sequence: Option<String>,
     /// Bytes of the texts so far.
     produced: u64,
+    /// Bytes of everything that sinks may keep so far, which is more than what is paid for.
+    kept: usize,
+    /// What the provider wrote last.
+    part: Option<Part>,
     /// Hides the provider's key in its words.
     mask: Mask,
 }
@@ -148,6 +164,8 @@ impl<S: Sink> Encoder<S> {
             usage: None,
             stop_sequence: None,
             produced: 0,
+            kept: 0,
+            part: None,
             mask,
         }
     }
@@ -209,8 +227,8 @@ impl<S: Sink> Encoder<S> {
         for choice in chunk.choices.into_iter().flatten().filter(|choice| choice.index == 0) {
             self.choice(choice);
         }
-        // Sinks keep texts until the end.
-        if self.produced > MAX_ANSWER as u64 && !self.is_over {
+        // Sinks keep what they are told until the end.
+        if self.kept > MAX_ANSWER && !self.is_over {
             self.too_much("The AI provider sent an answer that is too long.");
         }
     }
@@ -218,22 +236,27 @@ impl<S: Sink> Encoder<S> {
     fn choice(&mut self, choice: Choice<'_>) {
         if let Some(delta) = choice.delta {
             self.produced += delta.produced();
+            self.kept = self.kept.saturating_add(delta.kept());
             let reasoning = [delta.reasoning_content, delta.reasoning].into_iter().flatten();
             let reasoning = reasoning.map(|text| text.into_text()).find(|text| !text.is_empty());
             if let Some(text) = reasoning {
+                self.turn(Part::Thought);
                 self.sink.reasoning(&text, &mut self.out);
             }
             for block in
                 delta.thinking_blocks.as_ref().and_then(Value::as_array).into_iter().flatten()
             {
+                self.turn(Part::Thought);
                 self.sink.signed(block, &mut self.out);
             }
             if let Some(text) = delta.content.map(|text| text.into_text())
                 && !text.is_empty()
             {
+                self.turn(Part::Text);
                 self.sink.text(&text, &mut self.out);
             }
             if let Some(text) = delta.refusal.filter(|text| !text.is_empty()) {
+                self.turn(Part::Refusal);
                 self.sink.refusal(&text, &mut self.out);
             }
             for call in delta.tool_calls.into_iter().flatten() {
@@ -245,6 +268,13 @@ impl<S: Sink> Encoder<S> {
         }
         if let Some(Text::Whole(text)) = choice.stop_reason {
             self.stop_sequence = Some(text.into_owned());
+        }
+    }
+
+    /// Counts a part that begins: to sinks each is an item with an id of its own, however short.
+    fn turn(&mut self, part: Part) {
+        if self.part.replace(part) != Some(part) {
+            self.kept = self.kept.saturating_add(PART_BYTES);
         }
     }
 
@@ -272,6 +302,7 @@ impl<S: Sink> Encoder<S> {
                 let index = delta.index.unwrap_or(at);
                 self.calls.push(KnownCall { index, id: id.map(str::to_owned) });
                 let call = NewCall { at, index, id, name: &name, extra: delta.extra_content };
+                self.turn(Part::Call(at));
                 self.sink.call(call, &mut self.out);
                 at
             }

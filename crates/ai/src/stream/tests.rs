@@ -454,3 +454,33 @@ fn events_have_a_limit_and_have_to_be_text() {
     let read = read_all(vec![Bytes::from_static(b"data: \xff\xfe\n\n")]);
     assert!(matches!(&read[..], [Err(Failure::Unreadable(_))]));
 }
+
+#[test]
+fn what_is_kept_beside_the_words_has_an_end_too() {
+    let long = "x".repeat(1 << 20);
+    let block = delta(json!({"thinking_blocks": [{"type": "thinking", "signature": long}]}));
+    let call = |index: usize| {
+        let function = json!({"name": "f", "arguments": ""});
+        let extra = json!({"signature": long});
+        delta(json!({"tool_calls": [
+            {"index": index, "id": format!("{index}"), "function": function, "extra_content": extra},
+        ]}))
+    };
+    let id = |index: usize| {
+        let function = json!({"name": "f", "arguments": ""});
+        delta(json!({"tool_calls": [
+            {"index": index, "id": format!("{index}{long}"), "function": function},
+        ]}))
+    };
+    let forms: [&dyn Fn(usize) -> String; 3] = [&|_| block.clone(), &call, &id];
+    for form in forms {
+        let mut encoder = encoder(&["f"]);
+        let told = (0..70).take_while(|index| {
+            encoder.event(&form(*index));
+            encoder.take();
+            !encoder.is_over()
+        });
+        assert_eq!(told.count(), 63, "the 64th is too much with what surrounds it");
+        assert!(encoder.has_failed() && encoder.produced() < 100, "nobody pays for it");
+    }
+}
