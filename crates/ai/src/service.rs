@@ -117,9 +117,15 @@ fn build(
     cooling: Arc<Cooling>,
 ) -> Result<Catalog, Vec<Problem>> {
     let connect = Duration::from_millis(config.timeouts.connect_ms);
+    let allow_private = config.storage.download.allow_private;
     let upstream = match running {
-        Some(running) if running.connect_timeout() == connect => running.clone(),
-        _ => Arc::new(HyperUpstream::new(connect).map_err(|error| {
+        Some(running)
+            if running.connect_timeout() == connect
+                && running.allows_private() == allow_private =>
+        {
+            running.clone()
+        }
+        _ => Arc::new(HyperUpstream::new(connect, allow_private).map_err(|error| {
             vec![Problem { path: "provider".to_owned(), message: format!("no TLS: {error}") }]
         })?),
     };

@@ -7,7 +7,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use downcity_core::env::{Candidate, Probed};
+use downcity_core::env::{Candidate, CityEnv, EnvOf, Probed};
 use downcity_core::{Body, Call, Error, Secret};
 use futures_util::future::BoxFuture;
 use http::header::{ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
@@ -17,7 +17,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use crate::config::{Auth, ProviderConfig};
 use crate::failure::Failure;
 use crate::mask::Mask;
-use crate::upstream::Upstream;
+use crate::upstream::{PublicOnly, Upstream};
 
 /// The way to a provider, everything parsed that does not change per call.
 pub(crate) struct Wire {
@@ -29,6 +29,25 @@ pub(crate) struct Wire {
     env_key: Option<String>,
     auth: Auth,
     headers: HeaderMap,
+}
+
+/// An address, and whose value it is made of; what the configuration names is the Federation's.
+struct Endpoint {
+    uri: Uri,
+    of: EnvOf,
+}
+
+impl Endpoint {
+    /// A request to it. One to an address of a city stays out of the operator's network: whoever sets
+    /// env values of a city reads the answers, too.
+    fn request(self, body: Bytes) -> Request<Bytes> {
+        let mut request = Request::new(body);
+        *request.uri_mut() = self.uri;
+        if self.of == EnvOf::City {
+            request.extensions_mut().insert(PublicOnly);
+        }
+        request
+    }
 }
 
 impl Wire {
@@ -64,26 +83,33 @@ impl Wire {
         }
     }
 
-    fn endpoint(&self, env: impl FnOnce(&str) -> Option<Secret>) -> Result<Uri, Error> {
+    fn endpoint(&self, env: impl FnOnce(&str) -> Option<CityEnv>) -> Result<Endpoint, Error> {
+        let configured = |uri: &Uri| Endpoint { uri: uri.clone(), of: EnvOf::Federation };
         let Some(key) = &self.base_url_env else {
-            return self.endpoint.clone().ok_or_else(|| Error::missing_config("base_url"));
+            let endpoint = self.endpoint.as_ref().map(configured);
+            return endpoint.ok_or_else(|| Error::missing_config("base_url"));
         };
         match (env(key), &self.endpoint) {
-            (Some(url), _) => {
-                address(url.expose().trim(), self.path).map_err(|why| unusable(key, &why))
-            }
-            (None, Some(configured)) => Ok(configured.clone()),
+            (Some(CityEnv { value, of }), _) => match address(value.expose().trim(), self.path) {
+                Ok(uri) => Ok(Endpoint { uri, of }),
+                Err(why) => Err(unusable(key, &why)),
+            },
+            (None, Some(uri)) => Ok(configured(uri)),
             (None, None) => Err(Error::missing_config(key)),
         }
     }
 
     /// The root that an env key holds. A city's own counts only where its own API key goes there: the
     /// Federation's key is not sent to an address that was set for one city.
-    fn root_in(&self, call: &Call, key: &str) -> Option<Secret> {
-        match self.authenticating_key() {
-            Some(env_key) if !call.is_city_env(env_key) => call.env(key),
-            _ => call.city_env(key).map(|found| found.value),
+    ///
+    /// Asks for the API key as signing does: the call keeps what it found first, so a change in
+    /// between cannot part the key from the address that was chosen for it.
+    fn root_in(&self, call: &Call, key: &str) -> Option<CityEnv> {
+        let is_own = |env_key| call.city_env(env_key).is_some_and(|it| it.of == EnvOf::City);
+        if self.authenticating_key().is_none_or(is_own) {
+            return call.city_env(key);
         }
+        call.env(key).map(|value| CityEnv { value, of: EnvOf::Federation })
     }
 
     /// Posts JSON to the main path.
@@ -111,18 +137,22 @@ impl Wire {
         body: Bytes,
     ) -> Result<Request<Bytes>, Error> {
         let endpoint = self.endpoint(|key| self.root_in(call, key))?;
-        let mut uri = beside(&endpoint, self.path, path).map_err(Error::internal)?;
+        let mut uri = beside(&endpoint.uri, self.path, path).map_err(Error::internal)?;
         if let Some(query) = query {
             let mark = if uri.query().is_some() { '&' } else { '?' };
             uri = format!("{uri}{mark}{query}").parse().map_err(Error::internal)?;
         }
-        self.request_to(uri, call, body)
+        self.request_to(Endpoint { uri, of: endpoint.of }, call, body)
     }
 
-    fn request_to(&self, uri: Uri, call: &Call, body: Bytes) -> Result<Request<Bytes>, Error> {
-        let mut request = Request::new(body);
+    fn request_to(
+        &self,
+        endpoint: Endpoint,
+        call: &Call,
+        body: Bytes,
+    ) -> Result<Request<Bytes>, Error> {
+        let mut request = endpoint.request(body);
         *request.method_mut() = Method::POST;
-        *request.uri_mut() = uri;
         *request.headers_mut() = self.headers.clone();
         if let Some(env_key) = self.authenticating_key() {
             self.sign(&mut request, env_key, &call.require_city_env(env_key)?.value)?;
@@ -167,9 +197,9 @@ impl Wire {
 
     /// Asks for the list of models with a key that is not stored yet.
     pub(super) fn test_request(&self, candidate: &Candidate) -> Result<Request<Bytes>, Error> {
-        let endpoint = self.endpoint(|key| candidate.env(key))?;
-        let mut request = Request::new(Bytes::new());
-        *request.uri_mut() = beside(&endpoint, self.path, "/models").map_err(Error::internal)?;
+        let Endpoint { uri, of } = self.endpoint(|key| candidate.city_env(key))?;
+        let uri = beside(&uri, self.path, "/models").map_err(Error::internal)?;
+        let mut request = Endpoint { uri, of }.request(Bytes::new());
         *request.headers_mut() = self.headers.clone();
         request.headers_mut().remove(CONTENT_TYPE);
         self.sign(&mut request, candidate.key(), candidate.value())?;

@@ -20,6 +20,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use self::watched::{Course, Watching};
 use crate::failure::Failure;
+use crate::storage::guard::Checked;
 
 /// Sends requests to providers.
 pub(crate) trait Upstream: Send + Sync {
@@ -31,23 +32,40 @@ pub(crate) trait Upstream: Send + Sync {
 /// The pooled client.
 pub(crate) struct HyperUpstream {
     client: Client<Watching<HttpsConnector<HttpConnector>>, Full<Bytes>>,
+    /// For requests that are [`PublicOnly`]; its connections are never those of others.
+    guarded: Client<Watching<HttpsConnector<Checked>>, Full<Bytes>>,
     tls: rustls::ClientConfig,
     connect_timeout: Duration,
+    allow_private: bool,
 }
 
+/// Marks a request, as one of its extensions, that may only go to the public internet: its address was
+/// not chosen by the operator.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct PublicOnly;
+
 impl HyperUpstream {
-    /// A client with this limit for new connections.
+    /// A client with this limit for new connections. `allow_private` lets requests that are
+    /// [`PublicOnly`] go anywhere.
     ///
     /// # Errors
     /// When TLS cannot be set up.
-    pub(crate) fn new(connect_timeout: Duration) -> Result<Self, rustls::Error> {
+    pub(crate) fn new(
+        connect_timeout: Duration,
+        allow_private: bool,
+    ) -> Result<Self, rustls::Error> {
         let tls = tls_config()?;
-        let connector = connector(tls.clone(), connect_timeout);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(Duration::from_secs(60))
-            .build(Watching(connector));
-        Ok(Self { client, tls, connect_timeout })
+        let mut builder = Client::builder(TokioExecutor::new());
+        builder.pool_timer(TokioTimer::new()).pool_idle_timeout(Duration::from_secs(60));
+        let client = builder.build(Watching(connector(tls.clone(), connect_timeout)));
+        let checked = Checked::machine(allow_private, connect_timeout);
+        let guarded = builder.build(Watching(over_tls(tls.clone(), checked)));
+        Ok(Self { client, guarded, tls, connect_timeout, allow_private })
+    }
+
+    /// Whether requests that are [`PublicOnly`] may go anywhere.
+    pub(crate) fn allows_private(&self) -> bool {
+        self.allow_private
     }
 
     /// How TLS is spoken, for connections of another kind.
@@ -93,16 +111,25 @@ fn connector(
     tcp.set_nodelay(true);
     tcp.set_connect_timeout(Some(connect_timeout));
     tcp.set_keepalive(Some(Duration::from_secs(60)));
+    over_tls(tls, tcp)
+}
+
+/// Speaks TLS on the connections that another connector makes, where the address wants it.
+fn over_tls<C>(tls: rustls::ClientConfig, connector: C) -> HttpsConnector<C> {
     HttpsConnectorBuilder::new()
         .with_tls_config(tls)
         .https_or_http()
         .enable_http1()
-        .wrap_connector(tcp)
+        .wrap_connector(connector)
 }
 
 impl Upstream for HyperUpstream {
     fn send(&self, request: Request<Bytes>) -> BoxFuture<'static, Result<Response<Body>, Failure>> {
-        let answer = self.client.request(request.map(Full::new));
+        let request = request.map(Full::new);
+        let answer = match request.extensions().get::<PublicOnly>() {
+            Some(PublicOnly) => self.guarded.request(request),
+            None => self.client.request(request),
+        };
         Box::pin(async move {
             match answer.await {
                 Ok(response) => Ok(response.map(Body::from_http)),

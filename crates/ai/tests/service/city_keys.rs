@@ -19,11 +19,17 @@ struct Node {
 }
 
 impl Node {
+    /// The upstream of a test listens on this machine, also where its address is a city's.
     async fn on(database: &TestApp) -> Self {
+        Self::with(database, true).await
+    }
+
+    async fn with(database: &TestApp, allow_private: bool) -> Self {
         let upstream = MockUpstream::start().await;
         upstream.always(Answer::json(200, &completion("yes")));
         let config = json!({
             "retries": {"attempts": 1},
+            "storage": {"download": {"allow_private": allow_private}},
             "cool_down": {"first_ms": 10_000, "most_ms": 30_000},
             "provider": [
                 {"id": "mock", "base_url": upstream.url(), "env_key": "MOCK_API_KEY"},
@@ -194,6 +200,29 @@ both_engines! {
         assert_eq!(sent.headers["authorization"], format!("Bearer {OF_A}"));
         ask(&node.b, "brought").await.expect(200);
         assert_eq!(node.sent(), ALL);
+    }
+
+    async fn an_address_of_a_city_leads_to_no_private_network(app: TestApp) {
+        let node = Node::with(&app, false).await;
+        let inner = MockUpstream::start().await;
+        inner.always(Answer::json(200, &completion("inner")));
+        inner.models(Answer::json(200, &json!({"data": []})));
+        node.set("a", "OWN_KEY", OF_A).await;
+        let port = inner.url().rsplit_once(':').unwrap().1.to_owned();
+        for host in ["127.0.0.1", "localhost", "127.1", "[::ffff:127.0.0.1]"] {
+            node.set("a", "OWN_URL", &format!("http://{host}:{port}")).await;
+            ask(&node.a, "brought").await.expect_error(502, "upstream_error");
+            // Nor is a key tried there.
+            let input = json!({"key": "OWN_KEY", "value": OF_A, "city_id": "a"});
+            let stored = node.app.admin().post("/v1/env/upsert", input).await.expect(200);
+            assert!(stored["warning"].is_string(), "{host}: {stored}");
+        }
+        assert!(inner.requests().is_empty() && inner.model_requests().is_empty());
+        // What the operator names may be anywhere.
+        set_env(&node.app, "OWN_KEY", ALL).await;
+        set_env(&node.app, "OWN_URL", &inner.url()).await;
+        ask(&node.b, "brought").await.expect(200);
+        assert_eq!(inner.requests().len(), 1);
     }
 
     async fn a_citys_key_is_tried_where_it_will_be_used(app: TestApp) {

@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 
 use super::input::At;
 use super::service::{EnvService, slot_of};
-use super::{EnvOf, Slot};
+use super::{CityEnv, EnvOf, Slot};
 use crate::{Cx, Error, Result, Runtime, Secret};
 
 /// How long a test may take, with the wait for its turn.
@@ -61,12 +61,17 @@ impl Candidate {
     /// The value of another key as it will be when this one is stored: for a city's value, as calls
     /// of that city will find it.
     pub fn env(&self, key: &str) -> Option<Secret> {
+        self.city_env(key).map(|found| found.value)
+    }
+
+    /// Like [`Candidate::env`], with whose value it is.
+    pub fn city_env(&self, key: &str) -> Option<CityEnv> {
+        let city_id = self.slot.city_id();
         let together = self.together.get(key).filter(|value| !value.expose().is_empty());
-        let stored = || {
-            let found = self.runtime.snapshot().env().get_for(self.slot.city_id(), key);
-            found.map(|found| found.value)
-        };
-        together.cloned().or_else(stored)
+        // What is stored together goes to the same slots.
+        let of = if city_id.is_some() { EnvOf::City } else { EnvOf::Federation };
+        let together = together.map(|value| CityEnv { value: value.clone(), of });
+        together.or_else(|| self.runtime.snapshot().env().get_for(city_id, key))
     }
 }
 

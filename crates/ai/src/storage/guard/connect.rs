@@ -18,8 +18,8 @@ use tower::Service;
 
 use super::address::is_public;
 
-/// How long one address may take to answer; the next one is tried then.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// The patience of downloads with one address.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The network, as the guard needs it.
 pub(super) trait Network: Send + Sync + 'static {
@@ -51,12 +51,19 @@ pub(super) struct Private;
 
 /// Connects to public addresses, or to all of them where that is allowed.
 #[derive(Clone)]
-pub(super) struct Checked {
+pub(crate) struct Checked {
     pub(super) network: Arc<dyn Network>,
     pub(super) allow_private: bool,
+    /// How long one address may take to answer; the next one is tried then.
+    pub(super) patience: Duration,
 }
 
 impl Checked {
+    /// For the network of this machine.
+    pub(crate) fn machine(allow_private: bool, patience: Duration) -> Self {
+        Self { network: Arc::new(Machine), allow_private, patience }
+    }
+
     async fn connect(self, uri: Uri) -> Result<TokioIo<TcpStream>, BoxError> {
         let host = uri.host().unwrap_or_default();
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
@@ -72,7 +79,7 @@ impl Checked {
         }
         let mut last = io::Error::new(io::ErrorKind::NotFound, "the host has no address");
         for address in addresses {
-            match tokio::time::timeout(PATIENCE, self.network.connect(address)).await {
+            match tokio::time::timeout(self.patience, self.network.connect(address)).await {
                 Ok(Ok(stream)) => {
                     stream.set_nodelay(true)?;
                     return Ok(TokioIo::new(stream));

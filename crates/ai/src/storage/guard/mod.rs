@@ -26,7 +26,8 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::time::{Instant, timeout_at};
 use url::Url;
 
-use self::connect::{Checked, Machine, Network, Private};
+pub(crate) use self::connect::Checked;
+use self::connect::{Machine, Network, PATIENCE, Private};
 use super::key::{ANY_TYPE, essence, is_vague};
 use crate::failure::Failure;
 
@@ -107,7 +108,7 @@ impl Guard {
             .with_tls_config(tls)
             .https_or_http()
             .enable_http1()
-            .wrap_connector(Checked { network, allow_private });
+            .wrap_connector(Checked { network, allow_private, patience: PATIENCE });
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             // Each download is of another server: none is worth a connection that waits.

@@ -53,7 +53,7 @@ struct World {
 }
 
 fn tls() -> rustls::ClientConfig {
-    HyperUpstream::new(Duration::from_secs(1)).unwrap().tls().clone()
+    HyperUpstream::new(Duration::from_secs(1), false).unwrap().tls().clone()
 }
 
 fn limits() -> Limits {
