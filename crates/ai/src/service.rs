@@ -191,7 +191,7 @@ impl Service for Ai {
         let ai = self.clone();
         service.migrations(stored::migrations()).reload(self.clone());
         service.env_probe(self.clone());
-        service.migrations(migrations!("ai", [(1, "jobs", "migrations/0001_jobs.sql")]));
+        service.migrations(migrations!("ai", [(1, "jobs", "../migrations/jobs_0001.sql")]));
         service
             .job(Produce(self.clone()))
             .job(Settle(self.billing.clone()))
