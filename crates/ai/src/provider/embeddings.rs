@@ -12,6 +12,10 @@ const MAX_DIMENSIONS: usize = 65_536;
 /// The most texts of one request, as at OpenAI.
 const MAX_TEXTS: usize = 2_048;
 
+/// The fields of OpenAI's requests that mean something here, or nothing anywhere: `user` names the
+/// caller's user.
+const KNOWN: [&str; 5] = ["model", "input", "encoding_format", "dimensions", "user"];
+
 /// A request for embeddings, of which a protocol takes what it knows.
 #[derive(Deserialize)]
 pub(super) struct Request {
@@ -45,8 +49,25 @@ impl Request {
     /// 400 that names the field.
     pub(super) fn read(body: &[u8]) -> Result<Self, Error> {
         // As a value first: of two equal names the last one counts.
+        Self::of(&serde_json::from_slice(body).map_err(Error::internal)?)
+    }
+
+    /// Reads a request for a provider that takes nothing but what is read here.
+    ///
+    /// # Errors
+    /// As [`Request::read`]; 422 that names a field that would have no effect.
+    pub(super) fn read_only(body: &[u8]) -> Result<Self, Error> {
         let body: Value = serde_json::from_slice(body).map_err(Error::internal)?;
-        let request: Self = serde_path_to_error::deserialize(&body).map_err(|error| {
+        let mut names = body.as_object().into_iter().flat_map(|fields| fields.keys());
+        if let Some(name) = names.find(|name| !KNOWN.contains(&name.as_str())) {
+            let error = Error::new(downcity_types::ErrorCode::Unprocessable, "");
+            return Err(error.with_field(name, "this model does not know it"));
+        }
+        Self::of(&body)
+    }
+
+    fn of(body: &Value) -> Result<Self, Error> {
+        let request: Self = serde_path_to_error::deserialize(body).map_err(|error| {
             // The words of the parser would repeat what the caller sent.
             Error::invalid(error.path().to_string(), "has a form that this model cannot read")
         })?;

@@ -164,10 +164,18 @@ async fn gemini_makes_vectors_of_texts() {
     };
     assert_eq!(request.json(), json!({"requests": [one("a"), one("b")]}));
 
-    let input = json!({"model": "gem", "input": "a", "encoding_format": "base64"});
+    let input = json!({"model": "gem", "input": ["a", "b"], "encoding_format": "base64"});
     let answer = ask(&fixture, input).await.expect(200);
     let bytes = [0.25_f32, -1.5].iter().flat_map(|x| x.to_le_bytes()).collect::<Vec<u8>>();
     assert_eq!(answer["data"][0]["embedding"], STANDARD.encode(bytes));
+
+    for input in [json!("a"), json!(["a", "b", "c"])] {
+        let reply = ask(&fixture, json!({"model": "gem", "input": input})).await;
+        assert_eq!(reply.expect(502)["error"]["code"], "upstream_invalid");
+    }
+    let input = json!({"model": "gem", "input": ["a", "b"], "user": "u", "task_type": "QUERY"});
+    let refused = ask(&fixture, input).await.expect(422);
+    assert!(refused["error"]["message"].as_str().unwrap().contains("task_type"), "{refused}");
 
     let reply = ask(&fixture, json!({"model": "gem", "input": [1, 2]})).await;
     assert!(reply.expect(422)["error"]["message"].as_str().unwrap().contains("texts"));

@@ -10,8 +10,9 @@ use crate::provider::embeddings::Request;
 
 impl Gemini {
     pub(super) async fn embed(&self, call: &Call, body: &[u8]) -> Result<Response<Body>, Failure> {
-        let wanted = Request::read(body).map_err(Failure::Ours)?;
+        let wanted = Request::read_only(body).map_err(Failure::Ours)?;
         let path = path_of(&wanted.model);
+        let count = wanted.texts().map_err(Failure::Ours)?.len();
         let native = native(&wanted, path.trim_start_matches('/')).map_err(Failure::Ours)?;
         let path = format!("{path}:batchEmbedContents");
         let request = self.wire.request_beside(call, &path, None, native.to_string().into());
@@ -19,7 +20,7 @@ impl Gemini {
         if !response.status().is_success() {
             return Ok(refused(response).await);
         }
-        Ok(whole(response, move |native| answer(native, &wanted)))
+        Ok(whole(response, move |native| answer(native, &wanted, count)))
     }
 }
 
@@ -34,14 +35,18 @@ fn native(wanted: &Request, model: &str) -> Result<Value, downcity_core::Error> 
     Ok(json!({"requests": requests.collect::<Vec<Value>>()}))
 }
 
-/// The vectors; `None` where the answer holds none, or other things than numbers.
-fn answer(native: &Value, wanted: &Request) -> Option<Value> {
+/// The vectors; `None` where the answer holds none, other things than numbers, or not one for each
+/// text: nobody could tell which text one is of.
+fn answer(native: &Value, wanted: &Request, count: usize) -> Option<Value> {
     let vector = |embedding: &Value| {
         let values = embedding.get("values")?.as_array()?;
         values.iter().map(|value| Some(value.as_f64()? as f32)).collect::<Option<Vec<f32>>>()
     };
     let vectors: Vec<Vec<f32>> =
         native.get("embeddings")?.as_array()?.iter().map(vector).collect::<Option<_>>()?;
+    if vectors.len() != count {
+        return None;
+    }
     let tokens = native.get("usageMetadata").and_then(|usage| usage.get("promptTokenCount"));
     let usage = tokens.map(|tokens| json!({"prompt_tokens": tokens, "total_tokens": tokens}));
     Some(wanted.answer(vectors, usage))
