@@ -673,6 +673,22 @@ export interface components {
             /** @description The token; a credential, shown once. */
             user_token: string;
         };
+        /** @description An API key of a model's upstream, as it is now. */
+        KeyState: {
+            /** @description Whether it has a value. */
+            configured: boolean;
+            /** @description The env key that holds it. */
+            key: string;
+            /** @description Whose value that is: `city` or `federation`; null without a value. */
+            key_of?: string | null;
+            /** @description The provider. */
+            provider: string;
+            /**
+             * @description Until when this node leaves it alone, because its provider refused or limited it; null while it
+             *     is used.
+             */
+            resting_until?: components["schemas"]["Timestamp"] | null;
+        };
         /** @description One change of a balance. */
         LedgerEntry: {
             /** @description Who did it: admin, service:…, user, system or payment:…. */
@@ -714,6 +730,13 @@ export interface components {
             /** @description Send it as `cursor` to read on; absent on the last page. */
             next_cursor?: string | null;
         };
+        /** @description A row of the table of models that cannot be used. */
+        LeftOutModel: {
+            /** @description Its id. */
+            id: string;
+            /** @description What is wrong with it. */
+            problem: string;
+        };
         /** @description A model as callers see it. */
         ListedModel: {
             /** @description The modes of which it is the default. For the admin only. */
@@ -724,16 +747,27 @@ export interface components {
             env_requirements?: components["schemas"]["EnvRequirement"][] | null;
             /** @description Id to call it by. */
             id: string;
+            /** @description The API keys of its upstreams, in the order in which they are asked. For the admin only. */
+            keys?: components["schemas"]["KeyState"][] | null;
             /** @description Anything else to know about it. */
             meta: {
                 [key: string]: unknown;
             };
+            /** @description The env keys without a value that its upstreams need. For the admin only. */
+            missing_env?: string[] | null;
             /** @description The modes it offers. */
             modalities: components["schemas"]["Mode"][];
             /** @description Name to show. */
             name: string;
             /** @description What a call costs, in microcredits; absent where calls are free. */
             price?: components["schemas"]["PriceConfig"] | null;
+            /**
+             * @description Whether it can be called now: one of its upstreams has everything that it needs. For the admin
+             *     only.
+             */
+            ready?: boolean | null;
+            /** @description Where it is defined: `configuration` or `table`. For the admin only. */
+            source?: string | null;
             /** @description Words to group models by. */
             tags: string[];
         };
@@ -819,6 +853,11 @@ export interface components {
             data: components["schemas"]["OpenAiModel"][];
             /** @description The models; the first one is the default of `text`. */
             items: components["schemas"]["ListedModel"][];
+            /**
+             * @description The rows of the table of models that are no models of the catalog. For the admin only; absent
+             *     where there is none.
+             */
+            left_out: components["schemas"]["LeftOutModel"][];
             /** @description Always `list`. */
             object: string;
         };
