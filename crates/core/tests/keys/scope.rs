@@ -126,15 +126,20 @@ both_engines! {
         cities(&app, &["a"]).await;
         let key = client(&app, &["*", "env/*"], &["a"]).await;
         // None of these reads city_id, or not always: sending one does not make the call about it.
-        for path in ["cities/list", "env/list", "probe/everywhere", "base/instruction"] {
+        for path in ["cities/list", "probe/everywhere", "base/instruction"] {
             let reply = key.get(&format!("/v1/{path}?city_id=a")).await;
             let error = reply.expect_error(403, "forbidden");
             assert!(error["error"].as_str().unwrap().contains("not about one city"), "{error}");
         }
-        for path in ["env/upsert", "probe/either", "probe/raw", "probe/unset"] {
+        for path in ["probe/either", "probe/raw", "probe/unset"] {
             let input = json!({"city_id": "a", "key": "A", "value": "1", "everything": true});
             key.post(&format!("/v1/{path}"), input).await.expect_error(403, "forbidden");
         }
+        // A city has an env of its own; that of the Federation is not about one city.
+        key.get("/v1/env/list").await.expect_error(403, "forbidden");
+        let value = json!({"key": "A", "value": "1"});
+        key.post("/v1/env/upsert", value).await.expect_error(403, "forbidden");
+        key.get("/v1/env/list?city_id=a").await.expect(200);
         assert!(app.runtime().snapshot().env().get("A").is_none());
         let open_raw = key.post("/v1/probe/open-raw", json!({})).await.expect(200);
         assert_eq!(open_raw["kind"], "guest");
