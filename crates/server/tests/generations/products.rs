@@ -39,7 +39,7 @@ on_both! {
     async fn services_are_names(world: World) {
         let ann = token(&world).await;
         let services = world.call(&ann, SAYS_PRODUCT, "GET /v1/services", &Value::Null).await.expect(200);
-        assert_eq!(names(&services["items"]), ["text", "stream", "image", "video", "shop"]);
+        assert_eq!(names(&services["items"]), ["text", "stream", "image", "video", "tts", "asr", "shop"]);
         let today = world.get(&ann, "/v1/services").await.expect(200);
         assert!(today["items"][0]["id"].is_string(), "{today}");
     }

@@ -79,7 +79,7 @@ fn browsers_of_any_origin_may_call_by_default() {
             assert_eq!(
                 answer.header("access-control-expose-headers"),
                 Some(
-                    "x-request-id,retry-after,x-ratelimit-limit,x-ratelimit-remaining,x-ratelimit-reset"
+                    "x-request-id,request-id,retry-after,x-ratelimit-limit,x-ratelimit-remaining,x-ratelimit-reset"
                 )
             );
         }
