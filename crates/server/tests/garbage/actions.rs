@@ -1,12 +1,15 @@
 //! Garbage for each action, from each kind of caller.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use downcity_ai::{Ai, AiConfig, Billing};
-use downcity_core::{Action, Body, ErrorShape};
+use downcity_core::{Action, Body, ErrorShape, Runtime};
 use downcity_services::{
     Accounts, AccountsConfig, Balance, BalanceConfig, MailConfig, Payment, PaymentConfig, Usage,
     UsageConfig,
 };
-use downcity_testkit::{Client, TestAppBuilder, both_engines};
+use downcity_testkit::{Client, TestAppBuilder, TestClock, both_engines};
 use http::Method;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::{Config, TestRunner};
@@ -33,6 +36,8 @@ pub(crate) fn everything(builder: TestAppBuilder) -> TestAppBuilder {
 both_engines! {
     async fn garbage_gets_a_clear_answer(app: TestApp = everything) {
         let actions: Vec<_> = app.runtime().registry().actions().cloned().collect();
+        // Some actions wait for a job.
+        let jobs = tokio::spawn(run_jobs(app.runtime().clone(), app.clock().clone()));
         let mut runner = TestRunner::new_with_rng(
             Config::default(),
             proptest::test_runner::TestRng::deterministic_rng(
@@ -54,6 +59,16 @@ both_engines! {
             }
         }
         app.admin().get("/v1/cities/list").await.expect(200);
+        jobs.abort();
+    }
+}
+
+/// Runs jobs while time passes.
+async fn run_jobs(runtime: Arc<Runtime>, clock: TestClock) {
+    loop {
+        downcity_core::jobs::run_due(&runtime).await.expect("the jobs table answers");
+        clock.advance(Duration::from_millis(5));
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
 }
 
