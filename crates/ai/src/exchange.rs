@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::catalog::CallSettings;
 use crate::config::OnDisconnect;
 use crate::failure::Failure;
+use crate::first_look::first_look;
 use crate::limits::CallLimits;
 use crate::metering::Meter;
 use crate::outgoing::Outgoing;
@@ -28,7 +29,7 @@ pub(crate) struct Round<'a> {
 }
 
 /// Asks the upstreams of a model in order, until one answers with what is no reason to ask the next;
-/// resolves when the head of that answer is there.
+/// resolves when the head of that answer is there, and it looks like one.
 pub(crate) async fn ask<'a>(
     meter: &mut Meter,
     outgoing: &'a Outgoing,
@@ -69,7 +70,15 @@ async fn send(
     let first_byte = lane.model().first_byte.unwrap_or(limits.first_byte).min(limits.first_byte);
     let patience = first_byte.min(limits.total.saturating_sub(cx.elapsed()));
     let answer = lane.protocol().ask(cx, lane.asked());
-    let answer = tokio::time::timeout(patience, answer).await.unwrap_or(Err(Failure::TimedOut));
+    let mut answer = tokio::time::timeout(patience, answer).await.unwrap_or(Err(Failure::TimedOut));
+    if answer.as_ref().is_ok_and(|response| response.status().is_success()) {
+        let rest = limits.total.saturating_sub(cx.elapsed());
+        let limits = CallLimits { total: rest, ..*limits };
+        answer = match answer {
+            Ok(response) => first_look(response, lane.outgoing(), &limits).await,
+            failed => failed,
+        };
+    }
     meter.answered(&answer);
     answer
 }

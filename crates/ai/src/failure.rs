@@ -163,8 +163,13 @@ impl Failure {
 }
 
 impl Refusal {
+    /// Whether it is about the server's own key or configuration, which is not the caller's matter.
+    pub(crate) fn is_about_us(&self) -> bool {
+        matches!(self.status.as_u16(), 401..=405)
+    }
+
     /// 401, 402 and 403 are about the server's own key, 400, 413 and 422 about the caller's request.
-    fn code(&self) -> ErrorCode {
+    pub(crate) fn code(&self) -> ErrorCode {
         match self.status.as_u16() {
             400 => ErrorCode::InvalidInput,
             401..=403 => ErrorCode::UpstreamAuth,
@@ -188,6 +193,11 @@ impl Refusal {
                     .to_owned()
             }
             (ErrorCode::UpstreamTimeout, _) => "The AI provider did not answer in time.".to_owned(),
+            (ErrorCode::UpstreamError, _) if matches!(self.status.as_u16(), 404 | 405) => {
+                "The AI provider does not know the model, or the address, that the Federation's \
+                 configuration names; its operator has to correct it."
+                    .to_owned()
+            }
             (ErrorCode::UpstreamError, _) => "The AI provider failed.".to_owned(),
             (_, Some(own)) => own.to_owned(),
             (ErrorCode::UpstreamRateLimited, None) => {

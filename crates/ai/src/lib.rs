@@ -25,6 +25,7 @@ mod config;
 mod convert;
 mod exchange;
 mod failure;
+mod first_look;
 #[cfg(test)]
 mod fuzz;
 mod limits;

@@ -37,6 +37,8 @@ pub(crate) struct Outgoing {
     /// The most that its answer may bring, as far as anybody limits it. For prices: nothing where
     /// the model has none.
     pub(crate) most: Consumed,
+    /// A stream of events is asked for.
+    pub(crate) stream: bool,
     /// Usage is asked for on our own account: the caller must not see it in a stream.
     pub(crate) hide_usage: bool,
     /// The same request for the model's further upstreams that can take it, in order.
@@ -65,7 +67,8 @@ impl Outgoing {
         let most = Consumed { output_tokens, ..Consumed::default() };
         let body = fields.write();
         let model = model.clone();
-        Ok(Self { task: Task::Chat, body, model, most, hide_usage, fallbacks: Vec::new() })
+        let (task, stream) = (Task::Chat, peek.stream);
+        Ok(Self { task, body, model, most, stream, hide_usage, fallbacks: Vec::new() })
     }
 
     /// The request for all upstreams that can take it.
@@ -112,7 +115,7 @@ impl Outgoing {
 }
 
 /// The top-level fields of a JSON object, in their order.
-struct Fields<'a>(Vec<(Cow<'a, str>, Cow<'a, RawValue>)>);
+pub(crate) struct Fields<'a>(Vec<(Cow<'a, str>, Cow<'a, RawValue>)>);
 
 /// A name that is borrowed where it holds no escapes.
 #[derive(Deserialize)]
@@ -165,7 +168,7 @@ impl<'a> Fields<'a> {
     }
 
     /// The last value of this name, which is the one that JSON readers take.
-    fn get(&self, name: &str) -> Option<&RawValue> {
+    pub(crate) fn get(&self, name: &str) -> Option<&RawValue> {
         self.0.iter().rfind(|(known, _)| known == name).map(|(_, value)| &**value)
     }
 
@@ -174,7 +177,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Sets a field in the place of the first of its name, else at the end.
-    fn set(&mut self, name: &'a str, value: Cow<'a, RawValue>) {
+    pub(crate) fn set(&mut self, name: &'a str, value: Cow<'a, RawValue>) {
         let place = self.0.iter().position(|(known, _)| known == name);
         self.remove(name);
         let place = place.unwrap_or(self.0.len()).min(self.0.len());
@@ -331,7 +334,8 @@ impl<'a> Fields<'a> {
         Ok(())
     }
 
-    fn write(&self) -> Bytes {
+    /// The object.
+    pub(crate) fn write(&self) -> Bytes {
         let length: usize =
             self.0.iter().map(|(name, value)| name.len() + value.get().len() + 8).sum();
         let mut out = Vec::with_capacity(length + 2);

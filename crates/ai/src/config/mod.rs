@@ -90,7 +90,8 @@ impl Default for AiConfig {
 pub struct Timeouts {
     /// Until the connection stands.
     pub connect_ms: u64,
-    /// Until the answer begins. An answer that is not streamed begins when it is complete.
+    /// Until the head of the answer is there. Most providers send that of an answer that is not
+    /// streamed when it is complete.
     pub first_byte_ms: u64,
     /// Between two pieces of an answer.
     pub idle_ms: u64,

@@ -5,6 +5,7 @@ pub(crate) mod file;
 pub(crate) mod messages;
 pub(crate) mod normalize;
 pub(crate) mod request;
+pub(crate) mod vectors;
 
 #[cfg(test)]
 mod tests;

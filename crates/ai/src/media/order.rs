@@ -211,6 +211,7 @@ fn whole(model: &Arc<Model>, task: Task, ask: &impl Serialize) -> Result<Outgoin
         body,
         model: model.clone(),
         most: Consumed::default(),
+        stream: false,
         hide_usage: false,
         fallbacks: Vec::new(),
     })

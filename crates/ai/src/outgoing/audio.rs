@@ -119,6 +119,7 @@ impl Outgoing {
                 body,
                 model: model.clone(),
                 most,
+                stream: false,
                 hide_usage: false,
                 fallbacks: Vec::new(),
             })

@@ -6,19 +6,23 @@ use downcity_core::{Error, Result};
 
 use super::{Fields, Outgoing};
 use crate::catalog::Model;
+use crate::convert::vectors::Encoding;
 use crate::price::Consumed;
 use crate::provider::Task;
 
 impl Outgoing {
-    /// A caller's own request for embeddings, for the model that `resolve` finds for its `model`.
+    /// A caller's own request for embeddings, for the model that `resolve` finds for its `model`, and
+    /// how it wants the vectors written, where that is a way that we know.
     ///
     /// # Errors
     /// 400 that names the field; those of `resolve`.
     pub(crate) fn embeddings(
         bytes: &[u8],
         resolve: impl FnOnce(Option<&str>) -> Result<Arc<Model>>,
-    ) -> Result<Self> {
+    ) -> Result<(Self, Option<Encoding>)> {
         let fields = Fields::read(bytes)?;
+        let encoding: Option<String> = fields.typed("encoding_format", "a text")?;
+        let encoding = encoding.as_deref().map_or(Some(Encoding::Float), Encoding::of);
         let input = fields.get("input").map(|input| input.get().trim());
         match input {
             Some("\"\"") => return Err(Error::invalid("input", "must not be empty")),
@@ -33,7 +37,10 @@ impl Outgoing {
                 return Err(Error::invalid("input", message));
             }
         }
-        Self::passed(Task::Embeddings, &fields, &["input"], resolve, |_| Ok(Consumed::default()))
+        let read = ["input", "encoding_format"];
+        let outgoing =
+            Self::passed(Task::Embeddings, &fields, &read, resolve, |_| Ok(Consumed::default()))?;
+        Ok((outgoing, encoding))
     }
 
     /// A request of which we have `read` some fields; `most` says what its answer may bring.
@@ -59,6 +66,7 @@ impl Outgoing {
                 body: fields.write(),
                 model: model.clone(),
                 most: most(model)?,
+                stream: false,
                 hide_usage: false,
                 fallbacks: Vec::new(),
             })

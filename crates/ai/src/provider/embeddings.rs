@@ -1,10 +1,10 @@
 //! Embeddings in the form of OpenAI, for protocols that make them of something else.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use downcity_core::Error;
 use serde::Deserialize;
 use serde_json::{Value, json};
+
+use crate::convert::vectors::{Encoding, base64_of};
 
 /// The longest vector that can be asked for.
 const MAX_DIMENSIONS: usize = 65_536;
@@ -35,13 +35,6 @@ enum Input {
     Text(String),
     Texts(Vec<String>),
     Tokens(Vec<Value>),
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-enum Encoding {
-    Float,
-    Base64,
 }
 
 impl Request {
@@ -102,10 +95,7 @@ impl Request {
     pub(super) fn answer(&self, vectors: Vec<Vec<f32>>, usage: Option<Value>) -> Value {
         let data = vectors.into_iter().enumerate().map(|(index, vector)| {
             let embedding = match self.encoding_format {
-                Some(Encoding::Base64) => {
-                    let bytes: Vec<u8> = vector.iter().flat_map(|x| x.to_le_bytes()).collect();
-                    Value::String(STANDARD.encode(bytes))
-                }
+                Some(Encoding::Base64) => Value::String(base64_of(&vector)),
                 Some(Encoding::Float) | None => json!(vector),
             };
             json!({"object": "embedding", "index": index, "embedding": embedding})

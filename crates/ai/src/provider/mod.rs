@@ -18,6 +18,7 @@ mod openai;
 mod openai_images;
 mod template;
 mod tone;
+mod whole;
 mod wire;
 
 use bytes::Bytes;

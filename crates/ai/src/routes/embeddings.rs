@@ -3,11 +3,17 @@
 use std::sync::Arc;
 
 use downcity_core::{Cx, ErrorShape, JsonObject, Reply, Result, ServiceDef, USER_OR_ADMIN};
+use http::HeaderValue;
+use http::header::CONTENT_TYPE;
 use schemars::JsonSchema;
 
-use super::chat::PassThrough;
+use super::chat::note;
+use super::surface::{Answered, Surface, passed_headers};
+use crate::catalog::CallSettings;
 use crate::config::Mode;
+use crate::convert::vectors::Encoding;
 use crate::outgoing::Outgoing;
+use crate::provider::read_answer;
 use crate::service::{Ai, GUARD};
 
 /// A request for embeddings in the form of OpenAI. Fields that are not listed are passed on as well.
@@ -43,6 +49,9 @@ pub enum EmbeddingsInput {
     TokenLists(Vec<Vec<u64>>),
 }
 
+/// The provider's own bytes, the vectors written as they were asked for.
+struct Vectors(Option<Encoding>);
+
 impl Ai {
     pub(crate) fn declare_embeddings(self: &Arc<Self>, service: &mut ServiceDef) {
         for path in ["embeddings", "/v1/embeddings"] {
@@ -67,9 +76,33 @@ impl Ai {
         input: JsonObject<EmbeddingsRequest>,
     ) -> Result<Reply> {
         let catalog = self.catalog();
-        let outgoing = Outgoing::embeddings(&input.bytes, |asked| {
+        let (outgoing, encoding) = Outgoing::embeddings(&input.bytes, |asked| {
             catalog.resolve(asked, Mode::Embeddings, &cx)
         })?;
-        self.carry(&cx, catalog, Mode::Embeddings, outgoing, PassThrough).await
+        self.carry(&cx, catalog, Mode::Embeddings, outgoing, Vectors(encoding)).await
+    }
+}
+
+impl Surface for Vectors {
+    const RELAYS_ERRORS: bool = true;
+
+    async fn answer(self, answered: Answered, settings: &CallSettings) -> Result<Reply> {
+        let Answered { response, mut meter, mask, .. } = answered;
+        let (parts, body) = response.into_parts();
+        let bytes = read_answer(body, &settings.limits).await;
+        let written = bytes.and_then(|bytes| match self.0 {
+            Some(encoding) => Ok((encoding.written(&bytes)?, bytes)),
+            None => Ok((None, bytes)),
+        });
+        let (written, bytes) = written.map_err(|failure| {
+            meter.failed();
+            failure.into_error()
+        })?;
+        note(&bytes, &mut meter);
+        let mut reply = Reply::new(parts.status);
+        reply.headers = passed_headers(&parts.headers, meter.cx().runtime().clock().now());
+        reply.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        reply.body = mask.bytes(written.unwrap_or(bytes)).into();
+        Ok(reply)
     }
 }

@@ -12,7 +12,6 @@ use crate::convert::request::TextInput;
 use crate::exchange::{run, send_with_retries};
 use crate::failure::Failure;
 use crate::outgoing::Outgoing;
-use crate::provider::Content;
 use crate::service::Ai;
 use crate::stream::body::stream_body;
 use crate::stream::encoded::EncodedStream;
@@ -38,11 +37,6 @@ impl Ai {
             let (response, lane) = send_with_retries(&mut meter, &outgoing, settings)
                 .await
                 .map_err(Failure::into_error)?;
-            if Content::of(response.headers()) != Content::EventStream {
-                meter.failed();
-                let what = "not an event stream".to_owned();
-                return Err(Failure::Unreadable(what).into_error());
-            }
             let mask = lane.mask(&call);
             let encoder = Encoder::new(UiSink::new(answer, input.tool_names()), mask);
             let stream = EncodedStream::new(response.into_body(), encoder, &settings.limits, meter);

@@ -11,7 +11,7 @@ use downcity_core::{Body, Cx, Error, Reply, Result, Sse};
 use downcity_types::{ErrorCode, Timestamp};
 use http::header::{CONTENT_TYPE, HeaderName, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, Response, StatusCode};
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::catalog::{CallSettings, Catalog};
 use crate::config::Mode;
@@ -21,7 +21,7 @@ use crate::failure::{Failure, Refusal, error_text};
 use crate::mask::Mask;
 use crate::metering::Meter;
 use crate::outgoing::Outgoing;
-use crate::provider::{Content, read_answer, read_error, retry_after};
+use crate::provider::{read_answer, read_error, retry_after};
 use crate::routing::Lane;
 use crate::service::Ai;
 use crate::stream::body::stream_body;
@@ -51,8 +51,9 @@ pub(crate) struct Answered {
 
 /// A form in which callers speak to models.
 pub(crate) trait Surface: Send + 'static {
-    /// Whether the JSON of a provider's error reaches the caller as it is. Otherwise its words do, in
-    /// an error of ours with the provider's status.
+    /// Whether a provider's error in the form of OpenAI reaches the caller as it is, completed where
+    /// it lacks one of its four keys. Otherwise its words do, in an error of ours with the
+    /// provider's status.
     const RELAYS_ERRORS: bool;
 
     /// Writes an answer of success.
@@ -137,8 +138,8 @@ fn failed(meter: &Meter, lane: Lane<'_>, failure: Failure) -> Error {
     failure.into_error()
 }
 
-/// Any other answer, which the caller sees in the provider's words. The refusal of our own key is not
-/// the caller's matter.
+/// Any other answer, which the caller sees in the provider's words. What is about our own key or
+/// configuration is not the caller's matter.
 async fn refused(
     response: Response<Body>,
     meter: &Meter,
@@ -153,25 +154,41 @@ async fn refused(
     let mask = lane.mask(meter.cx());
     let mut refusal =
         Refusal { status, retry_after: retry_after(&parts.headers, now), message: None };
-    let is_key_fault = matches!(status.as_u16(), 401..=403);
-    let is_error = status.is_client_error() || status.is_server_error();
-    let said = serde_json::from_slice::<Map<String, Value>>(&bytes).ok();
-    if let Some(said) = said.filter(|_| is_error && !is_key_fault) {
-        if relays {
+    let is_the_callers =
+        (status.is_client_error() || status.is_server_error()) && !refusal.is_about_us();
+    let said = serde_json::from_slice::<Value>(&bytes).ok();
+    if let Some(mut said) = said.filter(|said| is_the_callers && said.is_object()) {
+        if relays && let Some(is_changed) = complete(&mut said, refusal.code()) {
             let mut headers = passed_headers(&parts.headers, now);
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            let text = mask.sentence(&String::from_utf8_lossy(&bytes)).into_owned();
+            let text = match is_changed {
+                true => said.to_string().into(),
+                false => String::from_utf8_lossy(&bytes),
+            };
+            let text = mask.sentence(&text).into_owned();
             let error = Failure::Refused(refusal).into_error().with_status(status);
             return error.with_relayed(headers, text.into());
         }
-        refusal.message = error_text(&Value::Object(said), &mask);
+        refusal.message = error_text(&said, &mask);
     }
     let error = failed(meter, lane, Failure::Refused(refusal));
-    match error.code() {
-        ErrorCode::UpstreamAuth => error,
-        _ if is_error => error.with_status(status),
-        _ => error,
+    if is_the_callers { error.with_status(status) } else { error }
+}
+
+/// Adds those of an error's four keys that a provider left out, and says whether it did; `None` where
+/// the error is not in the form of OpenAI.
+fn complete(said: &mut Value, code: ErrorCode) -> Option<bool> {
+    let error = said.get_mut("error")?.as_object_mut()?;
+    error.get("message")?.as_str()?;
+    let whole = error.len();
+    for (name, value) in [
+        ("type", Value::from(code.openai_type())),
+        ("param", Value::Null),
+        ("code", Value::from(code.as_str())),
+    ] {
+        error.entry(name).or_insert(value);
     }
+    Some(error.len() > whole)
 }
 
 /// The headers of a provider's answer that are passed on; all others are the connection's matter.
@@ -198,27 +215,18 @@ impl<T: Translation> Surface for Translated<T> {
         let cx = meter.cx().clone();
         let mut headers = passed_headers(&parts.headers, cx.runtime().clock().now());
         headers.remove(CONTENT_TYPE);
-        let is_stream = Content::of(&parts.headers) == Content::EventStream;
-        let mut reply = match (self.0.is_stream(), is_stream) {
-            (true, true) => {
-                let encoder = Encoder::new(self.0.sink(&cx, model), mask);
-                let stream = EncodedStream::new(body, encoder, &settings.limits, meter);
-                Reply::from(Sse(stream_body(stream, &cx, settings.on_disconnect)))
-            }
-            (false, false) => {
-                let bytes = read_answer(body, &settings.limits).await;
-                meter.first_byte();
-                let completion = closed(&mut meter, bytes)?;
-                let mut reply = Reply::new(StatusCode::OK);
-                headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-                reply.body = mask.bytes(self.0.whole(&cx, model, completion)?).into();
-                reply
-            }
-            (wanted, _) => {
-                meter.failed();
-                let what = if wanted { "not an event stream" } else { "an event stream" };
-                return Err(Failure::Unreadable(what.to_owned()).into_error());
-            }
+        let mut reply = if self.0.is_stream() {
+            let encoder = Encoder::new(self.0.sink(&cx, model), mask);
+            let stream = EncodedStream::new(body, encoder, &settings.limits, meter);
+            Reply::from(Sse(stream_body(stream, &cx, settings.on_disconnect)))
+        } else {
+            let bytes = read_answer(body, &settings.limits).await;
+            meter.first_byte();
+            let completion = closed(&mut meter, bytes)?;
+            let mut reply = Reply::new(StatusCode::OK);
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            reply.body = mask.bytes(self.0.whole(&cx, model, completion)?).into();
+            reply
         };
         reply.headers.extend(headers);
         Ok(reply)

@@ -69,6 +69,11 @@ impl<'a> Lane<'a> {
         &*self.access.protocol
     }
 
+    /// The request, and what is known of it.
+    pub(crate) fn outgoing(self) -> &'a Outgoing {
+        self.outgoing
+    }
+
     /// The request.
     pub(crate) fn asked(self) -> Asked {
         Asked { task: self.outgoing.task, body: self.outgoing.body.clone() }

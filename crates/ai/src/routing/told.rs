@@ -19,6 +19,8 @@ pub(crate) enum Told {
     Limited,
     /// The provider failed: 408 or 5xx.
     Failed,
+    /// The provider does not know the model or the address that the configuration names: 404 or 405.
+    Unknown,
     /// Any other status: the request's fault, or the configuration's.
     Refused,
     /// No connection, or one that broke.
@@ -29,6 +31,8 @@ pub(crate) enum Told {
     Unusable,
     /// The request could not be made, as the provider has no words for it.
     Unfit,
+    /// A status of success, but no answer.
+    Unreadable,
 }
 
 impl Told {
@@ -40,6 +44,7 @@ impl Told {
                 status => match status.as_u16() {
                     401 => Self::KeyRefused,
                     402 | 403 => Self::Forbidden,
+                    404 | 405 => Self::Unknown,
                     408 => Self::Failed,
                     429 => Self::Limited,
                     _ => Self::Refused,
@@ -51,9 +56,8 @@ impl Told {
             Err(Failure::TimedOut) => Self::TimedOut,
             Err(Failure::Ours(error)) if error.code() == ErrorCode::MissingConfig => Self::Unusable,
             Err(Failure::Ours(error)) if error.status().is_client_error() => Self::Unfit,
-            Err(
-                Failure::Ours(_) | Failure::Refused(_) | Failure::Told(_) | Failure::Unreadable(_),
-            ) => Self::Refused,
+            Err(Failure::Unreadable(_)) => Self::Unreadable,
+            Err(Failure::Ours(_) | Failure::Refused(_) | Failure::Told(_)) => Self::Refused,
         }
     }
 
@@ -75,11 +79,13 @@ impl Told {
             Self::Forbidden => "forbidden",
             Self::Limited => "rate_limited",
             Self::Failed => "failed",
+            Self::Unknown => "not_found",
             Self::Refused => "refused",
             Self::Unreachable => "unreachable",
             Self::TimedOut => "timed_out",
             Self::Unusable => "unusable",
             Self::Unfit => "unfit",
+            Self::Unreadable => "unreadable",
         }
     }
 }

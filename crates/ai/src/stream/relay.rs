@@ -115,6 +115,9 @@ impl Relay {
                 return self.break_off(Failure::Broken(EndedEarly.into()));
             }
             Tap::Stream(tap) => tap.end(&mut self.out),
+            Tap::Json(tap, _) if !tap.is_answer() => {
+                return self.break_off(Failure::Unreadable("no answer in the end".to_owned()));
+            }
             Tap::Json(_, rolling) => self.out.push_back(rolling.end()),
             Tap::Sound(_) => {}
         }

@@ -27,7 +27,9 @@ use serde_json::Value;
 
 use super::chunks::Chunk;
 use crate::convert::answer::Completion;
+use crate::first_look::check;
 use crate::mask::Mask;
+use crate::provider::{Content, Task};
 
 static USAGE: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"usage\""));
 static FINISH: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(b"\"finish_reason\""));
@@ -55,8 +57,6 @@ pub(crate) struct StreamTap {
     produced: Option<u64>,
     /// The provider told an error.
     has_failed: bool,
-    /// Anything has arrived.
-    has_begun: bool,
     /// A finish reason or an error was told.
     is_finished: bool,
     is_done: bool,
@@ -82,7 +82,6 @@ impl StreamTap {
             usage: None,
             produced: None,
             has_failed: false,
-            has_begun: false,
             is_finished: false,
             is_done: false,
         }
@@ -114,14 +113,10 @@ impl StreamTap {
         self.is_done
     }
 
-    /// Whether a stream that ends here was cut: it began, and its end was not told.
+    /// Whether a stream that ends here was cut: its end was not told.
     pub(crate) fn is_cut(&self) -> bool {
         let is_told = self.is_done || self.is_finished;
-        self.passing
-            || self.has_begun
-                && !is_told
-                && !tells_end(&self.held)
-                && done_end(&self.held).is_none()
+        self.passing || !is_told && !tells_end(&self.held) && done_end(&self.held).is_none()
     }
 
     /// Whether a part of an event was passed on whose end has not come.
@@ -134,7 +129,6 @@ impl StreamTap {
         if self.is_done {
             return;
         }
-        self.has_begun |= !bytes.is_empty();
         if self.passing {
             let length = bytes.len();
             let rest = self.pass(bytes, out);
@@ -343,12 +337,18 @@ fn is_boundary(bytes: &[u8], at: usize) -> bool {
 /// Watches an answer that is not streamed.
 #[derive(Default)]
 pub(crate) struct JsonTap {
+    is_chat: bool,
     kept: VecDeque<Bytes>,
     length: usize,
     passed: u64,
 }
 
 impl JsonTap {
+    /// Watches what has to be a chat completion.
+    pub(crate) fn of_chat() -> Self {
+        Self { is_chat: true, ..Self::default() }
+    }
+
     /// Keeps the bytes for the search; of long answers only the last part, where usage stands.
     pub(crate) fn push(&mut self, bytes: &Bytes) {
         self.length += bytes.len();
@@ -360,6 +360,13 @@ impl JsonTap {
             self.length -= first.len();
             self.kept.pop_front();
         }
+    }
+
+    /// Whether the bytes are what they have to be, as far as they are kept and it can be told cheaply.
+    pub(crate) fn is_answer(&self) -> bool {
+        !self.is_chat
+            || self.length as u64 != self.passed
+            || check(&self.kept(), Task::Chat, Content::Json).is_ok()
     }
 
     /// The bytes so far.

@@ -320,13 +320,13 @@ proptest! {
 fn only_a_told_end_is_an_end() {
     let null = delta(json!({"content": "\"finish_reason\":\"stop\" \"error\":{} [DONE]"}));
     for (text, is_cut, is_done) in [
-        (String::new(), false, false),
         (format!("data: {null}\n\n"), true, false),
         ("data: {\"error\":null,\"text\":\"x\ndata: y\"}\n\n".to_owned(), true, false),
         (format!("data: {null}\n\ndata: {}", finish("length")), false, false),
         ("data: {\"error\": \"full\"}\n\n".to_owned(), false, false),
         ("data:[DONE]\r\n\r\n".to_owned(), false, true),
         ("data: x [DONE]\n\n".to_owned(), true, false),
+        (String::new(), true, false),
     ] {
         for size in [1, 5, 1000] {
             let mut tap = StreamTap::new(true, Mask::default());

@@ -5,7 +5,7 @@ use std::time::Duration;
 use downcity_testkit::{Answer, Gate};
 use serde_json::json;
 
-use crate::common::{Shop, beside, chunk, completion, eventually, tokens};
+use crate::common::{Shop, beside, completion, eventually, tokens};
 
 /// How long a hold lasts with the default limits of time.
 const DEADLINE: Duration = Duration::from_secs(1_800 + 2 * 300 + 600);
@@ -47,8 +47,8 @@ on_both! {
         .enumerate()
         {
             let gate = Gate::default();
-            let answer = Answer::stream().wait(&gate).event(&chunk("a"));
-            shop.upstream.then(answer.write("data: [DONE]\n\n"));
+            let answer = Answer::pieces("application/json").wait(&gate);
+            shop.upstream.then(answer.write(&completion("a", json!(null)).to_string()));
             let call = beside({
                 let ann = ann.clone();
                 async move { ann.chat(input).await }

@@ -250,3 +250,24 @@ async fn keys_are_tried() {
         assert_eq!(answer["result"], result);
     }
 }
+
+#[tokio::test]
+async fn the_body_of_a_whole_answer_has_the_time_of_a_body() {
+    let fixture = with(|config| {
+        let url = config["provider"][0]["base_url"].clone();
+        config["provider"][0] = json!({
+            "id": "mock", "protocol": "anthropic-messages", "base_url": url,
+            "env_key": "MOCK_API_KEY",
+        });
+        config["timeouts"] = json!({"first_byte_ms": 600_000, "idle_ms": 80});
+    })
+    .await;
+    fixture.upstream.always(Answer::pieces("application/json").write("{").hang());
+    let began = std::time::Instant::now();
+    for route in ["text", "chat/completions"] {
+        let message = json!({"role": "user", "content": "Hi", "parts": []});
+        let input = json!({"prompt": "Hi", "messages": [message]});
+        ask(&fixture, route, input).await.expect(504);
+    }
+    assert!(began.elapsed().as_secs() < 60, "the head was there in time, and the pause too long");
+}

@@ -15,7 +15,10 @@ async fn ask(fixture: &Fixture, body: &str) -> downcity_testkit::TestReply {
 #[tokio::test]
 async fn a_request_changes_only_where_it_has_to() {
     let fixture = fixture().await;
-    fixture.upstream.always(Answer::json(200, &completion("ok")));
+    fixture.upstream.by(|request| match request.json()["stream"] == true {
+        true => Answer::events(&text_chunks(&["ok"])),
+        false => Answer::json(200, &completion("ok")),
+    });
     let cases = [
         (
             r#"{ "messages": [ {"role":"user", "content":"Gr\u00fc\u00dfe"} ], "model": "chat", "x": [1.10, 12345678901234567890123, -0.0], "city_id": "city_a" }"#,
@@ -55,7 +58,7 @@ async fn a_request_changes_only_where_it_has_to() {
 #[tokio::test]
 async fn an_answer_is_relayed_byte_by_byte_with_few_headers() {
     let fixture = fixture().await;
-    let body = r#"{ "choices" : [ ], "n": 1.10, "usage": {"prompt_tokens": 1} }"#;
+    let body = r#"{ "choices" : [ {"message": {}} ], "n": 1.10, "usage": {"prompt_tokens": 1} }"#;
     let answer = Answer::text(200, "application/json; charset=utf-8", body)
         .header("x-request-id", "up-1")
         .header("set-cookie", "a=b")
@@ -81,8 +84,10 @@ async fn a_long_answer_and_one_of_unknown_length_are_relayed_too() {
     let whole = completion(&"long ".repeat(100_000));
     fixture.upstream.always(Answer::json(200, &whole));
     assert_eq!(ask(&fixture, "{}").await.json(), whole);
-    fixture.upstream.always(Answer::pieces("application/json").write("{\"a\":").write("1}"));
-    assert_eq!(ask(&fixture, "{}").await.text(), "{\"a\":1}");
+    fixture.upstream.always(
+        Answer::pieces("application/json").write("\n{\"choices\": [{").write("\"message\":{}}]}"),
+    );
+    assert_eq!(ask(&fixture, "{}").await.text(), "\n{\"choices\": [{\"message\":{}}]}");
     let metered = fixture.metered.all(2).await;
     assert_eq!(metered[0].raw_usage, Some(usage()));
 }
@@ -152,7 +157,8 @@ async fn a_stream_ends_at_done_or_with_its_provider() {
         assert_eq!(text, format!("data: {one}\n\ndata: {last}\n\n"));
     }
     fixture.upstream.always(Answer::stream());
-    assert_eq!(ask(&fixture, r#"{"stream":true}"#).await.text(), "");
+    let text = ask(&fixture, r#"{"stream":true}"#).await.text();
+    assert!(text.starts_with("data: {\"error\":") && text.contains("upstream_error"), "{text}");
 }
 
 #[tokio::test]

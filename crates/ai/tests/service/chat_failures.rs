@@ -9,7 +9,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
-use crate::common::{Fixture, KEY, Logged, chunk, error_body, fixture, set_env, with};
+use crate::common::{
+    Fixture, KEY, Logged, chunk, completion, error_body, fixture, set_env, text_chunks, with,
+};
 
 async fn ask(fixture: &Fixture, input: &Value) -> downcity_testkit::TestReply {
     fixture.user.post("/v1/ai/chat/completions", input.clone()).await
@@ -51,18 +53,24 @@ async fn the_callers_faults() {
 async fn the_providers_refusals() {
     let fixture = fixture().await;
     let written = error_body("max_tokens is too large");
-    for status in [400, 404, 429, 500, 503] {
+    for status in [400, 409, 429, 500, 503] {
         fixture.upstream.always(Answer::json(status, &written).header("retry-after", "7"));
         let reply = ask(&fixture, &json!({})).await;
         assert_eq!(reply.expect(status), written, "a JSON error passes as it is");
         assert_eq!(reply.header("retry-after"), Some("7"));
     }
-    assert_eq!(fixture.metered.failures(), [400, 404, 429, 500, 503], "hooks see failed calls");
+    assert_eq!(fixture.metered.failures(), [400, 409, 429, 500, 503], "hooks see failed calls");
     for status in [401, 402, 403] {
         fixture.upstream.always(Answer::json(status, &error_body(KEY)));
         let reply = ask(&fixture, &json!({})).await;
         assert_eq!(envelope(&reply.expect(502)), "upstream_auth");
         assert!(!reply.text().contains(KEY));
+    }
+    for status in [404, 405] {
+        fixture.upstream.always(Answer::json(status, &error_body("no such model upstream-1")));
+        let reply = ask(&fixture, &json!({})).await;
+        assert_eq!(envelope(&reply.expect(502)), "upstream_error", "our configuration is wrong");
+        assert!(reply.text().contains("operator") && !reply.text().contains("upstream-1"));
     }
     fixture.upstream.always(Answer::json(400, &error_body(&format!("key {KEY}"))));
     assert_eq!(ask(&fixture, &json!({})).await.expect(400)["error"]["message"], "key ***");
@@ -82,6 +90,44 @@ async fn the_providers_refusals() {
 }
 
 #[tokio::test]
+async fn the_providers_errors_have_the_four_keys() {
+    let fixture = fixture().await;
+    for (said, expected) in [
+        (
+            json!({"error": {"message": "No.", "code": "x", "more": 1}}),
+            json!({
+                "message": "No.", "code": "x", "more": 1, "param": null,
+                "type": "invalid_request_error",
+            }),
+        ),
+        (
+            json!({"error": {"message": "No."}}),
+            json!({
+                "message": "No.", "code": "invalid_input", "param": null,
+                "type": "invalid_request_error",
+            }),
+        ),
+        (
+            json!({"detail": "No."}),
+            json!({
+                "message": "No.", "code": "invalid_input", "param": null,
+                "type": "invalid_request_error",
+            }),
+        ),
+        (
+            json!({"error": "No."}),
+            json!({
+                "message": "No.", "code": "invalid_input", "param": null,
+                "type": "invalid_request_error",
+            }),
+        ),
+    ] {
+        fixture.upstream.always(Answer::json(400, &said));
+        assert_eq!(ask(&fixture, &json!({})).await.expect(400)["error"], expected, "{said}");
+    }
+}
+
+#[tokio::test]
 async fn what_limits_the_answer_is_a_number_that_limits() {
     let fixture = fixture().await;
     for field in ["max_tokens", "max_completion_tokens", "n"] {
@@ -91,7 +137,7 @@ async fn what_limits_the_answer_is_a_number_that_limits() {
         }
     }
     assert!(fixture.upstream.requests().is_empty());
-    fixture.upstream.always(Answer::json(200, &crate::common::completion("ok")));
+    fixture.upstream.always(Answer::json(200, &completion("ok")));
     ask(&fixture, &json!({"max_tokens": null, "n": 1.0})).await.expect(200);
 }
 
@@ -126,6 +172,10 @@ async fn answers_that_are_no_json() {
             Answer::text(200, "application/json", "<html>Sign in</html>"),
             Answer::text(200, "text/plain", "{broken"),
             Answer::text(200, "application/json", ""),
+            Answer::text(200, "application/json", "{}"),
+            Answer::text(200, "application/json", "{\"choices\":[]}"),
+            Answer::text(200, "application/json", "{\"choices\":[{}]}"),
+            Answer::pieces("application/json").write("{\"choices\": [ ]}"),
             Answer::text(200, "application/json", "\u{1}{}").header("content-encoding", "br"),
         ] {
             fixture.upstream.always(answer);
@@ -134,12 +184,25 @@ async fn answers_that_are_no_json() {
         }
     }
     // JSON under another name is JSON.
-    fixture.upstream.always(Answer::text(200, "text/plain", "{\"a\":1}"));
+    let whole = completion("x").to_string();
+    fixture.upstream.always(Answer::text(200, "text/plain", &whole));
     let reply = ask(&fixture, &json!({})).await;
     assert_eq!(
         (reply.header("content-type"), reply.text().as_str()),
-        (Some("application/json"), "{\"a\":1}")
+        (Some("application/json"), whole.as_str())
     );
+    // No answer, in a form that was not asked for.
+    fixture.upstream.always(Answer::json(200, &completion("x")));
+    let reply = ask(&fixture, &json!({"stream": true})).await;
+    assert_eq!(envelope(&reply.expect(502)), "upstream_invalid");
+    fixture.upstream.always(Answer::events(&text_chunks(&["x"])));
+    let reply = ask(&fixture, &json!({})).await;
+    assert_eq!(envelope(&reply.expect(502)), "upstream_invalid");
+    // Blanks have to be passed on while a model works: what follows them can only break.
+    fixture.upstream.always(Answer::pieces("application/json").write("\n").write("{\"a\":1}"));
+    let body = json!({}).to_string().into();
+    let reply = fixture.user.open(http::Method::POST, "/v1/ai/chat/completions", body).await;
+    assert!(http_body_util::BodyExt::collect(reply.into_body()).await.is_err());
 }
 
 #[tokio::test]
@@ -194,8 +257,10 @@ async fn closing_provider(closes_at_once: bool) -> (String, Arc<AtomicUsize>, Jo
                 if closes_at_once || number == 1 {
                     break;
                 }
-                let answer = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 2\r\n\r\n{}";
-                stream.write_all(answer).await.unwrap();
+                let whole = completion("x").to_string();
+                let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json";
+                let answer = format!("{head}\r\ncontent-length: {}\r\n\r\n{whole}", whole.len());
+                stream.write_all(answer.as_bytes()).await.unwrap();
             }
         }
     });

@@ -41,11 +41,43 @@ async fn ask(fixture: &Fixture, input: Value) -> TestReply {
 }
 
 fn vectors() -> Value {
+    vectors_as(json!([0.25, -1.5]))
+}
+
+fn vectors_as(vector: Value) -> Value {
     json!({
         "object": "list", "model": "embed-3",
-        "data": [{"object": "embedding", "index": 0, "embedding": [0.25, -1.5]}],
+        "data": [{"object": "embedding", "index": 0, "embedding": vector}],
         "usage": {"prompt_tokens": 7, "total_tokens": 7},
     })
+}
+
+#[tokio::test]
+async fn vectors_are_written_as_they_were_asked_for() {
+    let fixture = fixture().await;
+    let (floats, text) = (json!([0.25, -1.5]), json!("AACAPgAAwL8="));
+    for (asked, expected) in [
+        (json!({"input": "a"}), &floats),
+        (json!({"input": "a", "encoding_format": "float"}), &floats),
+        (json!({"input": "a", "encoding_format": "base64"}), &text),
+    ] {
+        for answered in [&floats, &text] {
+            fixture.upstream.always(Answer::json(200, &vectors_as(answered.clone())));
+            let body = ask(&fixture, asked.clone()).await.expect(200);
+            assert_eq!(body, vectors_as(expected.clone()), "{asked} {answered}");
+        }
+    }
+    for broken in [json!("no base64!"), json!("AAAA"), json!("AADAfw==")] {
+        fixture.upstream.always(Answer::json(200, &vectors_as(broken.clone())));
+        let error = ask(&fixture, json!({"input": "a"})).await.expect(502);
+        assert_eq!(error["error"]["code"], "upstream_invalid", "{broken}");
+    }
+    let metered = &fixture.metered.all(6).await[5];
+    assert_eq!(metered.input_tokens, Some(7));
+    // Another form is the provider's matter.
+    fixture.upstream.always(Answer::json(200, &vectors_as(json!([1]))));
+    let body = ask(&fixture, json!({"input": "a", "encoding_format": "int8"})).await.expect(200);
+    assert_eq!(body, vectors_as(json!([1])));
 }
 
 #[tokio::test]
@@ -57,7 +89,11 @@ async fn requests_and_answers_are_passed_on() {
         "city_id": "city_a", "x": 1,
     });
     let reply = ask(&fixture, input).await;
-    assert_eq!(reply.json(), vectors());
+    assert_eq!(
+        reply.json(),
+        vectors_as(json!("AACAPgAAwL8=")),
+        "as asked, though the provider did not"
+    );
     let request = fixture.upstream.request();
     assert_eq!(request.target, "POST /v1/embeddings");
     assert_eq!(request.headers["authorization"], format!("Bearer {KEY}"));

@@ -369,7 +369,7 @@ async fn failures_have_the_form_of_the_api() {
     let fixture = fixture().await;
     for (answer, status, kind) in [
         (Answer::json(400, &error_body("Too long")), 400, "invalid_request_error"),
-        (Answer::json(404, &error_body("No model")), 404, "not_found_error"),
+        (Answer::json(404, &error_body("No model")), 502, "api_error"),
         (Answer::json(401, &error_body("Bad key")), 502, "api_error"),
         (Answer::json(413, &error_body("Large")), 413, "request_too_large"),
         (

@@ -85,7 +85,7 @@ impl Node {
 
 #[tokio::test]
 async fn the_next_upstream_answers_where_one_fails_before_its_first_byte() {
-    for status in [401, 402, 403, 408, 429, 500, 503, 529] {
+    for status in [401, 402, 403, 404, 408, 429, 500, 503, 529] {
         let node = Node::start().await;
         node.first.always(Answer::json(status, &error_body("no")));
         for route in ["text", "chat/completions"] {
@@ -100,6 +100,31 @@ async fn the_next_upstream_answers_where_one_fails_before_its_first_byte() {
         );
         assert_eq!(node.first.requests()[0].json()["seed"], 1);
     }
+}
+
+#[tokio::test]
+async fn the_next_upstream_answers_where_one_sends_what_is_no_answer() {
+    let node = Node::start().await;
+    for nothing in [
+        Answer::json(200, &json!({"choices": []})),
+        Answer::json(200, &error_body("under 200")),
+        Answer::text(200, "application/json", ""),
+        Answer::text(200, "text/html", "<html>Sign in</html>"),
+        Answer::events(&text_chunks(&["a stream"])),
+        Answer::pieces("application/json").write("{}"),
+    ] {
+        node.first.always(nothing);
+        for route in ["text", "chat/completions"] {
+            let body = node.ask(route).await.expect(200);
+            assert!(body.to_string().contains("from the second"), "{body}");
+        }
+    }
+    node.first.always(Answer::json(200, &completion("no stream")));
+    node.second.always(Answer::events(&text_chunks(&["second"])));
+    assert!(node.ask("stream").await.text().contains("second"));
+    let streamed = json!({"messages": [], "stream": true});
+    let reply = node.user.post("/v1/ai/chat/completions", streamed).await;
+    assert!(reply.text().contains("second"), "{}", reply.text());
 }
 
 #[tokio::test]
@@ -119,7 +144,7 @@ async fn streams_fall_back_as_well_and_never_after_their_first_byte() {
 
 #[tokio::test]
 async fn what_is_the_requests_fault_is_asked_once() {
-    for status in [400, 404, 413, 422] {
+    for status in [400, 409, 413, 422] {
         let node = Node::start().await;
         node.first.always(Answer::json(status, &error_body("your fault")));
         for route in ROUTES {

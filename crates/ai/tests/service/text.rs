@@ -188,7 +188,8 @@ async fn failures_have_their_status() {
         (Answer::text(200, "text/html", html), 502, "upstream_invalid", 1),
         (Answer::json(200, &json!({"choices": []})), 502, "upstream_invalid", 1),
         (Answer::json(200, &error_body("no")), 502, "upstream_invalid", 1),
-        (Answer::stream().cut(), 502, "upstream_error", 1),
+        (Answer::stream().cut(), 502, "upstream_invalid", 1),
+        (Answer::pieces("application/json").write("{").cut(), 502, "upstream_error", 3),
     ] {
         let before = fixture.upstream.requests().len();
         fixture.upstream.always(answer);

@@ -5,8 +5,6 @@ use downcity_core::Body;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::failure::Failure;
-
 /// The tokens that the API counts; the cached ones are not among `input_tokens`.
 #[derive(Clone, Copy, Debug, Default, Deserialize)]
 pub(super) struct NativeUsage {
@@ -76,15 +74,10 @@ pub(super) fn finish_reason(stop_reason: &str) -> &'static str {
     }
 }
 
-/// A message as a chat completion. Blocks of kinds that OpenAI has no form for are left out.
-///
-/// # Errors
-/// [`Failure::Unreadable`] for anything else.
-pub(super) fn message(bytes: &[u8], created: i64) -> Result<Body, Failure> {
-    let message: Message = serde_json::from_slice(bytes).map_err(|error| {
-        let (line, column) = (error.line(), error.column());
-        Failure::Unreadable(format!("not a message (line {line}, column {column})"))
-    })?;
+/// A message as a chat completion; `None` for anything else. Blocks of kinds that OpenAI has no form
+/// for are left out.
+pub(super) fn message(native: &Value, created: i64) -> Option<Value> {
+    let message = Message::deserialize(native).ok()?;
     let (mut text, mut reasoning, mut calls) = (String::new(), String::new(), Vec::new());
     let mut thinking = Vec::new();
     for block in &message.content {
@@ -134,7 +127,7 @@ pub(super) fn message(bytes: &[u8], created: i64) -> Result<Body, Failure> {
     if let (Some(usage), Some(fields)) = (message.usage, completion.as_object_mut()) {
         fields.insert("usage".to_owned(), usage.to_open_ai());
     }
-    Ok(Body::from(completion.to_string()))
+    Some(completion)
 }
 
 /// An error as OpenAI writes it; anything else as it is.

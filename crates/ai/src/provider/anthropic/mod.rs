@@ -10,16 +10,16 @@ pub(super) mod tests;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use bytes::Bytes;
 use downcity_core::env::{Candidate, Probed};
 use downcity_core::{Body, Call};
 use futures_util::future::BoxFuture;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{HeaderValue, Response, StatusCode};
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Limited};
 
+use super::whole::whole;
 use super::wire::Wire;
-use super::{Asked, Content, MAX_ANSWER, MAX_ERROR, Protocol};
+use super::{Asked, Content, MAX_ERROR, Protocol};
 use crate::config::{Auth, ProviderConfig};
 use crate::failure::Failure;
 use crate::mask::Mask;
@@ -87,33 +87,25 @@ async fn in_open_ai_form(
     wants_usage: bool,
 ) -> Result<Response<Body>, Failure> {
     let content = Content::of(response.headers());
+    if response.status().is_success() && content == Content::Json {
+        return Ok(whole(response, move |native| answer::message(native, created)));
+    }
     let (mut parts, body) = response.into_parts();
     let body = match (parts.status.is_success(), content) {
         (true, Content::EventStream) => stream::translate(body, created, wants_usage),
-        (true, Content::Json) => answer::message(&collect(body, MAX_ANSWER).await?, created)?,
         (false, Content::Json) => {
             // Not a status of HTTP: clients do not know it.
             if parts.status.as_u16() == 529 {
                 parts.status = StatusCode::SERVICE_UNAVAILABLE;
             }
-            answer::error(&collect(body, MAX_ERROR).await?)
+            let said = Limited::new(body, MAX_ERROR).collect().await;
+            answer::error(&said.map_err(Failure::Broken)?.to_bytes())
         }
-        (_, Content::EventStream | Content::Unknown) => body,
+        _ => body,
     };
     parts.headers.remove(CONTENT_LENGTH);
     if content == Content::Json {
         parts.headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     }
     Ok(Response::from_parts(parts, body))
-}
-
-/// The bytes of an answer; the time is that of the whole call for its first byte.
-async fn collect(body: Body, most: usize) -> Result<Bytes, Failure> {
-    match Limited::new(body, most).collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<LengthLimitError>() => {
-            Err(Failure::Unreadable(format!("longer than {most} bytes")))
-        }
-        Err(error) => Err(Failure::Broken(error)),
-    }
 }

@@ -1,9 +1,5 @@
 //! From an answer of Gemini to a chat completion.
 
-use bytes::Bytes;
-use downcity_core::{Body, BoxError};
-use futures_util::stream;
-use http_body_util::BodyExt as _;
 use serde_json::{Map, Value, json};
 
 /// What stands on every completion or chunk of one answer.
@@ -21,32 +17,6 @@ impl Labels {
         let own = native.get("responseId").and_then(Value::as_str).filter(|id| !id.is_empty());
         own.unwrap_or(&self.fallback_id).to_owned()
     }
-}
-
-/// What `translate` makes of the answer, once it is all there; nothing where it is none of Gemini's.
-pub(super) fn translated(
-    body: Body,
-    translate: impl FnOnce(&Value) -> Option<Value> + Send + 'static,
-) -> Body {
-    let state = Some((body, Vec::new(), translate));
-    let pieces = stream::unfold(state, |state| async {
-        let (mut body, mut read, translate) = state?;
-        match body.frame().await {
-            // An empty piece tells the reader that the provider is not silent.
-            Some(Ok(frame)) => {
-                read.extend(frame.into_data().ok());
-                Some((Ok(Bytes::new()), Some((body, read, translate))))
-            }
-            Some(Err(error)) => Some((Err(error), None)),
-            None => {
-                let native = serde_json::from_slice(&read.concat()).ok();
-                let answer = native.and_then(|native| translate(&native));
-                let bytes = answer.map(|answer| Bytes::from(answer.to_string()));
-                Some((Ok::<_, BoxError>(bytes.unwrap_or_default()), None))
-            }
-        }
-    });
-    Body::from_stream(Box::pin(pieces))
 }
 
 /// A whole answer as a chat completion; `None` where it has neither candidates nor a reason.

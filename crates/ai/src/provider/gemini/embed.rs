@@ -4,9 +4,10 @@ use downcity_core::{Body, Call};
 use http::Response;
 use serde_json::{Value, json};
 
-use super::{Gemini, path_of, refused, whole};
+use super::{Gemini, path_of, refused};
 use crate::failure::Failure;
 use crate::provider::embeddings::Request;
+use crate::provider::whole::whole;
 
 impl Gemini {
     pub(super) async fn embed(&self, call: &Call, body: &[u8]) -> Result<Response<Body>, Failure> {

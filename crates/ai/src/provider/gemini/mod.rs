@@ -18,7 +18,7 @@ use bytes::Bytes;
 use downcity_core::env::{Candidate, Probed};
 use downcity_core::{Body, Call, Error};
 use futures_util::future::BoxFuture;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{CONTENT_LENGTH, RETRY_AFTER};
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -26,6 +26,7 @@ use serde_json::{Map, Value};
 
 use self::answer::{Labels, RefusedAs, refusal};
 use self::request::{Wanted, translate};
+use super::whole::whole;
 use super::wire::Wire;
 use super::{Asked, Content, MAX_ERROR, Protocol, Task};
 use crate::config::{Auth, ProviderConfig};
@@ -153,18 +154,6 @@ fn path_of(model: &str) -> String {
         model.split('/').map(|part| utf8_percent_encode(part, NAME).to_string()).collect();
     let root = if name.len() > 1 { "" } else { "models/" };
     format!("/{root}{}", name.join("/"))
-}
-
-/// A whole answer, translated once it is all there.
-fn whole(
-    response: Response<Body>,
-    translate: impl FnOnce(&Value) -> Option<Value> + Send + 'static,
-) -> Response<Body> {
-    let (mut parts, body) = response.into_parts();
-    parts.headers.remove(CONTENT_LENGTH);
-    // Without a type its reader takes nothing on trust: what cannot be translated must not pass.
-    parts.headers.remove(CONTENT_TYPE);
-    Response::from_parts(parts, answer::translated(body, translate))
 }
 
 /// An error in the form of OpenAI. The fault of our own key gets the status that says so.
