@@ -255,11 +255,6 @@ impl Catalog {
         }
     }
 
-    /// A model by its id, whether it can be called or not.
-    pub(crate) fn model(&self, id: &str) -> Option<Arc<Model>> {
-        self.by_id.get(id).and_then(|&at| self.models.get(at)).cloned()
-    }
-
     /// Names the nearest of the models that the caller can see.
     pub(crate) fn unknown_model(&self, id: &str, call: &Call) -> Error {
         let seen = |model: &&Arc<Model>| !model.hidden && model.missing_env(call).is_none();

@@ -10,6 +10,7 @@ use http::{HeaderValue, StatusCode};
 use serde_json::Value;
 
 use crate::catalog::Model;
+use crate::files::BadFile;
 use crate::mask::Mask;
 
 /// Why a provider gave no usable answer.
@@ -30,6 +31,8 @@ pub(crate) enum Failure {
     Unreadable(String),
     /// The provider took the work on and failed over it; its own words, without its key.
     Told(Words),
+    /// The provider sent a file that is not delivered.
+    BadFile(BadFile),
     /// The call could not be made at all.
     Ours(Error),
 }
@@ -100,7 +103,11 @@ impl Failure {
                 matches!(refusal.status.as_u16(), 408 | 409 | 429)
                     || refusal.status.is_server_error()
             }
-            Self::TimedOut | Self::Unreadable(_) | Self::Told(_) | Self::Ours(_) => false,
+            Self::TimedOut
+            | Self::Unreadable(_)
+            | Self::Told(_)
+            | Self::BadFile(_)
+            | Self::Ours(_) => false,
         }
     }
 
@@ -118,7 +125,7 @@ impl Failure {
             }
             Self::TimedOut => ErrorCode::UpstreamTimeout,
             Self::Refused(refusal) => refusal.code(),
-            Self::Unreadable(_) => ErrorCode::UpstreamInvalid,
+            Self::Unreadable(_) | Self::BadFile(_) => ErrorCode::UpstreamInvalid,
             Self::Ours(error) => error.code(),
         }
     }
@@ -134,6 +141,7 @@ impl Failure {
             Self::Refused(refusal) => refusal.sentence(),
             Self::Unreadable(_) => "The AI provider sent an answer that cannot be read.".to_owned(),
             Self::Told(Words(words)) => words.clone(),
+            Self::BadFile(bad) => bad.to_string(),
             Self::Ours(error) => error.message().to_owned(),
         }
     }
@@ -147,7 +155,7 @@ impl Failure {
             Self::Unreachable(source) | Self::Stale(source) | Self::Broken(source) => {
                 error.with_source(source)
             }
-            Self::TimedOut | Self::Told(_) => error,
+            Self::TimedOut | Self::Told(_) | Self::BadFile(_) => error,
             Self::Unreadable(what) => error.with_source(Cause::Unreadable(what)),
             Self::Refused(refusal) => {
                 let error = error.with_source(Cause::Status(refusal.status));

@@ -25,9 +25,11 @@ mod config;
 mod convert;
 mod exchange;
 mod failure;
+mod files;
 mod first_look;
 #[cfg(test)]
 mod fuzz;
+mod heavy;
 mod limits;
 mod mask;
 mod media;

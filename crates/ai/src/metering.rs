@@ -139,6 +139,13 @@ impl Meter {
         }
     }
 
+    /// The answer that was there is not delivered.
+    pub(crate) fn spoiled(&mut self, failure: &Failure) {
+        if matches!(failure, Failure::BadFile(_)) {
+            self.attempts.spoil("bad_file");
+        }
+    }
+
     /// The provider failed. A call that ends like this owes what was produced before.
     pub(crate) fn failed(&mut self) {
         self.progress = Progress::Failed;

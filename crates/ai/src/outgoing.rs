@@ -88,6 +88,13 @@ impl Outgoing {
         Ok(Self { fallbacks: others.collect(), ..first })
     }
 
+    /// The request for the upstreams after this place; `None` where there are none.
+    pub(crate) fn after(&mut self, place: usize) -> Option<Self> {
+        let mut others = self.fallbacks.drain(..).skip(place);
+        let first = others.next()?;
+        Some(Self { fallbacks: others.collect(), ..first })
+    }
+
     /// The chat request that a conversation becomes.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
 use downcity_core::env::{Candidate, EnvProbe, Probed};
-use downcity_core::{ADMIN, ErrorShape, PUBLIC, Service, ServiceDef, USER_OR_ADMIN};
+use downcity_core::{ADMIN, ErrorShape, PUBLIC, Runtime, Service, ServiceDef, USER_OR_ADMIN};
 
 use downcity_db::migrations;
 use futures_util::future::join_all;
@@ -15,7 +15,7 @@ use tokio::sync::broadcast;
 use crate::billing::{Billing, Cashier, Settle};
 use crate::catalog::Catalog;
 use crate::config::{AiConfig, MAX_CALL_MS, Problem};
-use crate::media::Produce;
+use crate::media::{Produce, sweep_regularly};
 use crate::routing::Cooling;
 use crate::stored::{self, LeftOut, StoredRow, merge};
 use crate::upstream::HyperUpstream;
@@ -25,7 +25,7 @@ pub(crate) const GUARD: Duration = Duration::from_millis(MAX_CALL_MS + 60_000);
 
 /// The service `ai`: a catalog of models behind which providers stand.
 pub struct Ai {
-    catalog: ArcSwap<Catalog>,
+    catalog: Arc<ArcSwap<Catalog>>,
     billing: Billing,
     /// Tells of jobs that ended on this node.
     ended_jobs: broadcast::Sender<Arc<str>>,
@@ -46,7 +46,7 @@ impl Ai {
     /// Everything that is wrong with the configuration.
     pub fn new(config: AiConfig, billing: Billing) -> Result<Arc<Self>, Vec<Problem>> {
         let source = Source { config, rows: Vec::new() };
-        let catalog = ArcSwap::from_pointee(build(&source, None, Arc::default())?);
+        let catalog = Arc::new(ArcSwap::from_pointee(build(&source, None, Arc::default())?));
         let ended_jobs = broadcast::Sender::new(256);
         Ok(Arc::new(Self { catalog, billing, ended_jobs, source: Mutex::new(source) }))
     }
@@ -178,6 +178,7 @@ impl EnvProbe for Ai {
     }
 }
 
+#[async_trait]
 impl Service for Ai {
     fn id(&self) -> &'static str {
         "ai"
@@ -290,6 +291,12 @@ impl Service for Ai {
         self.declare_embeddings(service);
         self.declare_messages(service);
         self.declare_audio(service);
+    }
+
+    async fn start(&self, runtime: &Arc<Runtime>) -> downcity_core::Result<()> {
+        let sweep = sweep_regularly(self.catalog.clone(), runtime.clone());
+        runtime.tasks().spawn_until_stopped(sweep);
+        Ok(())
     }
 }
 

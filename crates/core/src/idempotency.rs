@@ -155,10 +155,25 @@ pub fn claim<T: DeserializeOwned>(
     if taken == 1 {
         return Ok(Claim::New);
     }
-    let row = tx.query_one(
+    let found = find(tx, request)?;
+    let gone = || Error::internal("an idempotency key that is taken, and not there");
+    found.map(Claim::Replay).ok_or_else(gone)
+}
+
+/// Finds the answer that a request got before, and takes no key: for work that needs more than the
+/// request before it can begin.
+///
+/// # Errors
+/// 409 when the key came with another input before.
+pub fn find<T: DeserializeOwned>(
+    tx: &mut Tx<'_>,
+    request: &IdempotentRequest,
+) -> Result<Option<T>> {
+    let row = tx.query_opt(
         sql!("SELECT request_hash, reply FROM idempotency WHERE scope = $1 AND key = $2"),
         &[&request.scope, &request.key],
     )?;
+    let Some(row) = row else { return Ok(None) };
     if row.get::<String>("request_hash")? != request.request_hash {
         return Err(Error::new(
             ErrorCode::IdempotencyMismatch,
@@ -167,7 +182,7 @@ pub fn claim<T: DeserializeOwned>(
         .with_fix("Use a new key for a new request."));
     }
     let reply: String = row.get("reply")?;
-    serde_json::from_str(&reply).map(Claim::Replay).map_err(Error::internal)
+    serde_json::from_str(&reply).map(Some).map_err(Error::internal)
 }
 
 /// Stores the answer to a claimed request.

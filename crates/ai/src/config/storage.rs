@@ -12,6 +12,8 @@ use super::validate::{Found, MAX_CALL_MS};
 const MAX_URL_TTL_MS: u64 = 7 * 24 * 3_600_000;
 /// The shortest life of a link: a minute.
 const MIN_URL_TTL_MS: u64 = 60_000;
+/// The longest that files are kept, if not for ever: a hundred years.
+const MAX_KEEP_DAYS: u32 = 36_500;
 /// The largest file that can be allowed: one that S3 takes in one request.
 const MAX_FILE_BYTES: u64 = 5_000_000_000;
 
@@ -26,11 +28,16 @@ pub struct StorageConfig {
     /// PostgreSQL it has to be named, and be one that all nodes share. Files that are there are
     /// served under `s3`, too.
     pub dir: Option<PathBuf>,
-    /// Milliseconds for which a link to a file works, at most seven days. Not for links with
+    /// Milliseconds for which a link to a file works, from a minute (60000) to seven days (604800000,
+    /// the default). Not for links with
     /// `public_url_prefix`, which do not end.
     pub url_ttl_ms: u64,
     /// The largest file that is stored, in bytes, whether a provider sends it or it is fetched.
     pub max_bytes: u64,
+    /// Days for which files are kept after they were made last, and jobs of images and videos after
+    /// their end; some days more at times. Absent = files are kept for ever, and such jobs for 30
+    /// days. Files in a bucket are its own matter: give it a rule of a longer time.
+    pub keep_days: Option<u32>,
     /// The bucket of `s3`.
     pub bucket: Option<String>,
     /// The region of the bucket; `auto` for R2.
@@ -61,6 +68,7 @@ impl Default for StorageConfig {
             dir: None,
             url_ttl_ms: MAX_URL_TTL_MS,
             max_bytes: 100 * 1024 * 1024,
+            keep_days: None,
             bucket: None,
             region: "us-east-1".to_owned(),
             endpoint: None,
@@ -92,7 +100,11 @@ pub enum StorageKind {
 pub struct DownloadConfig {
     /// Milliseconds that one file may take to be fetched or to be stored, redirects included.
     pub timeout_ms: u64,
-    /// The media types that are fetched; `image/*` is every image.
+    /// Milliseconds that all files of one answer may take together. What is not stored by then stays
+    /// where its provider has it, where everybody can get it there.
+    pub all_timeout_ms: u64,
+    /// The media types that are fetched, and that files of images and videos may have, by their first
+    /// bytes; `image/*` is every image.
     pub types: Vec<String>,
     /// Whether files are fetched from private addresses, too. Dangerous: whoever decides on an
     /// address reaches everything that this machine reaches, such as the metadata of a cloud. For
@@ -104,7 +116,12 @@ impl Default for DownloadConfig {
     fn default() -> Self {
         let types =
             ["image/*", "video/*", "audio/*", "application/pdf", "application/octet-stream"];
-        Self { timeout_ms: 120_000, types: types.map(str::to_owned).to_vec(), allow_private: false }
+        Self {
+            timeout_ms: 120_000,
+            all_timeout_ms: 300_000,
+            types: types.map(str::to_owned).to_vec(),
+            allow_private: false,
+        }
     }
 }
 
@@ -133,9 +150,16 @@ impl StorageConfig {
         if !(1..=MAX_FILE_BYTES).contains(&self.max_bytes) {
             found.add(AT, "max_bytes", format!("must be 1 to {MAX_FILE_BYTES}"));
         }
-        if !(1..=MAX_CALL_MS).contains(&self.download.timeout_ms) {
-            let message = format!("must be 1 to {MAX_CALL_MS} milliseconds");
-            found.add(AT, "download.timeout_ms", message);
+        if self.keep_days.is_some_and(|days| !(1..=MAX_KEEP_DAYS).contains(&days)) {
+            found.add(AT, "keep_days", format!("must be 1 to {MAX_KEEP_DAYS}"));
+        }
+        for (field, value) in [
+            ("download.timeout_ms", self.download.timeout_ms),
+            ("download.all_timeout_ms", self.download.all_timeout_ms),
+        ] {
+            if !(1..=MAX_CALL_MS).contains(&value) {
+                found.add(AT, field, format!("must be 1 to {MAX_CALL_MS} milliseconds"));
+            }
         }
         for media_type in self.download.types.iter().filter(|text| !is_media_type(text)) {
             let message = format!("{media_type:?} is none; write image/png, or image/* for all");
@@ -235,12 +259,14 @@ mod tests {
             ("url_ttl_ms", json!(59_999)),
             ("url_ttl_ms", json!(604_800_001)),
             ("max_bytes", json!(0)),
+            ("keep_days", json!(0)),
             ("dir", json!("")),
         ] {
             assert_eq!(wrong(json!({field: value})), [format!("storage.{field}")], "{value}");
         }
         for (field, value) in [
             ("timeout_ms", json!(0)),
+            ("all_timeout_ms", json!(0)),
             ("types", json!(["image"])),
             ("types", json!(["Image/PNG"])),
             ("types", json!(["*/*"])),

@@ -2,12 +2,11 @@
 
 use std::borrow::Cow;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use downcity_core::{Error, Result};
 use downcity_types::{ErrorCode, FilePart};
-use percent_encoding::percent_decode_str;
 use serde_json::{Value, json};
+
+use crate::files::{DataUrl, to_base64};
 
 /// A file as a content part. URLs of images are passed on, never fetched; other kinds have to be
 /// inline as `data:` URLs.
@@ -25,7 +24,7 @@ pub(crate) fn content_part(file: &FilePart, path: &str) -> Result<Value> {
     }
     if kind.starts_with("text/") {
         let data = inline(file, path, &kind)?;
-        let text = String::from_utf8(data.decode(path)?)
+        let text = String::from_utf8(decoded(data, path)?)
             .map_err(|_| Error::invalid(format!("{path}.url"), "the text is not UTF-8"))?;
         return Ok(json!({"type": "text", "text": text}));
     }
@@ -33,7 +32,7 @@ pub(crate) fn content_part(file: &FilePart, path: &str) -> Result<Value> {
         "audio/wav" | "audio/x-wav" => audio(file, path, &kind, "wav"),
         "audio/mp3" | "audio/mpeg" => audio(file, path, &kind, "mp3"),
         "application/pdf" => {
-            let data = inline(file, path, &kind)?.as_base64(path)?;
+            let data = as_base64(inline(file, path, &kind)?, path)?;
             let name = file.filename.as_deref().unwrap_or("document.pdf");
             let data = format!("data:application/pdf;base64,{data}");
             Ok(json!({"type": "file", "file": {"filename": name, "file_data": data}}))
@@ -51,42 +50,30 @@ fn image_url(url: &str) -> Cow<'_, str> {
 }
 
 fn audio(file: &FilePart, path: &str, kind: &str, format: &str) -> Result<Value> {
-    let data = inline(file, path, kind)?.as_base64(path)?;
+    let data = as_base64(inline(file, path, kind)?, path)?;
     Ok(json!({"type": "input_audio", "input_audio": {"data": data, "format": format}}))
 }
 
-/// The data of a `data:` URL, still encoded.
-struct Inline<'a> {
-    base64: bool,
-    data: &'a str,
-}
-
-fn inline<'a>(file: &'a FilePart, path: &str, kind: &str) -> Result<Inline<'a>> {
-    let Some(rest) = file.url.strip_prefix("data:") else {
+fn inline<'a>(file: &'a FilePart, path: &str, kind: &str) -> Result<DataUrl<'a>> {
+    if !file.url.starts_with("data:") {
         let message = format!("files of type {kind:?} have to be inline as a data: URL");
         return Err(unsupported(path, &message));
-    };
-    let Some((head, data)) = rest.split_once(',') else {
-        return Err(Error::invalid(format!("{path}.url"), "is not a complete data: URL"));
-    };
-    Ok(Inline { base64: head.to_ascii_lowercase().ends_with(";base64"), data })
+    }
+    DataUrl::read(&file.url)
+        .ok_or_else(|| Error::invalid(format!("{path}.url"), "is not a complete data: URL"))
 }
 
-impl<'a> Inline<'a> {
-    fn decode(&self, path: &str) -> Result<Vec<u8>> {
-        if !self.base64 {
-            return Ok(percent_decode_str(self.data).collect());
-        }
-        STANDARD
-            .decode(self.data.as_bytes())
-            .map_err(|_| Error::invalid(format!("{path}.url"), "the base64 data is broken"))
-    }
+/// The bytes of a file.
+fn decoded(data: DataUrl<'_>, path: &str) -> Result<Vec<u8>> {
+    let broken = || Error::invalid(format!("{path}.url"), "the base64 data is broken");
+    data.bytes().ok_or_else(broken)
+}
 
-    fn as_base64(&self, path: &str) -> Result<Cow<'a, str>> {
-        if self.base64 {
-            return Ok(Cow::Borrowed(self.data));
-        }
-        Ok(Cow::Owned(STANDARD.encode(self.decode(path)?)))
+/// The data as base64: as it stands there, or made anew.
+fn as_base64<'a>(data: DataUrl<'a>, path: &str) -> Result<Cow<'a, str>> {
+    match data.base64() {
+        Some(base64) => Ok(Cow::Borrowed(base64)),
+        None => Ok(Cow::Owned(to_base64(&decoded(data, path)?))),
     }
 }
 

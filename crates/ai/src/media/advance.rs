@@ -6,22 +6,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use downcity_core::{Cx, Metering, Result, Resumed, Runtime};
+use downcity_core::{Cx, Error, Metering, Result, Resumed, Runtime};
 use downcity_types::{ErrorCode, Timestamp};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 
-use super::answer::{MediaAnswer, Outcome, Pending};
+use super::answer::{Outcome, Pending};
 use super::end::{Ending, Tries};
-use super::order::{Order, StateAsk};
+use super::keep::Kept;
+use super::order::{Order, StateAsk, Terms};
 use super::store::{self, GoesOn, MediaJob};
 use crate::catalog::Catalog;
 use crate::exchange::{look, send_with_retries};
 use crate::failure::Failure;
+use crate::heavy::heavy;
 use crate::metering::Meter;
-use crate::provider::{read_answer, succeeded};
+use crate::provider::succeeded;
 use crate::routing::Lane;
 use crate::service::Ai;
 
@@ -54,7 +56,7 @@ struct Worker {
 
 /// What came of a step.
 enum Step {
-    Made(MediaAnswer),
+    Made { kept: Kept, terms: Terms },
     GoesOn { worker: Option<Worker>, pending: Pending },
     TryAgain,
     Failed(Failure),
@@ -95,7 +97,7 @@ impl Ai {
         match self.begin_step(runtime, job).await? {
             Begun::Not(_) => Ok(()),
             Begun::Step(step) => {
-                step.await.map_err(downcity_core::Error::internal)??;
+                step.await.map_err(Error::internal)??;
                 Ok(())
             }
         }
@@ -148,11 +150,11 @@ impl Ai {
     ) -> Result<Next> {
         let cx = resumed(runtime, &job)?;
         let taken = match &job.upstream_id {
-            None => begin(&cx, catalog, &job, slot).await,
-            Some(id) => poll(&cx, catalog, &job, id).await,
+            None => begin(&cx, catalog, &job, slot).await?,
+            Some(id) => poll(&cx, catalog, &job, id).await?,
         };
         let ending = match taken {
-            Step::Made(answer) => Ending::made(&cx, catalog, &job, answer).await?,
+            Step::Made { kept, terms } => Ending::made(&cx, &job, terms, kept),
             Step::Failed(failure) => Ending::failed(failure),
             Step::TryAgain => return goes_on(self, &cx, &job, claim, None, TRY_AGAIN).await,
             Step::GoesOn { worker, pending } => {
@@ -251,42 +253,69 @@ fn resumed(runtime: &Arc<Runtime>, job: &MediaJob) -> Result<Cx> {
     )
 }
 
-/// Asks the upstreams of the model for the work.
+/// What is to be made, as JSON; `None` where the job has ended meanwhile.
+async fn input_of(cx: &Cx, job: &MediaJob) -> Result<Option<String>> {
+    let job_id = job.job_id.clone();
+    cx.runtime().db().read(move |tx| store::input(tx, &job_id)).await
+}
+
+/// Asks the upstreams of the model for the work. One whose files are none has not answered: the next
+/// one is asked.
 async fn begin(
     cx: &Cx,
     catalog: &Catalog,
     job: &MediaJob,
     slot: Option<OwnedSemaphorePermit>,
-) -> Step {
+) -> Result<Step> {
     let model = match catalog.resolve(Some(&job.model_id), job.mode, cx) {
         Ok(model) => model,
         // Its key may come back.
-        Err(error) if error.code() == ErrorCode::MissingConfig => return Step::TryAgain,
-        Err(error) => return Step::Failed(Failure::Ours(error)),
+        Err(error) if error.code() == ErrorCode::MissingConfig => return Ok(Step::TryAgain),
+        Err(error) => return Ok(Step::Failed(Failure::Ours(error))),
     };
-    let order = serde_json::from_str::<Order>(&job.input).map_err(downcity_core::Error::internal);
-    // Orders of an older release may hold an id of the client's in its place.
-    let order = order.map(|order| Order { job_id: job.job_id.clone(), ..order });
-    let outgoing = match order.and_then(|order| order.outgoing(&model)) {
+    let Some(input) = input_of(cx, job).await? else { return Ok(Step::TryAgain) };
+    let (job_id, asked) = (job.job_id.clone(), model.clone());
+    let outgoing = heavy(input.len(), move || {
+        let order: Order = serde_json::from_str(&input).map_err(Error::internal)?;
+        // Orders of an older release may hold an id of the client's in its place.
+        let order = Order { job_id, ..order };
+        Ok((order.outgoing(&asked)?, order.terms()))
+    });
+    let (mut outgoing, terms) = match outgoing.await? {
         Ok(outgoing) => outgoing,
-        Err(error) => return Step::Failed(Failure::Ours(error)),
+        Err(error) => return Ok(Step::Failed(Failure::Ours(error))),
     };
     let settings = &catalog.settings;
     let mut meter = Meter::begin(cx, &model, job.mode, slot);
-    let asked = async {
-        let (response, lane) = send_with_retries(&mut meter, &outgoing, settings).await?;
-        let status = response.status();
-        let bytes = read_answer(response.into_body(), &settings.limits).await?;
-        let bytes = lane.mask(cx).bytes(bytes);
-        Ok((Outcome::read(status, &bytes)?, Worker::of(lane)))
-    };
-    let asked = tokio::time::timeout(settings.limits.total, asked).await;
-    match asked.unwrap_or(Err(Failure::TimedOut)) {
-        Ok((Outcome::Made(answer), _)) => Step::Made(answer),
-        Ok((Outcome::Pending(pending), worker)) => Step::GoesOn { worker: Some(worker), pending },
-        Err(failure) => {
-            meter.failed();
-            Step::Failed(failure)
+    loop {
+        let asked = async {
+            let (response, lane) = send_with_retries(&mut meter, &outgoing, settings).await?;
+            let outcome = Outcome::read(response, lane.mask(cx), &settings.limits).await?;
+            Ok((outcome, lane))
+        };
+        let asked = tokio::time::timeout(settings.limits.total, asked).await;
+        let (failure, place) = match asked.unwrap_or(Err(Failure::TimedOut)) {
+            Ok((Outcome::Pending(pending), lane)) => {
+                return Ok(Step::GoesOn { worker: Some(Worker::of(lane)), pending });
+            }
+            Ok((Outcome::Made(answer), lane)) => {
+                match Kept::of(cx, catalog, job.mode, answer).await {
+                    Ok(kept) => return Ok(Step::Made { kept, terms }),
+                    Err(failure) => {
+                        failure.log(cx, lane.model(), 1);
+                        (failure, Some(lane.place(&outgoing)))
+                    }
+                }
+            }
+            Err(failure) => (failure, None),
+        };
+        meter.spoiled(&failure);
+        match place.and_then(|place| outgoing.after(place)) {
+            Some(next) => outgoing = next,
+            None => {
+                meter.failed();
+                return Ok(Step::Failed(failure));
+            }
         }
     }
 }
@@ -309,32 +338,42 @@ impl Worker {
 
 /// Asks the upstream that works on it how far it is. What may pass is asked again until the job has
 /// taken too long.
-async fn poll(cx: &Cx, catalog: &Catalog, job: &MediaJob, id: &str) -> Step {
+async fn poll(cx: &Cx, catalog: &Catalog, job: &MediaJob, id: &str) -> Result<Step> {
     let worker = job.upstream.as_deref().and_then(|text| serde_json::from_str(text).ok());
-    let Some::<Worker>(worker) = worker else { return Step::TryAgain };
+    let Some::<Worker>(worker) = worker else { return Ok(Step::TryAgain) };
     // What the configuration no longer has may come back with its next change.
-    let Some(model) = catalog.model(&job.model_id) else { return Step::TryAgain };
-    let outgoing = match StateAsk::outgoing(job.mode, id, &job.job_id, &model) {
+    let Some(model) = catalog.find(&job.model_id) else { return Ok(Step::TryAgain) };
+    let outgoing = match StateAsk::outgoing(job.mode, id, &job.job_id, model) {
         Ok(outgoing) => outgoing,
-        Err(error) => return Step::Failed(Failure::Ours(error)),
+        Err(error) => return Ok(Step::Failed(Failure::Ours(error))),
     };
-    let Some(lane) = Lane::find(&outgoing, |lane| worker.is(lane)) else { return Step::TryAgain };
+    let Some(lane) = Lane::find(&outgoing, |lane| worker.is(lane)) else {
+        return Ok(Step::TryAgain);
+    };
     cx.meter(|metering| metering.request_count = metering.request_count.map(|count| count + 1));
     let limits = &catalog.settings.limits;
     let asked = async {
         let response = look(cx, lane, limits).await?;
         let now = cx.runtime().clock().now();
         let response = succeeded(response, || lane.mask(cx), limits, now).await?;
-        let status = response.status();
-        let bytes = read_answer(response.into_body(), limits).await?;
-        Outcome::read(status, &lane.mask(cx).bytes(bytes))
+        Outcome::read(response, lane.mask(cx), limits).await
     };
-    match asked.await {
-        Ok(Outcome::Made(answer)) => Step::Made(answer),
-        Ok(Outcome::Pending(pending)) => Step::GoesOn { worker: Some(worker), pending },
+    let kept = match asked.await {
+        Ok(Outcome::Made(answer)) => Kept::of(cx, catalog, job.mode, answer).await,
+        Ok(Outcome::Pending(pending)) => {
+            return Ok(Step::GoesOn { worker: Some(worker), pending });
+        }
+        Err(failure) => Err(failure),
+    };
+    match kept {
+        Ok(kept) => {
+            let Some(input) = input_of(cx, job).await? else { return Ok(Step::TryAgain) };
+            let terms = heavy(input.len(), move || serde_json::from_str(&input)).await?;
+            Ok(Step::Made { kept, terms: terms.map_err(Error::internal)? })
+        }
         Err(failure) => {
             failure.log(cx, lane.model(), 1);
-            if is_final(&failure) { Step::Failed(failure) } else { Step::TryAgain }
+            Ok(if is_final(&failure) { Step::Failed(failure) } else { Step::TryAgain })
         }
     }
 }
@@ -342,7 +381,7 @@ async fn poll(cx: &Cx, catalog: &Catalog, job: &MediaJob, id: &str) -> Step {
 /// Whether a look that failed says that the work did.
 fn is_final(failure: &Failure) -> bool {
     match failure {
-        Failure::Told(_) => true,
+        Failure::Told(_) | Failure::BadFile(_) => true,
         Failure::Refused(refusal) => {
             let status = refusal.status;
             status.is_client_error()

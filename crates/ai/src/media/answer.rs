@@ -1,21 +1,21 @@
 //! The one form in which every protocol answers for images and video: the files, in the form of the
 //! images API of OpenAI, or the upstream's id of a job that is to be looked at again (202).
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use downcity_core::{Body, Error};
-use downcity_types::{FilePart, UiPart};
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
-use http_body_util::{BodyExt as _, Limited};
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::data::{data_url, extension, sniffed};
 use crate::config::{AnswerConfig, Mode};
 use crate::failure::{Failure, Words};
+use crate::heavy::heavy;
+use crate::limits::CallLimits;
 use crate::mask::Mask;
+use crate::provider::{collect, read_answer};
 
 /// The shortest and the longest wait between two looks at a job, whatever an upstream says.
 const LEAST_WAIT: Duration = Duration::from_millis(200);
@@ -76,28 +76,43 @@ impl Pending {
     }
 }
 
-fn json_answer(status: StatusCode, body: &impl Serialize) -> Result<Response<Body>, Failure> {
-    let body = serde_json::to_string(body).map_err(|e| Failure::Ours(Error::internal(e)))?;
-    let mut response = Response::new(Body::from(body));
-    *response.status_mut() = status;
-    let json = HeaderValue::from_static("application/json");
-    response.headers_mut().insert(CONTENT_TYPE, json);
-    Ok(response)
-}
+/// Marks the answer of a protocol that says that the work goes on.
+#[derive(Clone, Copy)]
+struct GoesOn;
 
 impl Outcome {
-    /// The answer of a protocol.
-    pub(crate) fn into_response(self) -> Result<Response<Body>, Failure> {
-        match self {
-            Self::Made(made) => json_answer(StatusCode::OK, &made),
-            Self::Pending(pending) => json_answer(StatusCode::ACCEPTED, &pending),
+    /// The answer of a protocol whose upstream answered with this status.
+    pub(crate) fn into_response(self, status: StatusCode) -> Result<Response<Body>, Failure> {
+        let body = match &self {
+            Self::Made(made) => serde_json::to_string(made),
+            Self::Pending(pending) => serde_json::to_string(pending),
+        };
+        let body = body.map_err(|error| Failure::Ours(Error::internal(error)))?;
+        let mut response = Response::new(Body::from(body));
+        *response.status_mut() = status;
+        let json = HeaderValue::from_static("application/json");
+        response.headers_mut().insert(CONTENT_TYPE, json);
+        if matches!(self, Self::Pending(_)) {
+            response.extensions_mut().insert(GoesOn);
         }
+        Ok(response)
     }
 
-    /// Reads the answer of a protocol.
-    pub(crate) fn read(status: StatusCode, bytes: &[u8]) -> Result<Self, Failure> {
+    /// Reads the answer of a protocol as a whole.
+    pub(crate) async fn read(
+        response: Response<Body>,
+        mask: Mask,
+        limits: &CallLimits,
+    ) -> Result<Self, Failure> {
+        let goes_on = response.extensions().get::<GoesOn>().is_some();
+        let bytes = read_answer(response.into_body(), limits).await?;
+        let read = heavy(bytes.len(), move || Self::parse(goes_on, &mask.bytes(bytes)));
+        read.await.map_err(Failure::Ours)?
+    }
+
+    fn parse(goes_on: bool, bytes: &[u8]) -> Result<Self, Failure> {
         let unreadable = |_| Failure::Unreadable("no files in the form of OpenAI".to_owned());
-        if status == StatusCode::ACCEPTED {
+        if goes_on {
             return serde_json::from_slice(bytes).map(Self::Pending).map_err(unreadable);
         }
         let made: MediaAnswer = serde_json::from_slice(bytes).map_err(unreadable)?;
@@ -113,9 +128,26 @@ fn no_files() -> Failure {
     Failure::Told(Words("The AI provider made no file.".to_owned()))
 }
 
+/// A file of an answer, as it stands there.
+#[derive(Debug)]
+pub(super) struct Given {
+    pub(super) base64: Option<String>,
+    /// An address of the web, or a `data:` URL.
+    pub(super) url: Option<String>,
+    /// What is said of it, or probable.
+    pub(super) media_type: String,
+    pub(super) filename: Option<String>,
+}
+
 impl MediaAnswer {
-    /// The files as parts of a message.
-    pub(crate) fn into_parts(self, mode: Mode) -> Vec<UiPart> {
+    /// The bytes of the texts that files stand in.
+    pub(super) fn size(&self) -> usize {
+        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        self.data.iter().map(|made| length(&made.b64_json) + length(&made.url)).sum()
+    }
+
+    /// The files.
+    pub(super) fn into_files(self, mode: Mode) -> Vec<Given> {
         let untold = match (mode, &self.output_format) {
             (Mode::Video, _) => "video/mp4".to_owned(),
             (_, Some(format)) if format.bytes().all(|b| b.is_ascii_alphanumeric()) => {
@@ -123,36 +155,23 @@ impl MediaAnswer {
             }
             _ => "image/png".to_owned(),
         };
-        let files = self.data.into_iter().take(MOST_FILES).enumerate();
-        files.filter_map(|(at, made)| made.into_part(mode, at, &untold)).collect()
+        let files = self.data.into_iter().filter(Made::is_file).take(MOST_FILES);
+        let given = files.map(|made| Given {
+            base64: made.b64_json,
+            url: made.url,
+            media_type: made
+                .media_type
+                .filter(|kind| kind.contains('/'))
+                .unwrap_or_else(|| untold.clone()),
+            filename: made.filename,
+        });
+        given.collect()
     }
 }
 
 impl Made {
     fn is_file(&self) -> bool {
         self.b64_json.is_some() || self.url.as_deref().is_some_and(is_url)
-    }
-
-    fn into_part(self, mode: Mode, at: usize, untold: &str) -> Option<UiPart> {
-        let seen = self.b64_json.as_deref().and_then(sniffed).map(str::to_owned);
-        let inline = self.url.as_deref().and_then(|url| url.strip_prefix("data:"));
-        let inline = inline.and_then(|rest| rest.split([';', ',']).next()).map(str::to_owned);
-        let told = self.media_type.filter(|kind| kind.contains('/'));
-        let media_type = told.or(seen).or(inline).unwrap_or_else(|| untold.to_owned());
-        let url = match (self.b64_json, self.url) {
-            (Some(base64), _) => data_url(&media_type, &base64),
-            (None, Some(url)) if is_url(&url) => url,
-            (None, _) => return None,
-        };
-        let filename = self
-            .filename
-            .unwrap_or_else(|| format!("{}-{}.{}", mode.as_str(), at + 1, extension(&media_type)));
-        Some(UiPart::File(FilePart {
-            media_type,
-            url,
-            filename: Some(filename),
-            ..FilePart::default()
-        }))
     }
 }
 
@@ -161,34 +180,42 @@ fn is_url(text: &str) -> bool {
     ["https://", "http://", "data:"].iter().any(|begin| text.starts_with(begin))
 }
 
-/// Reads the whole body of an upstream's answer.
-pub(crate) async fn collect(body: Body) -> Result<Bytes, Failure> {
-    match Limited::new(body, crate::provider::MAX_ANSWER).collect().await {
-        Ok(bytes) => Ok(bytes.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(Failure::Unreadable("longer than any answer".to_owned()))
-        }
-        Err(error) => Err(Failure::Broken(error)),
-    }
-}
-
 /// What an upstream's own JSON says, read by pointers.
-pub(crate) struct Reading<'a> {
-    pub(crate) config: &'a AnswerConfig,
+pub(crate) struct Reading {
+    pub(crate) config: Arc<AnswerConfig>,
     /// The upstream's id of the job, where it is known already.
-    pub(crate) known_id: Option<&'a str>,
+    pub(crate) known_id: Option<String>,
     pub(crate) poll_ms: u64,
-    /// Whether an answer without a word for its status is the result.
+    /// Whether an answer without a word for its status is the result, as nothing can be looked at.
     pub(crate) is_result: bool,
     /// The root of relative URLs.
     pub(crate) root: Option<String>,
-    pub(crate) media_type: Option<&'a str>,
+    pub(crate) media_type: Option<String>,
 }
 
-impl Reading<'_> {
+impl Reading {
+    /// Reads an upstream's answer of success; gives it as a protocol answers.
+    ///
     /// # Errors
     /// When the upstream says that it failed, or nothing that can be read.
-    pub(crate) fn outcome(&self, said: &Value, mask: &Mask) -> Result<Outcome, Failure> {
+    pub(crate) async fn read(
+        self,
+        response: Response<Body>,
+        mask: Mask,
+    ) -> Result<Response<Body>, Failure> {
+        let status = response.status();
+        let bytes = collect(response.into_body()).await?;
+        let read = heavy(bytes.len(), move || {
+            let said: Value = serde_json::from_slice(&bytes)
+                .map_err(|_| Failure::Unreadable("neither JSON nor a file".to_owned()))?;
+            self.outcome(&said, &mask)?.into_response(status)
+        });
+        read.await.map_err(Failure::Ours)?
+    }
+
+    /// # Errors
+    /// When the upstream says that it failed, or nothing that can be read.
+    fn outcome(&self, said: &Value, mask: &Mask) -> Result<Outcome, Failure> {
         let status = self.config.status.iter().find_map(|at| said.pointer(at)?.as_str());
         let among = |words: &[String]| {
             status.is_some_and(|status| words.iter().any(|word| word.eq_ignore_ascii_case(status)))
@@ -218,8 +245,11 @@ impl Reading<'_> {
                 return Err(Failure::Unreadable("an answer without files".to_owned()));
             }
         }
-        let id = self.known_id.map(str::to_owned).or_else(|| self.id(said));
+        let id = self.known_id.clone().or_else(|| self.id(said));
         let id = id.ok_or_else(|| Failure::Unreadable("a job without an id".to_owned()))?;
+        if self.is_result {
+            return Err(Failure::Unreadable("a job, but no request that looks at it".to_owned()));
+        }
         Ok(Outcome::Pending(Pending { id, poll_after_ms: self.poll_ms }))
     }
 
@@ -264,12 +294,10 @@ impl Reading<'_> {
             return None;
         }
         let told = text(&["media_type", "mime_type", "mimeType"]);
-        let is_untold = told.is_none() && base64.as_deref().and_then(sniffed).is_none();
-        let untold = self.media_type.filter(|_| is_untold).map(str::to_owned);
         Some(Made {
             url: url.map(|url| self.absolute(url)),
             b64_json: base64,
-            media_type: told.or(untold),
+            media_type: told.or_else(|| self.media_type.clone()),
             filename: text(&["filename", "file_name"]),
         })
     }
@@ -279,9 +307,16 @@ impl Reading<'_> {
         is_url(text) || is_path
     }
 
+    /// An address, where relative ones begin at the root.
     fn absolute(&self, url: String) -> String {
+        let is_scheme = |b: u8| b.is_ascii_alphanumeric() || b"+-.".contains(&b);
+        let scheme = url.split_once("://").map(|(scheme, _)| scheme);
+        let has_scheme = scheme.is_some_and(|it| !it.is_empty() && it.bytes().all(is_scheme));
         match &self.root {
-            Some(root) if !url.contains(':') => format!("{root}/{}", url.trim_start_matches('/')),
+            Some(root) if !has_scheme && !url.starts_with("data:") => match root.split_once("//") {
+                Some((scheme, _)) if url.starts_with("//") => format!("{scheme}{url}"),
+                _ => format!("{root}/{}", url.trim_start_matches('/')),
+            },
             _ => url,
         }
     }
@@ -318,24 +353,4 @@ pub(crate) fn failure_text(said: &Value, mask: &Mask) -> Option<String> {
     };
     // A key that is cut could not be found any more.
     Some(mask.sentence(&words).chars().take(1_000).collect())
-}
-
-/// The metadata of a result.
-pub(crate) fn result_metadata(
-    model: &str,
-    city_id: Option<&str>,
-    user_id: Option<&str>,
-    usage: Option<&Value>,
-) -> Value {
-    let mut metadata = json!({"model": model});
-    for (name, value) in [
-        ("city_id", city_id.map(Value::from)),
-        ("user_id", user_id.map(Value::from)),
-        ("usage", usage.cloned()),
-    ] {
-        if let (Some(value), Some(fields)) = (value, metadata.as_object_mut()) {
-            fields.insert(name.to_owned(), value);
-        }
-    }
-    metadata
 }

@@ -3,27 +3,25 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use downcity_core::fact::{self, CallFact};
 use downcity_core::{Cx, Error, Result, Runtime};
-use downcity_types::{ErrorCode, Microcredits, UiMessage, UiPart, UiRole};
+use downcity_types::{ErrorCode, Microcredits, UiMessage, UiRole};
 use http::StatusCode;
 use serde_json::{Map, Value};
 
 use super::advance::{Gone, written};
-use super::answer::{MediaAnswer, result_metadata};
-use super::data::inline;
 use super::job::StoredResult;
-use super::order::{Order, UNTOLD_SECONDS};
+use super::keep::Kept;
+use super::order::{Terms, UNTOLD_SECONDS};
 use super::store::{self, Ended, MediaJob};
 use crate::billing::{Bill, Due, Progress};
-use crate::catalog::Catalog;
 use crate::config::Mode;
+use crate::convert::answer::AnswerOf;
 use crate::failure::Failure;
 use crate::metering::{consumed_by, note_usage};
 use crate::price::Consumed;
+use crate::routes::message_id;
 use crate::service::Ai;
-use crate::storage::{Source, Stored};
 
 /// What is said of a job that took too long.
 pub(super) const TIMED_OUT: &str = "upstream timeout";
@@ -68,23 +66,13 @@ impl Ending {
         Self::Failed { code: ErrorCode::UpstreamTimeout, words: TIMED_OUT.to_owned(), facts }
     }
 
-    /// The result, its files stored here where that can be done.
-    pub(super) async fn made(
-        cx: &Cx,
-        catalog: &Catalog,
-        job: &MediaJob,
-        answer: MediaAnswer,
-    ) -> Result<Self> {
-        let order: Order = serde_json::from_str(&job.input).map_err(Error::internal)?;
-        let (usage, seconds) = (answer.usage.clone(), answer.seconds);
-        let mut parts = answer.into_parts(job.mode);
-        if parts.is_empty() {
-            return Ok(Self::failed(Failure::Unreadable("an answer without files".to_owned())));
-        }
+    /// The result.
+    pub(super) fn made(cx: &Cx, job: &MediaJob, terms: Terms, kept: Kept) -> Self {
+        let Kept { parts, files, usage, seconds } = kept;
         let made = parts.len() as u64;
-        let paid = made.min(order.count());
+        let paid = made.min(terms.count());
         cx.meter(|metering| match job.mode {
-            Mode::Video => metering.video_seconds = Some(told_seconds(seconds, &order, paid)),
+            Mode::Video => metering.video_seconds = Some(told_seconds(seconds, terms, paid)),
             _ => metering.image_count = Some(made),
         });
         let mut is_told = false;
@@ -95,28 +83,31 @@ impl Ending {
                 is_told = counts.is_some_and(|counts| counts.output_tokens > 0);
             });
         }
-        let files = stored_files(cx, catalog, &mut parts).await;
-        let mut random = [0; 16];
-        cx.runtime().random().fill(&mut random);
-        let id = uuid::Builder::from_random_bytes(random).into_uuid();
-        let (city, user) = (job.city_id.as_deref(), job.user_id.as_deref());
+        let answer = AnswerOf {
+            message_id: message_id(cx),
+            model: job.model_id.clone(),
+            city_id: job.city_id.clone(),
+            user_id: job.user_id.clone(),
+        };
+        let mut metadata = answer.metadata();
+        metadata.extend(usage.map(|usage| ("usage".to_owned(), usage)));
         let message = UiMessage {
-            id: Some(format!("msg_{id}")),
+            id: Some(answer.message_id),
             role: UiRole::Assistant,
             parts,
-            metadata: Some(result_metadata(&job.model_id, city, user, usage.as_ref())),
+            metadata: Some(metadata.into()),
         };
         let mut consumed = consumed_by(&cx.metering());
         // More images than were ordered are the provider's gift.
         consumed.images = consumed.images.min(paid);
-        Ok(Self::Made { result: Box::new(StoredResult { message, files }), consumed, is_told })
+        Self::Made { result: Box::new(StoredResult { message, files }), consumed, is_told }
     }
 }
 
 /// The seconds of video that count: those that the provider tells, else those that were ordered, also
 /// where no such order can have become what is told.
-fn told_seconds(told: Option<f64>, order: &Order, made: u64) -> u64 {
-    let ordered = order.seconds.unwrap_or(UNTOLD_SECONDS).saturating_mul(made);
+fn told_seconds(told: Option<f64>, terms: Terms, made: u64) -> u64 {
+    let ordered = terms.seconds.unwrap_or(UNTOLD_SECONDS).saturating_mul(made);
     match told {
         // Saturates: what is told in other units is far beyond.
         Some(told) if told > 0.0 && told.ceil() as u64 <= ordered.saturating_mul(MOST_TIMES) => {
@@ -157,40 +148,6 @@ impl Tries {
         }
         Ok(())
     }
-}
-
-/// Stores the files of a message. One that cannot be stored stays what it is.
-async fn stored_files(cx: &Cx, catalog: &Catalog, parts: &mut [UiPart]) -> Vec<Option<Stored>> {
-    let mut files = Vec::with_capacity(parts.len());
-    for part in parts {
-        let UiPart::File(file) = part else {
-            files.push(None);
-            continue;
-        };
-        let (runtime, storage) = (cx.runtime(), &catalog.storage);
-        let name = file.filename.as_deref();
-        let stored = if storage.owns(runtime, &file.url) {
-            Ok(None)
-        } else if let Some(data) = inline(&file.url) {
-            let put = storage.put(runtime, Bytes::from(data.bytes), &file.media_type, name).await;
-            put.map(Some).map_err(|error| error.to_string())
-        } else {
-            let media_type = Some(file.media_type.as_str());
-            let source = Source { url: &file.url, media_type, filename: name };
-            let taken = storage.take(runtime, source).await;
-            taken.map(Some).map_err(|failure| failure.sentence())
-        };
-        let stored = stored.unwrap_or_else(|error| {
-            tracing::warn!(request_id = cx.request_id(), error, "a file could not be stored");
-            None
-        });
-        if let Some(stored) = &stored {
-            file.media_type.clone_from(&stored.media_type);
-            file.url.clear();
-        }
-        files.push(stored);
-    }
-    files
 }
 
 impl Ai {

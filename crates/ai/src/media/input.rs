@@ -37,7 +37,7 @@ pub struct MediaInput {
     /// How many; one unless set.
     #[serde(default)]
     pub n: Option<u32>,
-    /// The same as `n`, and counts before it.
+    /// The same as `n`; where both are set they have to be equal.
     #[serde(default)]
     pub count: Option<u32>,
     /// Width and height in pixels, such as `1024x1024`.
@@ -135,6 +135,12 @@ impl MediaInput {
         if prompt.trim().is_empty() {
             return Err(Error::invalid("prompt", "send a prompt, or messages with a text"));
         }
+        if let (Some(n), Some(count)) = (self.n, self.count)
+            && n != count
+        {
+            let message = "differs from n, which means the same; send one of them";
+            return Err(Error::new(ErrorCode::Unprocessable, "").with_field("count", message));
+        }
         let (n_field, n) = if self.count.is_some() { ("count", self.count) } else { ("n", self.n) };
         if n.is_some_and(|n| !(1..=MOST_IMAGES).contains(&n)) {
             return Err(Error::invalid(n_field, format!("must be 1 to {MOST_IMAGES}")));
@@ -201,7 +207,7 @@ impl MediaContent {
 fn image(url: Option<String>, path: &str) -> Result<Piece> {
     let url = url.unwrap_or_default();
     let is_inline = url.starts_with("data:image/");
-    if is_inline && super::data::inline(&url).is_none() {
+    if is_inline && crate::files::inline(&url).is_none() {
         return Err(Error::invalid(path, "its data: URL cannot be read"));
     }
     if is_inline || url.starts_with("https://") || url.starts_with("http://") {

@@ -20,16 +20,12 @@ use super::store::{self, MediaJob, MediaStatus, NewMediaJob};
 use crate::billing::Bill;
 use crate::catalog::Catalog;
 use crate::config::Mode;
+use crate::heavy::heavy;
 use crate::service::Ai;
 use crate::storage::Stored;
 
 /// When to ask for the result of a job that has just begun, in milliseconds.
 const FIRST_LOOK_MS: i64 = 1_000;
-
-/// How long a job is kept that has ended.
-const KEPT: Duration = Duration::from_secs(30 * 24 * 3_600);
-/// How many of those that are older go when a new one comes.
-const FORGOTTEN_AT_ONCE: i64 = 10;
 
 /// A job as its owner sees it.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -151,12 +147,25 @@ impl Ai {
         model: Option<&str>,
         order: impl FnOnce(&str, &Catalog) -> Result<Order>,
     ) -> Result<MediaJobView> {
+        let runtime = cx.runtime();
+        let request = IdempotentRequest::of(cx)?;
+        if let Some(request) = request.clone() {
+            // Its job is there whatever became of the model and the wallet since.
+            let known = runtime.db().read(move |tx| idempotency::find(tx, &request)).await?;
+            if let Some(view) = known {
+                return Ok(view);
+            }
+        }
         let catalog = self.catalog();
         let model = catalog.resolve(model, mode, cx)?;
-        let runtime = cx.runtime();
         let job_id = runtime.ids().sortable("job_");
         let order = order(&job_id, &catalog)?;
-        let outgoing = order.outgoing(&model)?;
+        let asked = model.clone();
+        let written = heavy(order.size(), move || {
+            let input = serde_json::to_string(&order).map_err(Error::internal)?;
+            Ok::<_, Error>((order.outgoing(&asked)?, input))
+        });
+        let (outgoing, input) = written.await??;
         let bill = Bill::of(cx, mode, &outgoing, catalog.settings.bill_admin)?;
         let now = runtime.clock().now();
         let lasts = catalog.settings.max_pending + catalog.settings.limits.longest();
@@ -179,7 +188,7 @@ impl Ai {
             is_by_user: cx.identity().user().is_some(),
             action_id: cx.action().id().to_owned(),
             request_id: cx.request_id().to_owned(),
-            input: json(serde_json::to_string(&order))?,
+            input,
             bill: bill.as_ref().map(|bill| json(serde_json::to_string(bill))).transpose()?,
             poll_after_ms: FIRST_LOOK_MS,
             now,
@@ -187,7 +196,6 @@ impl Ai {
             user_id: user_id.clone(),
         };
         let work = NewJob::new::<Produce>(runtime, &job_id)?.owner(city_id, user_id);
-        let request = IdempotentRequest::of(cx)?;
         let hold = bill.map(|bill| bill.reservation(now, lasts));
         let stored = self.store_job(cx, Opening { row, hold, work, request }, view).await?;
         runtime.wake_workers();
@@ -218,7 +226,6 @@ impl Ai {
                 };
                 trail.record(target, (), json!({"mode": row.mode, "model_id": row.model_id}));
                 store::insert(tx, row)?;
-                store::forget_ended(tx, row.now.saturating_sub(KEPT), FORGOTTEN_AT_ONCE)?;
                 jobs::enqueue(tx, work)?;
                 Ok(view.clone())
             })
@@ -238,13 +245,17 @@ impl Ai {
     /// A job of this caller. One that took too long ends here, if nobody noticed before.
     ///
     /// # Errors
-    /// 404 where there is none, or it is somebody else's.
+    /// 422 for an empty id, 404 where there is none, or it is somebody else's.
     pub(crate) async fn job_of(
         self: &Arc<Self>,
         cx: &Cx,
         mode: Mode,
         input: &JobIn,
     ) -> Result<MediaJob> {
+        if input.job_id.trim().is_empty() {
+            let message = "is empty; send the job_id that the order was answered with";
+            return Err(Error::new(ErrorCode::Unprocessable, "").with_field("job_id", message));
+        }
         let find = async || {
             let job_id = input.job_id.clone();
             let job = cx.runtime().db().read(move |tx| store::find(tx, &job_id)).await?;

@@ -7,18 +7,19 @@
 
 mod advance;
 mod answer;
-mod data;
 mod end;
+mod forget;
 mod input;
 mod job;
+mod keep;
 mod order;
 mod store;
 mod wait;
 
-pub(crate) use answer::{Made, MediaAnswer, Outcome, Reading, collect};
-pub(crate) use data::{base64_of, extension, inline, to_base64};
+pub(crate) use answer::{Made, MediaAnswer, Outcome, Reading};
+pub(crate) use forget::sweep_regularly;
 pub use input::{MediaContent, MediaInput, MediaMessage};
 pub use job::{JobIn, MediaJobView};
 pub(crate) use job::{Produce, StoredResult};
-pub(crate) use order::{MediaAsk, Order, Piece, StateAsk, unsupported};
+pub(crate) use order::{MediaAsk, Order, Piece, StateAsk, has_own_field, unsupported};
 pub use store::MediaStatus;

@@ -55,6 +55,23 @@ pub(crate) struct Order {
     pub(crate) provider_options: Map<String, Value>,
 }
 
+/// How much an order asks for: what is paid hangs on it.
+#[derive(Clone, Copy, Debug, Deserialize)]
+pub(crate) struct Terms {
+    #[serde(default)]
+    n: Option<u32>,
+    /// Seconds of each video.
+    #[serde(default)]
+    pub(crate) seconds: Option<u64>,
+}
+
+impl Terms {
+    /// How many are made.
+    pub(crate) fn count(self) -> u64 {
+        u64::from(self.n.unwrap_or(1).max(1))
+    }
+}
+
 /// One turn of a conversation.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Turn {
@@ -113,29 +130,40 @@ impl Order {
 
     fn options(&self, model: &Model) -> Result<Map<String, Value>> {
         let key = model.provider.options_key.as_str();
-        let path = |name: &str| format!("provider_options.{key}{name}");
+        let path = format!("provider_options.{key}");
         match self.provider_options.get(key) {
             None | Some(Value::Null) => Ok(Map::new()),
             Some(Value::Object(options)) => {
                 let is_reserved = |name: &&String| RESERVED_OPTIONS.contains(&name.as_str());
-                let reserved = options.keys().find(is_reserved).cloned();
-                let accesses = &model.provider.accesses;
-                let refused =
-                    || accesses.iter().find_map(|access| access.protocol.refused_option(options));
-                match reserved.or_else(refused) {
-                    Some(name) => {
-                        Err(Error::invalid(path(&format!(".{name}")), "has a field of its own"))
-                    }
-                    None => Ok(options.clone()),
+                if let Some(name) = options.keys().find(is_reserved) {
+                    return Err(has_own_field(&path, name));
                 }
+                for access in model.provider.accesses.iter().take(1) {
+                    access.protocol.takes_options(&path, options)?;
+                }
+                Ok(options.clone())
             }
-            Some(_) => Err(Error::invalid(path(""), "must be an object")),
+            Some(_) => Err(Error::invalid(path, "must be an object")),
         }
+    }
+
+    /// How much it asks for.
+    pub(crate) fn terms(&self) -> Terms {
+        Terms { n: self.n, seconds: self.seconds }
     }
 
     /// How many images are made.
     pub(crate) fn count(&self) -> u64 {
-        u64::from(self.n.unwrap_or(1).max(1))
+        self.terms().count()
+    }
+
+    /// About how many bytes it has.
+    pub(crate) fn size(&self) -> usize {
+        let piece = |piece: &Piece| match piece {
+            Piece::Text(text) | Piece::Image(text) => text.len(),
+        };
+        let turns = self.turns.iter().flat_map(|turn| &turn.content).map(piece).sum::<usize>();
+        self.prompt.len() + self.images.iter().map(String::len).sum::<usize>() + turns
     }
 
     /// The most that it may bring.
@@ -153,6 +181,24 @@ impl Order {
                 output_tokens: crate::price::most_output(None, model.max_output, self.count()),
                 ..Consumed::default()
             },
+        }
+    }
+
+    /// Refuses what the assistant said, for an upstream that is sent one text: there it would be lost,
+    /// or taken for the user's.
+    ///
+    /// # Errors
+    /// 422 that names the message.
+    pub(crate) fn refuse_answers(&self) -> Result<()> {
+        let is_text = |piece: &Piece| matches!(piece, Piece::Text(text) if !text.trim().is_empty());
+        let is_answer =
+            |turn: &Turn| turn.role == UiRole::Assistant && turn.content.iter().any(is_text);
+        match self.turns.iter().position(is_answer) {
+            Some(at) => {
+                let instead = "it takes no text of the assistant, leave it out";
+                Err(unsupported(&format!("messages[{at}]"), instead))
+            }
+            None => Ok(()),
         }
     }
 
@@ -177,6 +223,11 @@ impl Order {
             None => Ok(()),
         }
     }
+}
+
+/// 400 for an option in the place of a field.
+pub(crate) fn has_own_field(path: &str, name: &str) -> Error {
+    Error::invalid(format!("{path}.{name}"), "has a field of its own")
 }
 
 /// 422 for a field that the model cannot take.

@@ -53,7 +53,6 @@ pub(crate) struct MediaJob {
     pub(crate) is_by_user: bool,
     pub(crate) action_id: String,
     pub(crate) request_id: String,
-    pub(crate) input: String,
     pub(crate) bill: Option<String>,
     pub(crate) metering: String,
     pub(crate) upstream: Option<String>,
@@ -104,7 +103,6 @@ fn job(row: &Row) -> Result<MediaJob> {
         is_by_user: row.get("is_by_user")?,
         action_id: row.get("action_id")?,
         request_id: row.get("request_id")?,
-        input: row.get("input_json")?,
         bill: row.get("bill_json")?,
         metering: row.get("metering_json")?,
         upstream: row.get("upstream_json")?,
@@ -121,18 +119,26 @@ fn job(row: &Row) -> Result<MediaJob> {
     })
 }
 
-/// A job by its id.
+/// A job by its id, without what is to be made: that may be large, and few who look at a job need it.
 pub(crate) fn find(tx: &mut Tx<'_>, job_id: &str) -> Result<Option<MediaJob>> {
     let row = tx.query_opt(
         sql!(
             "SELECT job_id, mode, status, model_id, city_id, user_id, is_by_user, action_id,
-             request_id, input_json, bill_json, metering_json, upstream_json, upstream_id,
-             metadata_json, result_json, error, code, poll_after_ms, due_at, claim, claimed_until,
+             request_id, bill_json, metering_json, upstream_json, upstream_id, metadata_json, result_json, error, code, poll_after_ms, due_at, claim, claimed_until,
              created_at FROM ai_jobs WHERE job_id = $1"
         ),
         &[&job_id],
     )?;
     row.as_ref().map(job).transpose()
+}
+
+/// What is to be made, as JSON; `None` of a job that has ended.
+pub(crate) fn input(tx: &mut Tx<'_>, job_id: &str) -> Result<Option<String>> {
+    let row = tx.query_opt(
+        sql!("SELECT input_json FROM ai_jobs WHERE job_id = $1 AND ended_at IS NULL"),
+        &[&job_id],
+    )?;
+    row.map(|row| Ok(row.get("input_json")?)).transpose()
 }
 
 /// Whether a job has ended; `None` where there is none.

@@ -7,13 +7,14 @@ use bytes::Bytes;
 use downcity_core::{Body, Call, Error};
 use futures_util::future::BoxFuture;
 use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Response};
+use http::{HeaderValue, Response, StatusCode};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Asked, Protocol, Task, embeddings, mark, tone};
 use crate::failure::Failure;
-use crate::media::{Made, MediaAnswer, MediaAsk, Outcome, to_base64};
+use crate::files::to_base64;
+use crate::media::{Made, MediaAnswer, MediaAsk, Outcome};
 
 /// The label in front of every answer, so that nobody takes it for a model's.
 const LABEL: &str = "Echo (development): ";
@@ -77,7 +78,7 @@ fn drawn(asked: &Asked) -> Result<Response<Body>, Failure> {
         ..Made::default()
     };
     let data = (1..=ask.order.count()).map(made).collect();
-    Outcome::Made(MediaAnswer { data, ..MediaAnswer::default() }).into_response()
+    Outcome::Made(MediaAnswer { data, ..MediaAnswer::default() }).into_response(StatusCode::OK)
 }
 
 fn answer(body: &[u8], created: i64) -> Result<Response<Body>, Failure> {

@@ -28,7 +28,7 @@ use downcity_types::Timestamp;
 use futures_util::future::BoxFuture;
 use http::header::{CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, Response};
-use http_body_util::BodyExt as _;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
@@ -42,6 +42,7 @@ pub(crate) use template::HttpTemplate;
 pub(crate) use wire::check_base_url;
 
 use crate::failure::{Failure, Refusal, error_text};
+use crate::heavy::heavy;
 use crate::limits::CallLimits;
 use crate::mask::Mask;
 use crate::media::Order;
@@ -101,6 +102,18 @@ impl Asked {
         serde_json::from_slice(&self.body).map_err(Error::internal)
     }
 
+    /// As [`Asked::read`], for bodies that may hold images.
+    ///
+    /// # Errors
+    /// 500 when it is another task.
+    pub(crate) async fn read_media<T>(&self, task: Task) -> Result<T, Error>
+    where
+        T: serde::de::DeserializeOwned + Send + 'static,
+    {
+        let asked = self.clone();
+        heavy(self.body.len(), move || asked.read(task)).await?
+    }
+
     /// The answer of a protocol to a task of a mode that its kind does not offer.
     pub(crate) fn foreign(&self) -> Failure {
         Failure::Ours(self.unknown())
@@ -131,11 +144,15 @@ pub(crate) trait Protocol: Send + Sync {
         Ok(())
     }
 
-    /// The name of an option of the caller's that this provider must not be sent for images and
-    /// video, as it would stand in the place of a field that is limited or paid for.
-    fn refused_option(&self, options: &Map<String, Value>) -> Option<String> {
-        let _ = options;
-        None
+    /// Whether it can be sent these options of the caller's for images and video, which stand at `path`
+    /// in the input.
+    ///
+    /// # Errors
+    /// 400 for an option in the place of a field that is limited or paid for, 422 for one that it
+    /// cannot take; both name it.
+    fn takes_options(&self, path: &str, options: &Map<String, Value>) -> Result<(), Error> {
+        let _ = (path, options);
+        Ok(())
     }
 
     /// Whether it can try a value of this env key.
@@ -190,6 +207,17 @@ pub(crate) async fn read_answer(body: Body, limits: &CallLimits) -> Result<Bytes
     read_limited(body, MAX_ANSWER, limits)
         .await?
         .ok_or_else(|| Failure::Unreadable(format!("longer than {MAX_ANSWER} bytes")))
+}
+
+/// The bytes of an answer; the time is that of the whole call for its first byte.
+pub(crate) async fn collect(body: Body) -> Result<Bytes, Failure> {
+    match Limited::new(body, MAX_ANSWER).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            Err(Failure::Unreadable(format!("longer than {MAX_ANSWER} bytes")))
+        }
+        Err(error) => Err(Failure::Broken(error)),
+    }
 }
 
 /// The next piece of an answer, `None` at its end; waited for until `end` at most. Some providers send

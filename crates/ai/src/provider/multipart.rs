@@ -1,8 +1,11 @@
 //! Bodies of the type `multipart/form-data`.
 
 use bytes::Bytes;
-use downcity_core::Call;
+use downcity_core::{Call, Error, Result};
 use http::HeaderValue;
+use serde_json::{Map, Value};
+
+use crate::files::{extension, inline};
 
 /// A form that is written part by part.
 pub(crate) struct Form {
@@ -46,6 +49,37 @@ impl Form {
         self.body.extend_from_slice(head.as_bytes());
         self.body.extend_from_slice(bytes);
         self.body.extend_from_slice(b"\r\n");
+    }
+
+    /// The body of a request for images: JSON where there are none to draw from, a form with them in
+    /// `image_field` otherwise. Also the content type, where it is a form.
+    ///
+    /// # Errors
+    /// 400 for an image that is no `data:` URL.
+    pub(crate) fn request(
+        mut self,
+        fields: &Map<String, Value>,
+        image_field: &str,
+        images: &[String],
+    ) -> Result<(Option<HeaderValue>, Bytes)> {
+        if images.is_empty() {
+            let body = serde_json::to_vec(fields).map_err(Error::internal)?;
+            return Ok((None, body.into()));
+        }
+        for (name, value) in fields {
+            match value {
+                Value::String(text) => self.text(name, text),
+                Value::Null => {}
+                other => self.text(name, &other.to_string()),
+            }
+        }
+        for (index, url) in images.iter().enumerate() {
+            let file = inline(url).ok_or_else(|| Error::invalid("images", "must be data: URLs"))?;
+            let filename = format!("image-{}.{}", index + 1, extension(file.media_type));
+            self.file(image_field, &filename, file.media_type, &file.bytes);
+        }
+        let (kind, body) = self.end();
+        Ok((Some(kind), body))
     }
 
     /// The content type and the body.

@@ -3,11 +3,12 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use downcity_core::env::{Candidate, Probed};
-use downcity_core::{Body, Call, Error, Result};
+use downcity_core::{Body, Call, Result};
 use futures_util::future::BoxFuture;
 use http::header::{CONTENT_TYPE, HeaderName};
-use http::{HeaderValue, Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response};
 use serde_json::{Map, Value};
 
 use super::multipart::Form;
@@ -15,8 +16,10 @@ use super::wire::Wire;
 use super::{Asked, Protocol, Task};
 use crate::config::ProviderConfig;
 use crate::failure::Failure;
+use crate::files::inline;
+use crate::heavy::heavy;
 use crate::mask::Mask;
-use crate::media::{MediaAsk, Order, extension, inline, unsupported};
+use crate::media::{MediaAsk, Order, unsupported};
 use crate::upstream::Upstream;
 
 /// Where OpenAI is, unless `base_url` says otherwise.
@@ -28,6 +31,11 @@ static IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 /// A provider of the protocol `openai-images`.
 pub(crate) struct OpenAiImages {
     wire: Wire,
+    own: Arc<Own>,
+}
+
+/// What the configuration does to fields.
+struct Own {
     strip: Vec<String>,
     force: Map<String, Value>,
 }
@@ -38,25 +46,28 @@ impl OpenAiImages {
         let mut config = config.clone();
         config.base_url.get_or_insert_with(|| BASE_URL.to_owned());
         let wire = Wire::new(&config, upstream, GENERATIONS);
-        Self { wire, strip: config.strip, force: config.force }
+        Self { wire, own: Arc::new(Own { strip: config.strip, force: config.force }) }
     }
 
-    fn request(&self, call: &Call, ask: &MediaAsk) -> Result<Request<bytes::Bytes>> {
-        let order = &ask.order;
-        let mut fields = fields(ask)?;
-        fields.retain(|name, _| !self.strip.contains(name));
-        fields.extend(self.force.clone());
-        let mut request = if order.images.is_empty() {
-            let body = serde_json::to_vec(&fields).map_err(Error::internal)?;
-            self.wire.request_beside(call, GENERATIONS, None, body.into())?
-        } else {
-            let (kind, body) = form(call, &fields, &order.images)?.end();
-            let mut request = self.wire.request_beside(call, EDITS, None, body)?;
+    async fn request(&self, call: &Call, asked: Asked) -> Result<Request<Bytes>> {
+        let ask: MediaAsk = asked.read_media(Task::Media).await?;
+        let (job_id, is_edit) = (ask.order.job_id.clone(), !ask.order.images.is_empty());
+        let (form, own) = (Form::new(call), self.own.clone());
+        let written = heavy(asked.body.len(), move || {
+            let mut fields = fields(&ask)?;
+            fields.retain(|name, _| !own.strip.contains(name));
+            fields.extend(own.force.clone());
+            let images = &ask.order.images;
+            form.request(&fields, if images.len() > 1 { "image[]" } else { "image" }, images)
+        });
+        let (kind, body) = written.await??;
+        let path = if is_edit { EDITS } else { GENERATIONS };
+        let mut request = self.wire.request_beside(call, path, None, body)?;
+        if let Some(kind) = kind {
             request.headers_mut().insert(CONTENT_TYPE, kind);
-            request
-        };
+        }
         // A provider that knows keys makes an order that is sent again but once.
-        if let Ok(key) = HeaderValue::from_str(&order.job_id) {
+        if let Ok(key) = HeaderValue::from_str(&job_id) {
             request.headers_mut().insert(&IDEMPOTENCY_KEY, key);
         }
         Ok(request)
@@ -101,23 +112,8 @@ fn size(order: &Order) -> Result<Option<&str>> {
     }
 }
 
-fn form(call: &Call, fields: &Map<String, Value>, images: &[String]) -> Result<Form> {
-    let mut form = Form::new(call);
-    for (name, value) in fields {
-        match value {
-            Value::String(text) => form.text(name, text),
-            Value::Null => {}
-            other => form.text(name, &other.to_string()),
-        }
-    }
-    let name = if images.len() > 1 { "image[]" } else { "image" };
-    for (index, url) in images.iter().enumerate() {
-        let file = inline(url).ok_or_else(|| Error::invalid("images", "must be data: URLs"))?;
-        let filename = format!("image-{}.{}", index + 1, extension(file.media_type));
-        form.file(name, &filename, file.media_type, &file.bytes);
-    }
-    Ok(form)
-}
+/// Options under which an answer comes in pieces, which nobody waits for here.
+const STREAMING: &[&str] = &["stream", "partial_images"];
 
 impl Protocol for OpenAiImages {
     fn ask<'a>(
@@ -126,14 +122,8 @@ impl Protocol for OpenAiImages {
         asked: Asked,
     ) -> BoxFuture<'a, Result<Response<Body>, Failure>> {
         Box::pin(async move {
-            let ask: MediaAsk = asked.read(Task::Media).map_err(Failure::Ours)?;
-            let request = self.request(call, &ask).map_err(Failure::Ours)?;
-            let mut response = self.wire.send(request).await?;
-            if response.status().is_success() {
-                // Other statuses of success have a meaning of our own.
-                *response.status_mut() = StatusCode::OK;
-            }
-            Ok(response)
+            let request = self.request(call, asked).await.map_err(Failure::Ours)?;
+            self.wire.send(request).await
         })
     }
 
@@ -142,10 +132,24 @@ impl Protocol for OpenAiImages {
         if order.seconds.is_some() {
             return Err(unsupported("seconds", "it makes images"));
         }
+        if let Some(name) = STREAMING.iter().find(|name| order.extra.contains_key(**name)) {
+            return Err(unsupported(name, "images are not streamed, leave it out"));
+        }
+        order.refuse_answers()?;
         if order.images.iter().any(|url| inline(url).is_none()) {
             return Err(unsupported("messages", "its images have to be inline, as data_url"));
         }
         Ok(())
+    }
+
+    fn takes_options(&self, path: &str, options: &Map<String, Value>) -> Result<()> {
+        match STREAMING.iter().find(|name| options.contains_key(**name)) {
+            Some(name) => {
+                let path = format!("{path}.{name}");
+                Err(unsupported(&path, "images are not streamed, leave it out"))
+            }
+            None => Ok(()),
+        }
     }
 
     fn probes(&self, key: &str) -> bool {

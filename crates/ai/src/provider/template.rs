@@ -16,21 +16,20 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Map, Value};
 
 use super::wire::Wire;
-use super::{Asked, Protocol, Task};
-use crate::config::{Mode, ProviderConfig, RequestTemplate, TemplateConfig};
+use super::{Asked, Protocol, Task, collect};
+use crate::config::{AnswerConfig, Mode, ProviderConfig, RequestTemplate, TemplateConfig};
 use crate::failure::Failure;
+use crate::files::to_base64;
+use crate::heavy::heavy;
 use crate::mask::Mask;
-use crate::media::{
-    Made, MediaAnswer, MediaAsk, Order, Outcome, Reading, StateAsk, collect, to_base64, unsupported,
-};
+use crate::media::{Made, MediaAnswer, MediaAsk, Order, Outcome, Reading, StateAsk, unsupported};
 use crate::upstream::Upstream;
 
 /// A provider of the protocol `http-template`.
 pub(crate) struct HttpTemplate {
     wire: Wire,
-    /// Where relative addresses of files begin.
-    root: Option<String>,
     template: TemplateConfig,
+    answer: Arc<AnswerConfig>,
 }
 
 /// What `{{name}}` stands for.
@@ -39,9 +38,9 @@ type Values = Map<String, Value>;
 impl HttpTemplate {
     /// From a configuration that has been validated.
     pub(crate) fn new(config: &ProviderConfig, upstream: Arc<dyn Upstream>) -> Self {
-        let root = config.base_url.as_deref().map(|url| url.trim_end_matches('/').to_owned());
         let template = config.template.clone().unwrap_or_default();
-        Self { wire: Wire::new(config, upstream, "/"), root, template }
+        let answer = Arc::new(template.answer.clone());
+        Self { wire: Wire::new(config, upstream, "/"), template, answer }
     }
 
     async fn run(&self, call: &Call, asked: Asked) -> Result<Response<Body>, Failure> {
@@ -51,7 +50,7 @@ impl HttpTemplate {
                 (self.request(call, status, &values_of_state(&ask)), ask.mode, Some(ask.id))
             }
             _ => {
-                let ask: MediaAsk = asked.read(Task::Media).map_err(Failure::Ours)?;
+                let ask: MediaAsk = asked.read_media(Task::Media).await.map_err(Failure::Ours)?;
                 let mode = ask.order.mode;
                 (self.request(call, &self.template.create, &values(&ask)), mode, None)
             }
@@ -61,25 +60,19 @@ impl HttpTemplate {
             return Ok(response);
         }
         if let Some(media_type) = file_type(&response) {
-            return file(media_type, response.into_body()).await?.into_response();
+            return file(media_type, response).await;
         }
-        let bytes = collect(response.into_body()).await?;
-        let said: Value = serde_json::from_slice(&bytes)
-            .map_err(|_| Failure::Unreadable("neither JSON nor a file".to_owned()))?;
         let untold = if mode == Mode::Video { "video/mp4" } else { "image/png" };
+        let media_type = self.template.media_type.as_deref().unwrap_or(untold);
         let reading = Reading {
-            config: &self.template.answer,
-            known_id: known_id.as_deref(),
+            config: self.answer.clone(),
+            known_id,
             poll_ms: self.template.poll_ms,
             is_result: self.template.status.is_none(),
-            root: self.root.clone(),
-            media_type: Some(self.template.media_type.as_deref().unwrap_or(untold)),
+            root: self.wire.root(call),
+            media_type: Some(media_type.to_owned()),
         };
-        let outcome = reading.outcome(&said, &self.wire.mask(call))?;
-        if self.template.status.is_none() && matches!(outcome, Outcome::Pending(_)) {
-            return Err(Failure::Unreadable("a job, but no request that looks at it".to_owned()));
-        }
-        outcome.into_response()
+        reading.read(response, self.wire.mask(call)).await
     }
 
     fn request(
@@ -220,11 +213,17 @@ fn file_type(response: &Response<Body>) -> Option<String> {
     ["image/", "video/", "audio/"].iter().any(|begin| kind.starts_with(begin)).then_some(kind)
 }
 
-async fn file(media_type: String, body: Body) -> Result<Outcome, Failure> {
-    let bytes = collect(body).await?;
-    let made =
-        Made { b64_json: Some(to_base64(&bytes)), media_type: Some(media_type), ..Made::default() };
-    Ok(Outcome::Made(MediaAnswer { data: vec![made], ..MediaAnswer::default() }))
+/// The answer is the file: it goes the way of all files.
+async fn file(media_type: String, response: Response<Body>) -> Result<Response<Body>, Failure> {
+    let status = response.status();
+    let bytes = collect(response.into_body()).await?;
+    let made = heavy(bytes.len(), move || {
+        let base64 = Some(to_base64(&bytes));
+        let made = Made { b64_json: base64, media_type: Some(media_type), ..Made::default() };
+        let answer = MediaAnswer { data: vec![made], ..MediaAnswer::default() };
+        Outcome::Made(answer).into_response(status)
+    });
+    made.await.map_err(Failure::Ours)?
 }
 
 impl Protocol for HttpTemplate {
@@ -255,7 +254,17 @@ impl Protocol for HttpTemplate {
         if order.images.len() > 1 && !knows(&["images"]) {
             return Err(unsupported("images", "it takes one image"));
         }
-        Ok(())
+        order.refuse_answers()
+    }
+
+    fn takes_options(&self, path: &str, options: &Map<String, Value>) -> Result<()> {
+        match options.keys().find(|name| !self.names(&format!("options.{name}"))) {
+            Some(name) => {
+                let path = format!("{path}.{name}");
+                Err(unsupported(&path, "its template has no place for it, leave it out"))
+            }
+            None => Ok(()),
+        }
     }
 
     fn probes(&self, _: &str) -> bool {

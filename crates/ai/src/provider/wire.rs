@@ -112,6 +112,14 @@ impl Wire {
         call.env(key).map(|value| CityEnv { value, of: EnvOf::Federation })
     }
 
+    /// The root that requests of this call go under, without a slash at its end; `None` where there is
+    /// none.
+    pub(super) fn root(&self, call: &Call) -> Option<String> {
+        let uri = self.endpoint(|key| self.root_in(call, key)).ok()?.uri;
+        let path = uri.path().strip_suffix(self.path).unwrap_or(uri.path());
+        Some(format!("{}://{}{path}", uri.scheme_str()?, uri.authority()?))
+    }
+
     /// Posts JSON to the main path.
     pub(super) async fn post(&self, call: &Call, body: Bytes) -> Result<Response<Body>, Failure> {
         let endpoint = self.endpoint(|key| self.root_in(call, key)).map_err(Failure::Ours)?;

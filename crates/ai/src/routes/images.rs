@@ -10,7 +10,9 @@ use serde_json::{Map, Value};
 
 use crate::catalog::Catalog;
 use crate::config::Mode;
-use crate::media::{MediaInput, StoredResult, base64_of, to_base64};
+use crate::files::{base64_of, to_base64};
+use crate::heavy::heavy;
+use crate::media::{MediaInput, StoredResult};
 use crate::service::{Ai, GUARD};
 use crate::storage::Stored;
 
@@ -151,7 +153,10 @@ async fn inline(
     stored: Option<Stored>,
 ) -> Result<ImageAnswer> {
     let base64 = match stored {
-        Some(stored) => Some(to_base64(&catalog.storage.get(cx.runtime(), &stored).await?)),
+        Some(stored) => {
+            let bytes = catalog.storage.get(cx.runtime(), &stored).await?;
+            Some(heavy(bytes.len(), move || to_base64(&bytes)).await?)
+        }
         None => base64_of(&file.url).map(|base64| base64.into_owned()),
     };
     Ok(match base64 {

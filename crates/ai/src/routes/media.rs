@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use downcity_core::{Cx, Error, Result};
-use downcity_types::{ErrorCode, UiMessage};
+use downcity_core::{Cx, Result};
+use downcity_types::UiMessage;
 
 use crate::config::Mode;
 use crate::media::{JobIn, MediaInput, MediaJobView};
@@ -73,9 +73,6 @@ impl Ai {
     }
 
     async fn result(self: &Arc<Self>, cx: &Cx, mode: Mode, input: &JobIn) -> Result<MediaJobView> {
-        if input.job_id.trim().is_empty() {
-            return Err(Error::new(ErrorCode::Unprocessable, "").with_field("job_id", "is empty"));
-        }
         self.job_of(cx, mode, input).await?.into_view(cx, &self.catalog())
     }
 }

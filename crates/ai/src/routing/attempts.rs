@@ -45,6 +45,13 @@ impl Attempts {
         self.record(Told::of(answer).as_str(), status, elapsed);
     }
 
+    /// What the last answer held was of no use.
+    pub(crate) fn spoil(&mut self, outcome: &'static str) {
+        if let Some(last) = self.ended.last_mut() {
+            last["outcome"] = outcome.into();
+        }
+    }
+
     fn record(&mut self, outcome: &'static str, status: Option<u16>, elapsed: Duration) {
         let Some(attempt) = self.under_way.take() else { return };
         metrics::counter!(

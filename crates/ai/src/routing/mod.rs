@@ -50,6 +50,12 @@ impl<'a> Lane<'a> {
         has_key && self.model().missing_here(call).is_none()
     }
 
+    /// Its upstream's place among those of its request.
+    pub(crate) fn place(self, outgoing: &Outgoing) -> usize {
+        let mut further = outgoing.fallbacks.iter();
+        further.position(|other| std::ptr::eq(other, self.outgoing)).map_or(0, |at| at + 1)
+    }
+
     /// The model at this upstream.
     pub(crate) fn model(self) -> &'a Model {
         &self.outgoing.model

@@ -33,6 +33,8 @@ pub(crate) enum Told {
     Unfit,
     /// A status of success, but no answer.
     Unreadable,
+    /// What it made is none of what was asked for.
+    BadFile,
 }
 
 impl Told {
@@ -57,6 +59,7 @@ impl Told {
             Err(Failure::Ours(error)) if error.code() == ErrorCode::MissingConfig => Self::Unusable,
             Err(Failure::Ours(error)) if error.status().is_client_error() => Self::Unfit,
             Err(Failure::Unreadable(_)) => Self::Unreadable,
+            Err(Failure::BadFile(_)) => Self::BadFile,
             Err(Failure::Ours(_) | Failure::Refused(_) | Failure::Told(_)) => Self::Refused,
         }
     }
@@ -86,6 +89,7 @@ impl Told {
             Self::Unusable => "unusable",
             Self::Unfit => "unfit",
             Self::Unreadable => "unreadable",
+            Self::BadFile => "bad_file",
         }
     }
 }

@@ -7,15 +7,16 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use downcity_core::{Error, Ids};
-use downcity_types::ErrorCode;
+use downcity_types::{ErrorCode, Timestamp};
 use sha2::{Digest as _, Sha256};
 use tokio::fs::{self, DirBuilder, File, OpenOptions};
 use tokio::io::AsyncWriteExt as _;
 
+use super::forget;
 use super::key::{Key, Kind};
 
 /// Where files are while they are written. What a crash leaves there may be deleted.
-const INCOMING: &str = "incoming";
+pub(super) const INCOMING: &str = "incoming";
 /// How much is hashed at once: other tasks of the thread wait for it.
 const SLICE: usize = 256 * 1024;
 
@@ -31,6 +32,7 @@ pub(super) struct Incoming {
     file: File,
     hasher: Sha256,
     size: u64,
+    now: Timestamp,
 }
 
 /// The path of a file that goes when this is dropped, unless it has been moved.
@@ -47,7 +49,7 @@ impl Drop for TemporaryPath {
 
 impl Incoming {
     /// Begins a file in this directory, which is made where there is none.
-    pub(super) async fn begin(dir: &Path, ids: &Ids) -> io::Result<Self> {
+    pub(super) async fn begin(dir: &Path, ids: &Ids, now: Timestamp) -> io::Result<Self> {
         let incoming = dir.join(INCOMING);
         make_folder(&incoming).await?;
         let path = incoming.join(ids.secret::<16>(""));
@@ -57,7 +59,7 @@ impl Incoming {
         options.mode(0o600);
         let file = options.open(&path).await?;
         let path = TemporaryPath(Some(path));
-        Ok(Self { dir: dir.to_owned(), path, file, hasher: Sha256::new(), size: 0 })
+        Ok(Self { dir: dir.to_owned(), path, file, hasher: Sha256::new(), size: 0, now })
     }
 
     /// Adds bytes.
@@ -76,9 +78,12 @@ impl Incoming {
         let key = Key::new(&self.hasher.finalize(), kind);
         self.file.flush().await?;
         let path = path_of(&self.dir, &key);
-        if fs::metadata(&path).await.is_ok_and(|found| found.len() == self.size) {
+        let (there, size, now) = (path.clone(), self.size, self.now);
+        let known = tokio::task::spawn_blocking(move || forget::renew(&there, size, now));
+        if known.await.map_err(io::Error::other)? {
             return Ok((key, self.size));
         }
+        self.file = forget::dated(self.file, now).await?;
         self.file.sync_all().await?;
         let Some(folder) = path.parent() else { return Err(ErrorKind::NotADirectory.into()) };
         make_folder(folder).await?;
@@ -158,7 +163,8 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("a/b");
         for _ in 0..2 {
-            let mut file = Incoming::begin(&dir, &ids()).await.unwrap();
+            let mut file =
+                Incoming::begin(&dir, &ids(), Timestamp::from_millis(1_000)).await.unwrap();
             file.write(b"ab").await.unwrap();
             assert_eq!(incoming(&dir), 1);
             file.write(b"c").await.unwrap();
@@ -175,7 +181,8 @@ mod tests {
     #[tokio::test]
     async fn what_is_given_up_leaves_nothing() {
         let folder = tempfile::tempdir().unwrap();
-        let mut file = Incoming::begin(folder.path(), &ids()).await.unwrap();
+        let mut file =
+            Incoming::begin(folder.path(), &ids(), Timestamp::from_millis(1_000)).await.unwrap();
         file.write(b"half").await.unwrap();
         drop(file);
         assert_eq!(incoming(folder.path()), 0);
@@ -187,7 +194,9 @@ mod tests {
     async fn a_damaged_file_is_written_anew() {
         let folder = tempfile::tempdir().unwrap();
         let write = async || {
-            let mut file = Incoming::begin(folder.path(), &ids()).await.unwrap();
+            let mut file = Incoming::begin(folder.path(), &ids(), Timestamp::from_millis(1_000))
+                .await
+                .unwrap();
             file.write(b"abc").await.unwrap();
             file.finish(png()).await.unwrap().0
         };
@@ -203,7 +212,7 @@ mod tests {
         use std::os::unix::fs::PermissionsExt as _;
         let folder = tempfile::tempdir().unwrap();
         let dir = folder.path().join("files");
-        let mut file = Incoming::begin(&dir, &ids()).await.unwrap();
+        let mut file = Incoming::begin(&dir, &ids(), Timestamp::from_millis(1_000)).await.unwrap();
         file.write(b"abc").await.unwrap();
         let (key, _) = file.finish(png()).await.unwrap();
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;

@@ -4,6 +4,7 @@
 //! What is kept of a file elsewhere, such as in the row of a job, is its [`Stored`]; links are made when
 //! somebody asks, because they end.
 
+mod forget;
 mod get;
 pub(crate) mod guard;
 mod key;
@@ -33,6 +34,7 @@ use self::local::Incoming;
 use self::s3::Bucket;
 use crate::config::{Problem, StorageConfig, StorageKind};
 use crate::failure::Failure;
+use crate::files::{HEAD, Wanted};
 use crate::upstream::HyperUpstream;
 
 /// Stores files and makes links to them.
@@ -44,6 +46,8 @@ pub(crate) struct Storage {
     guard: Guard,
     limits: Limits,
     url_ttl: Duration,
+    patience: Duration,
+    kept: Option<Duration>,
 }
 
 /// A file that is stored.
@@ -69,6 +73,8 @@ pub(crate) struct Source<'a> {
     pub(crate) media_type: Option<&'a str>,
     /// Its name.
     pub(crate) filename: Option<&'a str>,
+    /// What its bytes have to be, `image` or `video`; its type is then what they show.
+    pub(crate) kind: Option<&'static str>,
 }
 
 impl Storage {
@@ -94,6 +100,8 @@ impl Storage {
                 types: config.download.types.clone(),
             },
             url_ttl: Duration::from_millis(config.url_ttl_ms),
+            patience: Duration::from_millis(config.download.all_timeout_ms),
+            kept: config.keep_days.map(|days| Duration::from_secs(u64::from(days) * 24 * 3_600)),
         })
     }
 
@@ -135,17 +143,30 @@ impl Storage {
         source: Source<'_>,
     ) -> Result<Stored, Failure> {
         let mut download = self.guard.download(source.url, &self.limits).await?;
-        let media_type = download.media_type(source.media_type)?;
-        let kind = Kind::of(&media_type, source.filename);
+        let mut head = BytesMut::new();
+        let kind = match source.kind {
+            None => Kind::of(&download.media_type(source.media_type)?, source.filename),
+            Some(kind) => {
+                while head.len() < HEAD
+                    && let Some(bytes) = download.next().await?
+                {
+                    head.extend_from_slice(&bytes);
+                }
+                let wanted = Wanted { kind, types: self.types() };
+                let seen = wanted.check(head.get(..HEAD).unwrap_or(&head));
+                Kind::of(seen.map_err(Failure::BadFile)?, None)
+            }
+        };
         let (key, size) = match &self.bucket {
             Some(bucket) => {
-                let bytes = whole(&mut download).await?;
+                let bytes = whole(head, &mut download).await?;
                 let put = bucket.put(runtime, bytes, kind, self.limits.timeout).await;
                 put.map_err(Failure::Ours)?
             }
             None => {
                 let mut file = self.begin(runtime).await.map_err(Failure::Ours)?;
                 let failed = |error| Failure::Ours(local::failed(error));
+                file.write(&head).await.map_err(failed)?;
                 while let Some(bytes) = download.next().await? {
                     file.write(&bytes).await.map_err(failed)?;
                 }
@@ -169,7 +190,7 @@ impl Storage {
         let limits = Limits { max_bytes, ..self.limits.clone() };
         let mut download = self.guard.download(url, &limits).await?;
         let media_type = download.media_type(media_type)?;
-        Ok((whole(&mut download).await?, media_type))
+        Ok((whole(BytesMut::new(), &mut download).await?, media_type))
     }
 
     /// A link to a file, for the client of this call. Where neither `server.public_url` is set nor the
@@ -187,6 +208,27 @@ impl Storage {
         let terms = Terms { expires, name: stored.filename.as_deref() };
         let origin = public_url(call).unwrap_or_default();
         Ok(origin + &link::signed(runtime, &stored.key, terms))
+    }
+
+    /// Whether the address of a file may be passed on: it leads to the public internet, for all that is
+    /// known here.
+    pub(crate) async fn is_public(&self, url: &str) -> bool {
+        self.guard.is_public(url).await
+    }
+
+    /// The media types that are taken; `image/*` is every image.
+    pub(crate) fn types(&self) -> &[String] {
+        &self.limits.types
+    }
+
+    /// How long all files of one answer may take to be stored.
+    pub(crate) fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// For how long files are kept; `None` = for ever.
+    pub(crate) fn kept(&self) -> Option<Duration> {
+        self.kept
     }
 
     /// Whether a URL leads to a stored file, so that it need not be stored again.
@@ -217,7 +259,8 @@ impl Storage {
             return Err(Error::new(ErrorCode::MissingConfig, "There is no place for files.")
                 .with_fix("Set ai.storage.dir to a directory that all nodes share, or use S3."));
         };
-        Incoming::begin(&dir, runtime.ids()).await.map_err(local::failed)
+        let now = runtime.clock().now();
+        Incoming::begin(&dir, runtime.ids(), now).await.map_err(local::failed)
     }
 
     fn too_large(&self) -> Error {
@@ -232,9 +275,8 @@ fn stored(key: Key, size: u64, filename: Option<&str>) -> Stored {
     Stored { key, media_type, size, filename: filename.and_then(link::clean_name) }
 }
 
-/// A download as a whole.
-async fn whole(download: &mut Download) -> Result<Bytes, Fault> {
-    let mut bytes = BytesMut::new();
+/// A download as a whole, after its first bytes.
+async fn whole(mut bytes: BytesMut, download: &mut Download) -> Result<Bytes, Fault> {
     while let Some(piece) = download.next().await? {
         bytes.extend_from_slice(&piece);
     }

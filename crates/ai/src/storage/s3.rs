@@ -16,6 +16,7 @@ use sha2::{Digest as _, Sha256};
 use super::key::{Key, Kind};
 use super::{Stored, link};
 use crate::config::{Problem, StorageConfig};
+use crate::heavy::heavy;
 use crate::upstream::{HyperUpstream, Upstream as _};
 
 /// For how long a request of ours is signed; clocks may differ by as much.
@@ -132,19 +133,22 @@ impl Bucket {
         let url = get.sign_with_time(REQUEST_TTL, &now(runtime)?);
         let request = Request::get(url.as_str()).body(Bytes::new()).map_err(Error::internal)?;
         let answer = self.upstream.send(request).await;
-        let answer = answer.map_err(|failure| unusable(format!("{failure:?}")))?;
+        let answer = answer.map_err(|failure| not_given(format!("{failure:?}")))?;
         let status = answer.status();
+        if status == StatusCode::NOT_FOUND {
+            return Err(Error::new(ErrorCode::NotFound, "The file is not kept any more."));
+        }
         let most = if status.is_success() {
             usize::try_from(most).unwrap_or(usize::MAX)
         } else {
             MAX_REFUSAL
         };
-        let body = Limited::new(answer.into_body(), most).collect().await.map_err(unusable)?;
+        let body = Limited::new(answer.into_body(), most).collect().await.map_err(not_given)?;
         let bytes = body.to_bytes();
         if status.is_success() {
             return Ok(bytes);
         }
-        Err(unusable(Refused { status, code: code_of(&String::from_utf8_lossy(&bytes)) }))
+        Err(not_given(Refused { status, code: code_of(&String::from_utf8_lossy(&bytes)) }))
     }
 
     /// A link to a file.
@@ -202,11 +206,12 @@ impl Bucket {
 
 /// The hash of some bytes, made where no task waits for it.
 async fn hashed(bytes: Bytes) -> Result<(Bytes, sha2::digest::Output<Sha256>)> {
+    let size = bytes.len();
     let work = move || {
         let hash = Sha256::digest(&bytes);
         (bytes, hash)
     };
-    tokio::task::spawn_blocking(work).await.map_err(Error::internal)
+    heavy(size, work).await
 }
 
 fn now(runtime: &Runtime) -> Result<Timestamp> {
@@ -216,6 +221,12 @@ fn now(runtime: &Runtime) -> Result<Timestamp> {
 /// What a caller hears when the bucket cannot be used; the cause is the operator's.
 fn unusable(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
     Error::new(ErrorCode::UpstreamError, "The place for files did not take the file.")
+        .with_source(cause)
+}
+
+/// As [`unusable`], where a file is read.
+fn not_given(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Error {
+    Error::new(ErrorCode::UpstreamError, "The place for files did not give the file.")
         .with_source(cause)
 }
 

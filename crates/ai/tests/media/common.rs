@@ -4,6 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use downcity_ai::{Ai, Billing};
 use downcity_services::{Balance, BalanceConfig, Usage, UsageConfig};
 use downcity_testkit::{Answer, Client, Engine, MockUpstream, TestApp, TestAppBuilder};
@@ -36,22 +38,27 @@ pub(crate) const KEY: &str = "sk-studio-secret-0123456789";
 /// The begin of a PNG, as base64.
 pub(crate) const PNG: &str = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
+/// The begin of an MP4.
+pub(crate) const MP4: &[u8] = b"\0\0\0\x18ftypmp42\0\0\0\0mp42isom";
+
 /// An app whose model `pictures` costs 50,000 microcredits an image.
 pub(crate) struct Studio {
     pub(crate) app: TestApp,
     pub(crate) upstream: MockUpstream,
     pub(crate) engine: Engine,
+    pub(crate) ai: Arc<Ai>,
+    /// Where its files are.
+    pub(crate) folder: TempDir,
     config: Value,
-    _folder: TempDir,
 }
 
 /// The services of a node.
-fn services(builder: TestAppBuilder, config: &Value) -> TestAppBuilder {
+fn services(builder: TestAppBuilder, config: &Value) -> (TestAppBuilder, Arc<Ai>) {
     let balance = Balance::new(BalanceConfig::default());
     let usage = Usage::new(UsageConfig::default());
     let billing = Billing { wallets: balance.clone(), facts: usage.clone() };
     let ai: Arc<Ai> = Ai::new(serde_json::from_value(config.clone()).unwrap(), billing).unwrap();
-    builder.builtin(balance).builtin(usage).builtin(ai)
+    (builder.builtin(balance).builtin(usage).builtin(ai.clone()), ai)
 }
 
 impl Studio {
@@ -64,7 +71,8 @@ impl Studio {
         let upstream = MockUpstream::start().await;
         let folder = tempfile::tempdir().unwrap();
         let mut config = json!({
-            "storage": {"dir": folder.path().join("files")},
+            // Providers of tests have their files on this machine.
+            "storage": {"dir": folder.path().join("files"), "download": {"allow_private": true}},
             "retries": {"attempts": 2, "backoff_ms": 1, "budget_ms": 5_000},
             "provider": [{
                 "id": "mock", "protocol": "openai-images", "base_url": upstream.url(),
@@ -76,11 +84,12 @@ impl Studio {
             }],
         });
         change(&mut config);
-        let app = services(TestApp::builder(engine), &config).start().await;
+        let (builder, ai) = services(TestApp::builder(engine), &config);
+        let app = builder.start().await;
         app.create_city(CITY).await;
         let input = json!({"key": "MOCK_API_KEY", "value": KEY, "test": false});
         app.admin().post("/v1/env/upsert", input).await.expect(200);
-        Self { app, upstream, engine, config, _folder: folder }
+        Self { app, upstream, engine, ai, folder, config }
     }
 
     /// A studio whose only provider is this one, beside its address and key.
@@ -97,7 +106,14 @@ impl Studio {
 
     /// Another node of the same studio.
     pub(crate) async fn another_node(&self) -> TestApp {
-        let builder = services(TestApp::builder(self.engine), &self.config);
+        self.node_with(|_| {}).await
+    }
+
+    /// Another node, with another configuration.
+    pub(crate) async fn node_with(&self, change: impl FnOnce(&mut Value)) -> TestApp {
+        let mut config = self.config.clone();
+        change(&mut config);
+        let (builder, _) = services(TestApp::builder(self.engine), &config);
         builder.on_database_of(&self.app).start().await
     }
 
@@ -109,6 +125,19 @@ impl Studio {
             self.app.admin().post("/v1/balance/add", input).await.expect(200);
         }
         self.app.user(&token)
+    }
+
+    /// Every file under its directory.
+    pub(crate) fn files(&self) -> usize {
+        let mut folders = vec![self.folder.path().to_owned()];
+        let mut found = 0;
+        while let Some(folder) = folders.pop() {
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() { folders.push(path) } else { found += 1 }
+            }
+        }
+        found
     }
 
     /// Runs jobs until this one has ended; gives it.
@@ -146,6 +175,23 @@ pub(crate) fn images(count: usize) -> Answer {
     let data: Vec<Value> = (0..count).map(|_| json!({"b64_json": PNG})).collect();
     let usage = json!({"input_tokens": 12, "output_tokens": 1_056, "total_tokens": 1_068});
     Answer::json(200, &json!({"created": 1, "data": data, "usage": usage}))
+}
+
+/// An answer that is a file.
+pub(crate) fn file(media_type: &str, bytes: &[u8]) -> Answer {
+    Answer::pieces(media_type).write_bytes(bytes)
+}
+
+/// The bytes of [`PNG`].
+pub(crate) fn png() -> Vec<u8> {
+    STANDARD.decode(PNG).unwrap()
+}
+
+/// The addresses of the files of a job that succeeded.
+pub(crate) fn file_urls(job: &Value) -> Vec<String> {
+    assert_eq!(job["status"], "succeeded", "{job}");
+    let parts = job["result"]["parts"].as_array().unwrap();
+    parts.iter().map(|part| part["url"].as_str().unwrap().to_owned()).collect()
 }
 
 /// Waits for something that is about to be.

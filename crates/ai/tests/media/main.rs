@@ -4,7 +4,13 @@
 #[macro_use]
 mod common;
 #[cfg(test)]
+mod ends;
+#[cfg(test)]
+mod files;
+#[cfg(test)]
 mod life;
+#[cfg(test)]
+mod orders;
 #[cfg(test)]
 mod protocols;
 #[cfg(test)]

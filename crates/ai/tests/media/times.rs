@@ -7,6 +7,8 @@ use serde_json::{Value, json};
 
 use super::common::{CITY, KEY, PNG, Studio, eventually, images, wallet};
 
+const DAY: u64 = 24 * 3_600;
+
 /// A studio whose provider works on jobs, and an order that it has taken on.
 async fn working(engine: Engine) -> (Studio, Client, Value) {
     let provider = json!({"protocol": "async-image-jobs"});
@@ -103,11 +105,54 @@ on_both! {
         assert_eq!(wallet(&ann).await, (100_000, 0));
         studio.app.run_jobs().await;
         assert_eq!(studio.upstream.requests().len(), 1, "nobody asks any more");
-        // A month later nobody knows of it, once there are new ones.
-        studio.app.clock().advance(Duration::from_secs(31 * 24 * 3_600));
+        // A month later nobody knows of it.
+        let runtime = studio.app.runtime();
+        assert_eq!(studio.ai.sweep(runtime).await.unwrap(), (0, 0));
+        studio.app.clock().advance(Duration::from_secs(31 * DAY));
+        assert_eq!(studio.ai.sweep(runtime).await.unwrap(), (1, 0));
         let ann = studio.app.user(&studio.app.token(CITY, "ann").await);
-        ann.post("/v1/ai/image/create", json!({"prompt": "A dog"})).await.expect(200);
         ann.post("/v1/ai/image/result", input).await.expect_error(404, "not_found");
+    }
+
+    async fn files_are_kept_for_ever_unless_set(engine: Engine) {
+        let studio = Studio::open(engine).await;
+        let ann = studio.buyer("ann", 100_000).await;
+        studio.upstream.then(images(1));
+        studio.made(&ann, "image", json!({"prompt": "A cat"})).await;
+        studio.app.clock().advance(Duration::from_secs(10_000 * DAY));
+        studio.ai.sweep(studio.app.runtime()).await.unwrap();
+        assert_eq!(studio.files(), 1);
+    }
+
+    async fn files_go_when_no_kept_job_has_them(engine: Engine) {
+        let studio = Studio::with(engine, |config| config["storage"]["keep_days"] = json!(10)).await;
+        let runtime = studio.app.runtime();
+        let (jpeg, webp) = ("/9j/4AAQSkZJRg==", "UklGRgAAAABXRUJQ");
+        let made = async |base64: &str| {
+            let ann = studio.buyer("ann", 50_000).await;
+            studio.upstream.then(Answer::json(200, &json!({"data": [{"b64_json": base64}]})));
+            studio.made(&ann, "image", json!({"prompt": "A cat"})).await
+        };
+        made(jpeg).await;
+        made(webp).await;
+        std::fs::write(studio.folder.path().join("files/mine.txt"), "kept").unwrap();
+        studio.app.clock().advance(Duration::from_secs(8 * DAY));
+        // The same file again, of another job: it stays with that one.
+        let again = made(jpeg).await;
+        studio.app.clock().advance(Duration::from_secs(4 * DAY));
+        assert_eq!(studio.files(), 3);
+        assert_eq!(studio.ai.sweep(runtime).await.unwrap(), (2, 1));
+        let ann = studio.buyer("ann", 0).await;
+        let seen = ann.post("/v1/ai/image/result", json!({"job_id": again["job_id"]})).await;
+        let url = seen.expect(200)["result"]["parts"][0]["url"].as_str().unwrap().to_owned();
+        let path = &url[url.find("/v1/").unwrap()..];
+        assert_eq!(studio.app.guest().get(path).await.status, 200);
+        // Nothing else than files of ours is deleted, and those that are gone can be made again.
+        studio.app.clock().advance(Duration::from_secs(12 * DAY));
+        assert_eq!(studio.ai.sweep(runtime).await.unwrap(), (1, 1));
+        assert_eq!(studio.files(), 1);
+        made(jpeg).await;
+        assert_eq!(studio.files(), 2);
     }
 
     async fn what_an_upstream_tells_of_its_failure_is_passed_on(engine: Engine) {
@@ -165,19 +210,5 @@ on_both! {
         let done = studio.ended(&ann, "image", &input["job_id"]).await;
         assert_eq!(done["status"], "succeeded", "{done}");
         assert!(!done.to_string().contains(KEY), "{done}");
-    }
-
-    async fn a_file_that_cannot_be_fetched_stays_where_it_is(engine: Engine) {
-        let studio = Studio::open(engine).await;
-        let ann = studio.buyer("ann", 100_000).await;
-        // Loopback is no public address.
-        let url = format!("{}/secret.png", studio.upstream.url());
-        let answer = json!({"data": [{"url": url}, {"url": "file:///etc/passwd"}]});
-        studio.upstream.then(Answer::json(200, &answer));
-        let done = studio.made(&ann, "image", json!({"prompt": "A cat"})).await;
-        assert_eq!(done["result"]["parts"].as_array().unwrap().len(), 1);
-        assert_eq!(done["result"]["parts"][0]["url"], url);
-        assert_eq!(studio.upstream.requests().len(), 1, "nobody fetched it");
-        assert_eq!(wallet(&ann).await, (50_000, 0));
     }
 }

@@ -138,8 +138,9 @@ pub struct Attempt {
     /// `success`, `key_refused` (401), `forbidden` (402, 403), `rate_limited` (429), `failed` (408,
     /// 5xx), `not_found` (404, 405: no such model or address there), `refused` (any other status),
     /// `unreachable`, `timed_out`, `unusable` (a value of the env cannot be sent), `unfit` (the provider
-    /// has no words for the request), `unreadable` (a status of success without an answer) or `canceled`
-    /// (its client left before the answer began).
+    /// has no words for the request), `unreadable` (a status of success without an answer), `bad_file`
+    /// (what it made is none of what was asked for) or `canceled` (its client left before the answer
+    /// began).
     pub outcome: String,
     /// The status of the provider's answer, where there was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]

@@ -4,6 +4,7 @@ use downcity_core::{Error, Result};
 use serde_json::{Map, Value, json};
 
 use crate::convert::file::unsupported;
+use crate::files::DataUrl;
 
 /// Types of images that the API takes inline.
 const IMAGES: &[&str] = &["image/jpeg", "image/png", "image/gif", "image/webp"];
@@ -131,10 +132,8 @@ pub(super) fn with_cache_mark(part: &Value, mut block: Value) -> Value {
 
 /// The type and the data of a `data:` URL in base64.
 fn inline(url: &str) -> Option<(&str, &str)> {
-    let (head, data) = url.strip_prefix("data:")?.split_once(',')?;
-    let (kind, encoding) = head.rsplit_once(';')?;
-    let kind = kind.split(';').next().unwrap_or(kind);
-    encoding.eq_ignore_ascii_case("base64").then_some((kind, data))
+    let url = DataUrl::read(url)?;
+    Some((url.media_type, url.base64()?))
 }
 
 fn image(part: &Value, path: &str) -> Result<Value> {

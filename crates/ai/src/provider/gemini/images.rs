@@ -8,24 +8,31 @@ use serde_json::{Map, Value, json};
 use super::request::{OWN_FIELDS, OWN_SETTINGS};
 use super::{Gemini, path_of, refused};
 use crate::failure::{Failure, Words};
-use crate::media::{
-    Made, MediaAnswer, MediaAsk, Order, Outcome, Piece, base64_of, collect, inline,
-};
+use crate::files::{base64_of, inline};
+use crate::heavy::heavy;
+use crate::media::{Made, MediaAnswer, MediaAsk, Order, Outcome, Piece, has_own_field};
+use crate::provider::{Asked, Task, collect};
 
 impl Gemini {
     /// Makes an image.
-    pub(super) async fn draw(&self, call: &Call, ask: MediaAsk) -> Result<Response<Body>, Failure> {
-        let body = native(&ask).to_string();
+    pub(super) async fn draw(&self, call: &Call, asked: Asked) -> Result<Response<Body>, Failure> {
+        let ask: MediaAsk = asked.read_media(Task::Media).await.map_err(Failure::Ours)?;
         let path = format!("{}:generateContent", path_of(&ask.model));
+        let body = heavy(asked.body.len(), move || native(&ask).to_string());
+        let body = body.await.map_err(Failure::Ours)?;
         let request = self.wire.request_beside(call, &path, None, body.into());
         let response = self.wire.send(request.map_err(Failure::Ours)?).await?;
         if !response.status().is_success() {
             return Ok(refused(response).await);
         }
+        let (status, mask) = (response.status(), self.wire.mask(call));
         let bytes = collect(response.into_body()).await?;
-        let said: Value = serde_json::from_slice(&bytes)
-            .map_err(|_| Failure::Unreadable("not a JSON object".to_owned()))?;
-        made(&said, &self.wire.mask(call))?.into_response()
+        let read = heavy(bytes.len(), move || {
+            let said: Value = serde_json::from_slice(&bytes)
+                .map_err(|_| Failure::Unreadable("not a JSON object".to_owned()))?;
+            made(&said, &mask)?.into_response(status)
+        });
+        read.await.map_err(Failure::Ours)?
     }
 }
 
@@ -38,15 +45,16 @@ pub(super) fn takes(order: &Order) -> Result<(), Error> {
 
 /// Options hold what those of a chat may: all else has a field of its own, or would make more than
 /// is paid for.
-pub(super) fn refused_option(options: &Map<String, Value>) -> Option<String> {
-    options.iter().find_map(|(name, value)| match (name.as_str(), value) {
+pub(super) fn takes_options(path: &str, options: &Map<String, Value>) -> Result<(), Error> {
+    let refused = options.iter().find_map(|(name, value)| match (name.as_str(), value) {
         ("generationConfig", Value::Object(settings)) => {
             let refused = settings.keys().find(|name| !OWN_SETTINGS.contains(&name.as_str()))?;
             Some(format!("generationConfig.{refused}"))
         }
         (own, _) if OWN_FIELDS.contains(&own) => None,
         _ => Some(name.clone()),
-    })
+    });
+    refused.map_or(Ok(()), |name| Err(has_own_field(path, &name)))
 }
 
 fn native(ask: &MediaAsk) -> Value {

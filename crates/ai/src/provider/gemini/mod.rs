@@ -96,9 +96,7 @@ impl Protocol for Gemini {
             match asked.task {
                 Task::Chat => self.generate(call, asked.body).await,
                 Task::Embeddings => self.embed(call, &asked.body).await,
-                Task::Media | Task::MediaState => {
-                    self.draw(call, asked.read(Task::Media).map_err(Failure::Ours)?).await
-                }
+                Task::Media | Task::MediaState => self.draw(call, asked).await,
                 Task::Speech | Task::Transcription => {
                     Err(Failure::Ours(Error::internal("a task that no model of Gemini offers")))
                 }
@@ -110,8 +108,8 @@ impl Protocol for Gemini {
         images::takes(order)
     }
 
-    fn refused_option(&self, options: &Map<String, Value>) -> Option<String> {
-        images::refused_option(options)
+    fn takes_options(&self, path: &str, options: &Map<String, Value>) -> Result<(), Error> {
+        images::takes_options(path, options)
     }
 
     fn probes(&self, key: &str) -> bool {

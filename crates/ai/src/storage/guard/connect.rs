@@ -64,15 +64,26 @@ impl Checked {
         Self { network: Arc::new(Machine), allow_private, patience }
     }
 
-    async fn connect(self, uri: Uri) -> Result<TokioIo<TcpStream>, BoxError> {
-        let host = uri.host().unwrap_or_default();
+    /// The addresses of a host.
+    async fn addresses(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
         let host = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+        match host.parse::<IpAddr>() {
+            Ok(address) => Ok(vec![SocketAddr::new(address, port)]),
+            Err(_) => self.network.resolve(host.to_owned(), port).await,
+        }
+    }
+
+    /// Whether a host has addresses, all of the public internet.
+    pub(super) async fn is_public(&self, host: &str, port: u16) -> bool {
+        let found = tokio::time::timeout(self.patience, self.addresses(host, port)).await;
+        let found = found.ok().and_then(Result::ok).unwrap_or_default();
+        !found.is_empty() && found.iter().all(|address| is_public(address.ip()))
+    }
+
+    async fn connect(self, uri: Uri) -> Result<TokioIo<TcpStream>, BoxError> {
         let default = if uri.scheme_str() == Some("https") { 443 } else { 80 };
         let port = uri.port_u16().unwrap_or(default);
-        let addresses = match host.parse::<IpAddr>() {
-            Ok(address) => vec![SocketAddr::new(address, port)],
-            Err(_) => self.network.resolve(host.to_owned(), port).await?,
-        };
+        let addresses = self.addresses(uri.host().unwrap_or_default(), port).await?;
         // One private address among public ones is a trap, not an alternative.
         if !self.allow_private && !addresses.iter().all(|address| is_public(address.ip())) {
             return Err(Private.into());

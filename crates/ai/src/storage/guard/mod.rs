@@ -30,6 +30,7 @@ pub(crate) use self::connect::Checked;
 use self::connect::{Machine, Network, PATIENCE, Private};
 use super::key::{ANY_TYPE, essence, is_vague};
 use crate::failure::Failure;
+use crate::files::{BadFile, allows};
 
 /// How often a server may send us on.
 const MAX_REDIRECTS: usize = 5;
@@ -76,6 +77,9 @@ impl From<Fault> for Failure {
             Fault::Unreachable(source) => Self::Unreachable(source),
             Fault::Broken(source) => Self::Broken(source),
             Fault::TimedOut => Self::TimedOut,
+            Fault::Private => Self::BadFile(BadFile::Private),
+            Fault::Address => Self::BadFile(BadFile::Address),
+            Fault::MediaType => Self::BadFile(BadFile::Type),
             fault => Self::Unreadable(fault.to_string()),
         }
     }
@@ -84,6 +88,7 @@ impl From<Fault> for Failure {
 /// Downloads files.
 pub(crate) struct Guard {
     client: Client<HttpsConnector<Checked>, Empty<Bytes>>,
+    connector: Checked,
 }
 
 /// A file whose bytes are arriving.
@@ -104,17 +109,32 @@ impl Guard {
     }
 
     fn on(network: Arc<dyn Network>, tls: rustls::ClientConfig, allow_private: bool) -> Self {
+        let checked = Checked { network, allow_private, patience: PATIENCE };
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(tls)
             .https_or_http()
             .enable_http1()
-            .wrap_connector(Checked { network, allow_private, patience: PATIENCE });
+            .wrap_connector(checked.clone());
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             // Each download is of another server: none is worth a connection that waits.
             .pool_max_idle_per_host(0)
             .build(connector);
-        Self { client }
+        Self { client, connector: checked }
+    }
+
+    /// Whether somebody outside may be told this address: it is one of the web, holds no password, and
+    /// all that its host resolves to is of the public internet. What cannot be resolved is not.
+    pub(crate) async fn is_public(&self, url: &str) -> bool {
+        let Ok(url) = url.trim().parse::<Url>() else { return false };
+        if !is_of_web(&url) {
+            return false;
+        }
+        if self.connector.allow_private {
+            return true;
+        }
+        let host = url.host_str().unwrap_or_default();
+        self.connector.is_public(host, url.port_or_known_default().unwrap_or(443)).await
     }
 
     /// Begins a download: the answer's head is there, and its body is what may be stored.
@@ -160,8 +180,7 @@ impl Guard {
 
     /// One request.
     async fn ask(&self, url: &Url) -> Result<Response<Body>, Fault> {
-        let is_of_web = matches!(url.scheme(), "http" | "https") && url.has_host();
-        if !is_of_web || !url.username().is_empty() || url.password().is_some() {
+        if !is_of_web(url) {
             return Err(Fault::Address);
         }
         let mut bare = url.clone();
@@ -183,6 +202,14 @@ impl Guard {
             }
         })
     }
+}
+
+/// Whether an address is one of the web, without a name and a password.
+fn is_of_web(url: &Url) -> bool {
+    matches!(url.scheme(), "http" | "https")
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
 }
 
 impl Download {
@@ -241,12 +268,4 @@ fn length(headers: &HeaderMap) -> Option<u64> {
 fn media_type(headers: &HeaderMap) -> String {
     let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     essence(value.unwrap_or_default())
-}
-
-/// Whether a list of types, of which `image/*` is every image, holds this one.
-fn allows(types: &[String], media_type: &str) -> bool {
-    types.iter().any(|allowed| match allowed.strip_suffix('*') {
-        Some(kind) => media_type.starts_with(kind),
-        None => allowed == media_type,
-    })
 }

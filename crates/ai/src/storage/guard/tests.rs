@@ -378,3 +378,36 @@ fn private_addresses_can_be_allowed() {
         assert_eq!(upstream.requests().len(), 1);
     });
 }
+
+#[test]
+fn only_public_addresses_may_be_passed_on() {
+    block_on(async {
+        let names: &[(&'static str, &[&[&str]])] = &[
+            ("cdn.example", &[&[PUBLIC]]),
+            ("inner.example", &[&["10.0.0.7"]]),
+            ("mixed.example", &[&[PUBLIC, "127.0.0.1"]]),
+        ];
+        let world = World::with(names).await;
+        for url in ["https://cdn.example/1.png?x=1", "http://cdn.example:8080", "https://8.8.8.8/1"]
+        {
+            assert!(world.guard.is_public(url).await, "{url}");
+        }
+        for url in [
+            "http://inner.example/1.png",
+            "http://mixed.example/1.png",
+            "http://unknown.example/1.png",
+            "http://minio:9000/1.png",
+            "http://127.0.0.1/",
+            "http://2130706433/",
+            "http://0x7f.1/",
+            "http://[::1]/",
+            "http://[::ffff:10.0.0.1]/",
+            "https://user:word@cdn.example/",
+            "ftp://cdn.example/",
+            "//cdn.example/",
+            "no address",
+        ] {
+            assert!(!world.guard.is_public(url).await, "{url}");
+        }
+    });
+}

@@ -62,9 +62,17 @@ impl Maker {
             url: &input.url,
             media_type: input.media_type.as_deref(),
             filename: input.name.as_deref(),
+            kind: None,
         };
         let taken = storage.take(cx.runtime(), source).await;
         told(&self.0, &cx, &taken.map_err(crate::failure::Failure::into_error)?)
+    }
+
+    async fn get(self: Arc<Self>, cx: Cx, input: LinkIn) -> Result<Value> {
+        let storage = self.0.catalog().storage.clone();
+        let stored = serde_json::from_value(input.stored).unwrap();
+        let bytes = storage.get(cx.runtime(), &stored).await?;
+        Ok(json!({"text": std::str::from_utf8(&bytes).unwrap()}))
     }
 
     async fn link(self: Arc<Self>, cx: Cx, input: LinkIn) -> Result<Value> {
@@ -90,6 +98,7 @@ impl Service for Maker {
         let shape = ErrorShape::Standard;
         s.post("put", PUBLIC, &self, Self::put).summary("Store.").errors(shape);
         s.post("take", PUBLIC, &self, Self::take).summary("Download.").errors(shape);
+        s.post("get", PUBLIC, &self, Self::get).summary("Read.").errors(shape);
         s.post("link", PUBLIC, &self, Self::link).summary("Link.").errors(shape);
     }
 }

@@ -82,7 +82,9 @@ fn answer(request: &Recorded, objects: &Objects) -> Answer {
         objects.insert(path.to_owned(), (header("content-type"), request.body.clone()));
         return Answer::text(200, "application/xml", "");
     }
-    let (media_type, bytes) = objects[path].clone();
+    let Some((media_type, bytes)) = objects.get(path).cloned() else {
+        return Answer::text(404, "application/xml", "<Error><Code>NoSuchKey</Code></Error>");
+    };
     Answer::text(200, &media_type, std::str::from_utf8(&bytes).unwrap())
 }
 
@@ -149,6 +151,35 @@ fn a_file_is_put_and_linked_with_signatures() {
         let (same, _) = cloud.world.put("abc", "image/png", None).await;
         assert_eq!(same["key"], stored["key"]);
         assert_eq!(cloud.objects.lock().unwrap().len(), 1);
+    });
+}
+
+#[test]
+fn a_file_is_read_back_from_the_bucket() {
+    block_on(async {
+        let cloud = Cloud::with(json!({"max_bytes": 5})).await;
+        let guest = cloud.world.app.guest();
+        let read =
+            async |stored: &Value| guest.post("/v1/maker/get", json!({"stored": stored})).await;
+        let (stored, _) = cloud.world.put("abc", "image/png", None).await;
+        assert_eq!(read(&stored).await.expect(200)["text"], "abc");
+        let path = cloud.objects.lock().unwrap().keys().next().unwrap().clone();
+        let put = |text: &'static str| {
+            let object = ("image/png".to_owned(), Bytes::from(text));
+            cloud.objects.lock().unwrap().insert(path.clone(), object);
+        };
+        // Somebody else has put more there than is ever read.
+        put("abcdef");
+        read(&stored).await.expect_error(502, "upstream_error");
+        put("abc");
+        cloud.objects.lock().unwrap().clear();
+        read(&stored).await.expect_error(404, "not_found");
+        put("abc");
+        cloud.set("S3_SECRET_ACCESS_KEY", "another secret of some length").await;
+        let refused = read(&stored).await.expect_error(502, "upstream_error");
+        let told = refused.to_string();
+        assert!(!told.contains("Signature") && !told.contains("127.0.0.1"), "{told}");
+        assert!(refused["error"].as_str().unwrap().contains("did not give"), "{told}");
     });
 }
 

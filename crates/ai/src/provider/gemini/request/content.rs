@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 
 use super::{refuse, text};
 use crate::convert::file::unsupported;
+use crate::files::DataUrl;
 
 /// A conversation in the form of Gemini.
 #[derive(Default)]
@@ -297,15 +298,13 @@ fn image(url: &str, path: &str) -> Result<Value> {
 
 /// The data of a `data:` URL in base64.
 fn inline(url: &str, path: &str) -> Result<Value> {
-    let whole = url.strip_prefix("data:").and_then(|rest| rest.split_once(','));
-    let Some((head, data)) = whole else {
+    let Some(url) = DataUrl::read(url) else {
         return Err(Error::invalid(path, "is not a complete data: URL"));
     };
-    let mut head = head.split(';');
-    let kind = head.next().unwrap_or_default();
-    if kind.is_empty() || !head.any(|word| word.eq_ignore_ascii_case("base64")) {
+    let (kind, Some(data)) = (url.media_type, url.base64().filter(|_| !url.media_type.is_empty()))
+    else {
         let message = "must be a data: URL that names its type and is in base64";
         return Err(unsupported(path, message));
-    }
+    };
     Ok(json!({"inlineData": {"mimeType": kind, "data": data}}))
 }

@@ -1,0 +1,30 @@
+//! Files as they travel: inside JSON, and what their first bytes show.
+
+mod data;
+mod kind;
+
+pub(crate) use data::{DataUrl, base64_of, data_url, decoded, extension, inline, to_base64};
+pub(crate) use kind::{HEAD, Wanted, allows};
+
+/// Why a file of a provider's answer is not delivered. Names neither address nor content.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum BadFile {
+    /// Neither base64 nor a `data:` URL.
+    #[error("The AI provider sent a file that cannot be decoded.")]
+    Undecodable,
+    /// No bytes.
+    #[error("The AI provider sent an empty file.")]
+    Empty,
+    /// Something else than what was asked for, such as a page that shows an error.
+    #[error("The AI provider sent a file that is no {0}.")]
+    Foreign(&'static str),
+    /// A type that the configuration does not let in.
+    #[error("The AI provider sent a file of a type that is not taken here.")]
+    Type,
+    /// An address that only the provider's network, or ours, can use.
+    #[error("The AI provider named a file that is not on the public internet.")]
+    Private,
+    /// An address that is none of the web, or that holds a password.
+    #[error("The AI provider named a file by an address that cannot be used.")]
+    Address,
+}
