@@ -106,6 +106,12 @@ pub enum MediaContent {
 }
 
 impl MediaInput {
+    /// About how many bytes it has: those of texts and images.
+    pub(crate) fn size(&self) -> usize {
+        let messages = self.messages.iter().flatten().map(MediaMessage::size);
+        self.prompt.as_ref().map_or(0, String::len) + messages.sum::<usize>()
+    }
+
     /// The order; `job_id` is what providers recognise it by. It is never the client's own: two users
     /// who name the same id would be given each other's work.
     ///
@@ -177,6 +183,28 @@ fn short(field: &str, text: Option<String>) -> Result<Option<String>> {
 }
 
 impl MediaMessage {
+    fn size(&self) -> usize {
+        let length = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        match self {
+            Self::Content { content, .. } => content
+                .iter()
+                .map(|piece| match piece {
+                    MediaContent::Text { text } => text.len(),
+                    MediaContent::Image { url, data_url, .. } => length(url) + length(data_url),
+                })
+                .sum(),
+            Self::Ui(message) => message
+                .parts
+                .iter()
+                .map(|part| match part {
+                    UiPart::Text(text) => text.text.len(),
+                    UiPart::File(file) => file.url.len(),
+                    _ => 0,
+                })
+                .sum(),
+        }
+    }
+
     fn into_turn(self, path: &str) -> Result<Turn> {
         let (role, content) = match self {
             Self::Content { role, content } => {

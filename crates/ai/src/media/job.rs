@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use super::advance::Next;
+use super::input::MediaInput;
 use super::order::Order;
 use super::store::{self, MediaJob, MediaStatus, NewMediaJob};
 use crate::billing::Bill;
@@ -135,8 +136,8 @@ struct Opening {
 }
 
 impl Ai {
-    /// Stores an order as a job, holds what it may cost, and has it worked on. A repeated request
-    /// gives the job of the first one.
+    /// Stores an order as a job, holds what it may cost, and has it worked on; `extra` are further
+    /// fields of the API of OpenAI. A repeated request gives the job of the first one.
     ///
     /// # Errors
     /// 422 for what the model cannot take, 402 when the caller cannot pay.
@@ -144,8 +145,8 @@ impl Ai {
         self: &Arc<Self>,
         cx: &Cx,
         mode: Mode,
-        model: Option<&str>,
-        order: impl FnOnce(&str, &Catalog) -> Result<Order>,
+        ordered: MediaInput,
+        extra: Map<String, Value>,
     ) -> Result<MediaJobView> {
         let runtime = cx.runtime();
         let request = IdempotentRequest::of(cx)?;
@@ -157,11 +158,12 @@ impl Ai {
             }
         }
         let catalog = self.catalog();
-        let model = catalog.resolve(model, mode, cx)?;
+        let model = catalog.resolve(ordered.model.as_deref(), mode, cx)?;
         let job_id = runtime.ids().sortable("job_");
-        let order = order(&job_id, &catalog)?;
-        let asked = model.clone();
-        let written = heavy(order.size(), move || {
+        let (id, asked, settings) = (job_id.clone(), model.clone(), catalog.clone());
+        let written = heavy(ordered.size(), move || {
+            let order = ordered.into_order(mode, &id, &settings.settings)?;
+            let order = Order { extra, ..order };
             let input = serde_json::to_string(&order).map_err(Error::internal)?;
             Ok::<_, Error>((order.outgoing(&asked)?, input))
         });

@@ -157,15 +157,6 @@ impl Order {
         self.terms().count()
     }
 
-    /// About how many bytes it has.
-    pub(crate) fn size(&self) -> usize {
-        let piece = |piece: &Piece| match piece {
-            Piece::Text(text) | Piece::Image(text) => text.len(),
-        };
-        let turns = self.turns.iter().flat_map(|turn| &turn.content).map(piece).sum::<usize>();
-        self.prompt.len() + self.images.iter().map(String::len).sum::<usize>() + turns
-    }
-
     /// The most that it may bring.
     fn most(&self, model: &Model) -> Consumed {
         if !model.is_priced() {

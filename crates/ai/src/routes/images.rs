@@ -104,6 +104,7 @@ impl Ai {
         }
         let told = |text: Option<String>| text.filter(|text| text != "auto");
         let asked = MediaInput {
+            model: input.model,
             prompt: Some(input.prompt),
             n: input.n,
             size: told(input.size),
@@ -112,12 +113,8 @@ impl Ai {
         };
         let mut extra = input.extra;
         extra.retain(|name, value| !NOT_FOR_PROVIDERS.contains(&name.as_str()) && !value.is_null());
-        let job = self.open_job(&cx, Mode::Image, input.model.as_deref(), |job_id, catalog| {
-            let mut order = asked.into_order(Mode::Image, job_id, &catalog.settings)?;
-            order.extra = extra;
-            Ok(order)
-        });
-        let result = self.result_of(&cx, &job.await?.job_id).await?;
+        let job = self.open_job(&cx, Mode::Image, asked, extra).await?;
+        let result = self.result_of(&cx, &job.job_id).await?;
         let usage = result.message.metadata.as_ref().and_then(|metadata| metadata.get("usage"));
         let usage = usage.cloned();
         let data = answered(&cx, &self.catalog(), result, input.response_format).await?;

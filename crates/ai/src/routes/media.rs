@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use downcity_core::{Cx, Result};
 use downcity_types::UiMessage;
+use serde_json::Map;
 
 use crate::config::Mode;
 use crate::media::{JobIn, MediaInput, MediaJobView};
@@ -65,11 +66,7 @@ impl Ai {
         mode: Mode,
         input: MediaInput,
     ) -> Result<MediaJobView> {
-        let model = input.model.clone();
-        self.open_job(cx, mode, model.as_deref(), |job_id, catalog| {
-            input.into_order(mode, job_id, &catalog.settings)
-        })
-        .await
+        self.open_job(cx, mode, input, Map::new()).await
     }
 
     async fn result(self: &Arc<Self>, cx: &Cx, mode: Mode, input: &JobIn) -> Result<MediaJobView> {
