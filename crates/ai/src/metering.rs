@@ -16,7 +16,7 @@ use crate::config::Mode;
 use crate::failure::Failure;
 use crate::limits::CallLimits;
 use crate::price::Consumed;
-use crate::routing::{Attempts, Lane};
+use crate::routing::{Attempts, Lane, Told};
 
 /// Keeps account of one call until its answer has ended, or its client has left.
 ///
@@ -141,8 +141,10 @@ impl Meter {
 
     /// The answer that was there is not delivered.
     pub(crate) fn spoiled(&mut self, failure: &Failure) {
-        if matches!(failure, Failure::BadFile(_)) {
-            self.attempts.spoil("bad_file");
+        match failure {
+            Failure::BadFile(_) => self.attempts.spoil(Told::BadFile),
+            Failure::Unreadable(_) => self.attempts.spoil(Told::Unreadable),
+            _ => {}
         }
     }
 

@@ -259,8 +259,8 @@ async fn input_of(cx: &Cx, job: &MediaJob) -> Result<Option<String>> {
     cx.runtime().db().read(move |tx| store::input(tx, &job_id)).await
 }
 
-/// Asks the upstreams of the model for the work. One whose files are none has not answered: the next
-/// one is asked.
+/// Asks the upstreams of the model for the work. One whose answer or files are none has not answered:
+/// the next one is asked.
 async fn begin(
     cx: &Cx,
     catalog: &Catalog,
@@ -290,16 +290,19 @@ async fn begin(
     loop {
         let asked = async {
             let (response, lane) = send_with_retries(&mut meter, &outgoing, settings).await?;
-            let outcome = Outcome::read(response, lane.mask(cx), &settings.limits).await?;
-            Ok((outcome, lane))
+            Ok((Outcome::read(response, lane.mask(cx), &settings.limits).await, lane))
         };
         let asked = tokio::time::timeout(settings.limits.total, asked).await;
         let (failure, place) = match asked.unwrap_or(Err(Failure::TimedOut)) {
-            Ok((Outcome::Pending(pending), lane)) => {
-                return Ok(Step::GoesOn { worker: Some(Worker::of(lane)), pending });
-            }
-            Ok((Outcome::Made(answer), lane)) => {
-                match Kept::of(cx, catalog, job.mode, answer).await {
+            Ok((outcome, lane)) => {
+                let kept = match outcome {
+                    Ok(Outcome::Made(answer)) => Kept::of(cx, catalog, job.mode, answer).await,
+                    Ok(Outcome::Pending(pending)) => {
+                        return Ok(Step::GoesOn { worker: Some(Worker::of(lane)), pending });
+                    }
+                    Err(failure) => Err(failure),
+                };
+                match kept {
                     Ok(kept) => return Ok(Step::Made { kept, terms }),
                     Err(failure) => {
                         failure.log(cx, lane.model(), 1);
@@ -309,6 +312,8 @@ async fn begin(
             }
             Err(failure) => (failure, None),
         };
+        let is_none = matches!(failure, Failure::BadFile(_) | Failure::Unreadable(_));
+        let place = place.filter(|_| is_none);
         meter.spoiled(&failure);
         match place.and_then(|place| outgoing.after(place)) {
             Some(next) => outgoing = next,

@@ -46,9 +46,9 @@ impl Attempts {
     }
 
     /// What the last answer held was of no use.
-    pub(crate) fn spoil(&mut self, outcome: &'static str) {
+    pub(crate) fn spoil(&mut self, told: Told) {
         if let Some(last) = self.ended.last_mut() {
-            last["outcome"] = outcome.into();
+            last["outcome"] = told.as_str().into();
         }
     }
 

@@ -53,7 +53,9 @@ fn forget_in(dir: &Path, before: SystemTime) -> io::Result<u64> {
     let mut deleted = 0;
     for folder in entries(dir)? {
         let folder = folder?;
-        if folder.path() == incoming || !folder.file_type()?.is_dir() {
+        // What else is there is not ours.
+        let is_ours = |name: &str| name.len() == 2 && name.bytes().all(|b| b.is_ascii_hexdigit());
+        if !folder.file_name().to_str().is_some_and(is_ours) || !folder.file_type()?.is_dir() {
             continue;
         }
         for file in entries(&folder.path())? {

@@ -30,20 +30,24 @@ on_both! {
 
     async fn the_next_upstream_is_asked_where_files_are_bad(engine: Engine) {
         let studio = Studio::with(engine, |config| {
-            let mut other = config["provider"][0].clone();
-            other["id"] = json!("other");
-            config["provider"].as_array_mut().unwrap().push(other);
+            for id in ["other", "third"] {
+                let mut other = config["provider"][0].clone();
+                other["id"] = json!(id);
+                config["provider"].as_array_mut().unwrap().push(other);
+            }
             let model = config["model"][0].as_object_mut().unwrap();
             model.remove("provider");
             model.remove("upstream_model");
             model.insert("upstreams".to_owned(), json!([
                 {"provider": "mock", "upstream_model": "gpt-image-1"},
                 {"provider": "other", "upstream_model": "gpt-image-2"},
+                {"provider": "third", "upstream_model": "gpt-image-3"},
             ]));
         })
         .await;
         let ann = studio.buyer("ann", 100_000).await;
         studio.upstream.then(made(&json!([{"b64_json": "PGh0bWw+"}])));
+        studio.upstream.then(Answer::text(200, "text/html", "<html>"));
         studio.upstream.then(images(1));
         let reply = ann.post("/v1/ai/image/create", json!({"prompt": "A cat"})).await;
         let request_id = reply.header("x-request-id").unwrap().to_owned();
@@ -51,13 +55,13 @@ on_both! {
         assert_eq!(file_urls(&done).len(), 1);
         let models: Vec<Value> =
             studio.upstream.requests().iter().map(|sent| sent.json()["model"].clone()).collect();
-        assert_eq!(models, ["gpt-image-1", "gpt-image-2"]);
+        assert_eq!(models, ["gpt-image-1", "gpt-image-2", "gpt-image-3"]);
         assert_eq!(wallet(&ann).await, (50_000, 0));
         let receipt = ann.get(&format!("/v1/usage/requests/{request_id}")).await.expect(200);
         let outcomes: Vec<&Value> =
             receipt["attempts"].as_array().unwrap().iter().map(|one| &one["outcome"]).collect();
-        assert_eq!(outcomes, ["bad_file", "success"]);
-        assert_eq!(receipt["provider_id"], "other");
+        assert_eq!(outcomes, ["bad_file", "unreadable", "success"]);
+        assert_eq!(receipt["provider_id"], "third");
     }
 
     async fn files_are_what_their_bytes_show(engine: Engine) {
