@@ -3,12 +3,13 @@
 
 use std::time::Duration;
 
-use downcity_testkit::{Answer, MockUpstream};
-use downcity_types::UiChunk;
+use downcity_testkit::{Answer, Engine, MockUpstream};
+use futures_util::future::join_all;
 use serde_json::{Value, json};
 
+use crate::forms::{End, check};
 use crate::protocols::{
-    FUNDS, GEMINI, OPENAI, ROUTES, Route, Said, WIRES, Wire, settled, streamed,
+    FUNDS, GEMINI, OPENAI, Route, WIRES, Wire, part_of, routes, settled, streamed,
 };
 
 const MEGABYTES_10: usize = 10 * 1024 * 1024;
@@ -18,19 +19,6 @@ const GZIP: &[u8] = &[
     0x1f, 0x8b, 0x08, 0x00, 0x00, 0x00, 0x00, 0x00, 0x02, 0xff, 0xab, 0x56, 0x4a, 0x54, 0xb2, 0x32,
     0xac, 0x05, 0x00, 0x1a, 0x8b, 0x6f, 0x88, 0x07, 0x00, 0x00, 0x00,
 ];
-
-/// How an answer of ours ends.
-#[derive(Clone, Copy, Debug)]
-enum End {
-    /// An error instead of an answer.
-    Refused(u16, &'static str),
-    /// An error within a stream, which has an orderly end nevertheless.
-    Broken,
-    /// A whole answer whose body breaks off.
-    Torn,
-    /// An answer, with this finish reason.
-    Finished(&'static str),
-}
 
 /// What a call costs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,7 +35,8 @@ struct Case {
     /// What the provider answers where a stream is asked for, and where not.
     streamed: Answer,
     whole: Answer,
-    /// How `text`, `stream`, `chat/completions` and the same streamed end.
+    /// How `text`, `stream`, `chat/completions` and the same streamed end; the other surfaces
+    /// translate as the first two do.
     ends: [End; 4],
     /// What whole answers and streams cost.
     paid: [Paid; 2],
@@ -57,6 +46,17 @@ const INVALID: End = End::Refused(502, "upstream_invalid");
 const LATE: End = End::Refused(504, "upstream_timeout");
 const NOTHING: [Paid; 2] = [Paid::Nothing; 2];
 const BEGUN: [Paid; 2] = [Paid::Nothing, Paid::AtMost(5_000)];
+
+impl Case {
+    fn end(&self, route: Route) -> End {
+        self.ends[match route {
+            Route::Text | Route::Messages | Route::Responses => 0,
+            Route::Stream | Route::MessagesStream | Route::ResponsesStream => 1,
+            Route::Chat => 2,
+            Route::ChatStream => 3,
+        }]
+    }
+}
 
 fn pieces(text: &[u8]) -> Answer {
     Answer::pieces("application/json").write_bytes(text)
@@ -163,26 +163,35 @@ fn breaking(wire: Wire) -> Vec<Case> {
     ]
 }
 
-/// Answers without an end: the limits of the configuration end them.
-fn endless(wire: Wire) -> Vec<Case> {
-    let begun = || streamed(wire.begun());
-    let (at_once, slowly) = (Duration::ZERO, Duration::from_millis(3));
+/// An answer without an end: the limits of the configuration end it.
+fn without_end(wire: Wire, name: &'static str, streamed: Answer, whole: Answer) -> Case {
     // A body that has begun is relayed where nothing needs to be translated.
     let chat = if wire == OPENAI { End::Torn } else { LATE };
-    let case = |name, streamed, whole| Case {
+    Case {
         name,
         streamed,
         whole,
         ends: [LATE, End::Broken, chat, End::Broken],
         paid: [Paid::Nothing, Paid::AtMost(FUNDS / 10)],
-    };
-    let open = || pieces(b"{\"id\":\"");
+    }
+}
+
+/// A whole answer that has begun.
+fn open() -> Answer {
+    pieces(b"{\"id\":\"")
+}
+
+fn floods(wire: Wire) -> Vec<Case> {
+    let words = streamed(wire.begun()).forever(&wire.word(), Duration::ZERO);
+    vec![without_end(wire, "words without end", words, open().forever("xxxx", Duration::ZERO))]
+}
+
+/// Answers that are slow, or say nothing.
+fn endless(wire: Wire) -> Vec<Case> {
+    let begun = || streamed(wire.begun());
+    let slowly = Duration::from_millis(3);
+    let case = |name, streamed, whole| without_end(wire, name, streamed, whole);
     vec![
-        case(
-            "words without end",
-            begun().forever(&wire.word(), at_once),
-            open().forever("xxxx", at_once),
-        ),
         case(
             "an event that drips",
             begun().write("data: {\"x\":\"").forever("x", slowly),
@@ -193,6 +202,11 @@ fn endless(wire: Wire) -> Vec<Case> {
             "comments without end",
             begun().forever(": x\n\n", slowly),
             open().forever(" ", slowly),
+        ),
+        case(
+            "names without end",
+            begun().forever("event: x\n", slowly),
+            open().forever("\t", slowly),
         ),
     ]
 }
@@ -242,107 +256,22 @@ fn odd(wire: Wire) -> Vec<Case> {
     cases
 }
 
-fn reads_as_ui_stream(said: &Said, what: &str) -> Vec<UiChunk> {
-    let rest = said.text.strip_suffix("data: [DONE]\n\n");
-    let rest = rest.unwrap_or_else(|| panic!("{what}: no [DONE]: {}", said.text));
-    let events = rest.split_terminator("\n\n").filter(|event| !event.starts_with(':'));
-    let chunks: Vec<UiChunk> = events
-        .map(|event| {
-            let data = event.strip_prefix("data: ").expect("an event of one line");
-            serde_json::from_str(data).unwrap_or_else(|error| panic!("{what}: {error}: {data}"))
-        })
-        .collect();
-    let kinds: Vec<Value> = said.events().iter().map(|event| event["type"].clone()).collect();
-    assert_eq!(kinds[..2], ["start", "start-step"], "{what}");
-    assert_eq!(kinds[kinds.len() - 2..], ["finish-step", "finish"], "{what}");
-    let mut ids: Vec<Value> = said
-        .events()
-        .iter()
-        .filter(|event| event["type"] == "tool-input-start")
-        .map(|event| event["toolCallId"].clone())
-        .collect();
-    let count = ids.len();
-    ids.dedup();
-    assert_eq!(ids.len(), count, "{what}: every call has an id of its own");
-    chunks
-}
+/// Milliseconds of patience with providers.
+const PATIENCE: u64 = 400;
 
-fn is_openai_error(body: &Value, what: &str) {
-    let error = body["error"].as_object().unwrap_or_else(|| panic!("{what}: {body}"));
-    let mut keys: Vec<&str> = error.keys().map(String::as_str).collect();
-    keys.sort_unstable();
-    // A provider's own words pass as they are where nothing is translated.
-    let is_whole = keys == ["code", "message", "param", "type"];
-    assert!(is_whole || keys == ["message", "type"], "{what}: {body}");
-}
-
-fn check(route: Route, said: &Said, end: End, what: &str) {
-    let text = &said.text[..said.text.len().min(2_000)];
-    assert_eq!(said.is_torn, matches!(end, End::Torn), "{what}: {text}");
-    match end {
-        End::Refused(status, code) => {
-            assert_eq!(said.status, status, "{what}: {text}");
-            let body: Value = serde_json::from_str(&said.text).unwrap();
-            let is_chat = matches!(route, Route::Chat | Route::ChatStream);
-            let found = if is_chat { &body["error"]["code"] } else { &body["code"] };
-            assert_eq!(found, code, "{what}: {text}");
-            assert!(!text.contains("html") && !text.contains("127.0.0.1"), "{what}: {text}");
-        }
-        End::Torn => assert_eq!(said.status, 200, "{what}: {text}"),
-        End::Broken if route == Route::Stream => {
-            assert_eq!(said.status, 200, "{what}: {text}");
-            reads_as_ui_stream(said, what);
-            let events = said.events();
-            assert!(events.iter().any(|event| event["type"] == "error"), "{what}: {text}");
-            assert_eq!(events.last().unwrap()["finishReason"], "error", "{what}: {text}");
-        }
-        End::Broken => {
-            assert_eq!(said.status, 200, "{what}: {text}");
-            assert!(!said.text.contains("[DONE]"), "{what}: {text}");
-            is_openai_error(said.events().last().unwrap(), what);
-            assert!(said.text.ends_with("}\n\n"), "{what}: {text}");
-        }
-        End::Finished(reason) => {
-            assert_eq!(said.status, 200, "{what}: {text}");
-            let reason_of_chat = reason.replace('-', "_");
-            match route {
-                Route::Stream => {
-                    reads_as_ui_stream(said, what);
-                    assert_eq!(said.events().last().unwrap()["finishReason"], reason, "{what}");
-                }
-                Route::ChatStream => {
-                    assert!(said.text.trim_end().ends_with("data: [DONE]"), "{what}: {text}");
-                    let events = said.events();
-                    let is_end =
-                        |event: &Value| event["choices"][0]["finish_reason"] == reason_of_chat;
-                    assert!(events.iter().any(is_end), "{what}: {text}");
-                }
-                Route::Text => {
-                    let body: Value = serde_json::from_str(&said.text).unwrap();
-                    assert_eq!(body["metadata"]["finishReason"], reason, "{what}");
-                }
-                Route::Chat => {
-                    let body: Value = serde_json::from_str(&said.text).unwrap();
-                    assert_eq!(body["choices"][0]["finish_reason"], reason_of_chat, "{what}");
-                }
-            }
-        }
-    }
-}
-
-async fn run(wire: Wire, cases: Vec<Case>) {
-    let times = json!({"first_byte_ms": 400, "idle_ms": 300, "total_ms": 400});
-    let shop = wire.shop(|config| config["timeouts"] = times).await;
+async fn meet(engine: Engine, wire: Wire, cases: Vec<Case>) {
+    let times = json!({"first_byte_ms": PATIENCE, "idle_ms": 300, "total_ms": PATIENCE});
+    let shop = wire.shop(engine, |config| config["timeouts"] = times).await;
     let ann = shop.buyer("ann", FUNDS).await;
     let tasks = shop.app.runtime().tasks().count();
     let mut spent = 0;
     for case in cases {
-        for (route, end) in ROUTES.into_iter().zip(case.ends) {
+        for route in routes() {
             let what = format!("{}, {}, {route:?}", wire.name, case.name);
             let answer = if route.is_streamed() { &case.streamed } else { &case.whole };
             shop.upstream.always(answer.clone());
             let said = route.ask(&ann).await;
-            check(route, &said, end, &what);
+            check(route, &said, case.end(route), &what);
             let receipt = settled(&shop, &ann, &said.request_id, tasks).await;
             let charged = receipt["charge_microcredits"].as_i64().unwrap();
             let is_estimate = receipt["output_tokens"].is_null();
@@ -360,53 +289,57 @@ async fn run(wire: Wire, cases: Vec<Case>) {
     check(Route::Stream, &Route::Stream.ask(&ann).await, End::Finished("tool-calls"), "after all");
 }
 
-#[tokio::test]
-async fn answers_that_are_none_are_refused() {
+/// Runs what the protocols meet of these cases.
+async fn meet_all(engine: Engine, cases: impl Fn(Wire) -> Vec<Case>) {
     for wire in WIRES {
-        run(wire, strangers(wire)).await;
+        meet(engine, wire, part_of(engine, wire, cases(wire))).await;
     }
 }
 
-#[tokio::test]
-async fn answers_that_go_wrong_end_in_order() {
-    for wire in WIRES {
-        run(wire, breaking(wire)).await;
+on_both! {
+    async fn answers_that_are_none_are_refused(engine: Engine) {
+        meet_all(engine, strangers).await;
     }
-}
 
-#[tokio::test]
-async fn answers_without_an_end_are_ended() {
-    for wire in WIRES {
-        run(wire, endless(wire)).await;
+    async fn answers_that_go_wrong_end_in_order(engine: Engine) {
+        meet_all(engine, breaking).await;
     }
-}
 
-#[tokio::test]
-async fn odd_answers_are_answers() {
-    for wire in WIRES {
-        run(wire, odd(wire)).await;
+    async fn floods_are_ended(engine: Engine) {
+        meet_all(engine, floods).await;
     }
-}
 
-#[tokio::test]
-async fn redirects_are_not_followed() {
-    let inside = MockUpstream::start().await;
-    inside.always(Answer::json(200, &json!({"secret": 1})));
-    for wire in WIRES {
-        let shop = wire.shop(|_| {}).await;
-        let ann = shop.buyer("ann", FUNDS).await;
-        let tasks = shop.app.runtime().tasks().count();
-        for status in [301, 302, 303, 307, 308] {
-            let answer = Answer::text(status, "text/plain", "elsewhere");
-            shop.upstream.always(answer.header("location", &inside.url()));
-            for route in ROUTES {
-                let what = format!("{}, {status}, {route:?}", wire.name);
-                let said = route.ask(&ann).await;
-                check(route, &said, End::Refused(502, "upstream_error"), &what);
-                let receipt = settled(&shop, &ann, &said.request_id, tasks).await;
-                assert_eq!(receipt["charge_microcredits"], 0, "{what}");
+    async fn answers_without_an_end_are_ended(engine: Engine) {
+        // Each of them does little but wait.
+        let cases = WIRES.into_iter().flat_map(|wire| {
+            part_of(engine, wire, endless(wire)).into_iter().map(move |case| (wire, case))
+        });
+        join_all(cases.map(|(wire, case)| meet(engine, wire, vec![case]))).await;
+    }
+
+    async fn odd_answers_are_answers(engine: Engine) {
+        meet_all(engine, odd).await;
+    }
+
+    async fn redirects_are_not_followed(engine: Engine) {
+        let inside = MockUpstream::start().await;
+        inside.always(Answer::json(200, &json!({"secret": 1})));
+        for wire in WIRES {
+            let shop = wire.shop(engine, |_| {}).await;
+            let ann = shop.buyer("ann", FUNDS).await;
+            let tasks = shop.app.runtime().tasks().count();
+            for status in part_of(engine, wire, vec![301, 302, 303, 307, 308]) {
+                let answer = Answer::text(status, "text/plain", "elsewhere");
+                shop.upstream.always(answer.header("location", &inside.url()));
+                for route in routes() {
+                    let what = format!("{}, {status}, {route:?}", wire.name);
+                    let said = route.ask(&ann).await;
+                    check(route, &said, End::Refused(502, "upstream_error"), &what);
+                    let receipt = settled(&shop, &ann, &said.request_id, tasks).await;
+                    assert_eq!(receipt["charge_microcredits"], 0, "{what}");
+                }
             }
+            assert!(inside.requests().is_empty() && inside.model_requests().is_empty());
         }
-        assert!(inside.requests().is_empty() && inside.model_requests().is_empty());
     }
 }

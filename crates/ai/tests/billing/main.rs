@@ -15,6 +15,8 @@ mod ends;
 #[cfg(test)]
 mod failures;
 #[cfg(test)]
+mod forms;
+#[cfg(test)]
 mod holds;
 #[cfg(test)]
 mod hostile;

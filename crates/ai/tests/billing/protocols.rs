@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use downcity_core::Body;
 use downcity_testkit::{Answer, Engine, TestReply};
-use http::Response;
+use http::{Method, Response};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
@@ -34,8 +34,8 @@ pub(crate) const WIRES: [Wire; 3] = [OPENAI, ANTHROPIC, GEMINI];
 
 impl Wire {
     /// A shop whose model is behind this protocol, and that serves one call at a time.
-    pub(crate) async fn shop(self, change: impl FnOnce(&mut Value)) -> Shop {
-        Shop::with(Engine::Sqlite, |config| {
+    pub(crate) async fn shop(self, engine: Engine, change: impl FnOnce(&mut Value)) -> Shop {
+        Shop::with(engine, |config| {
             config["provider"][0]["protocol"] = json!(self.name);
             config["model"][0]["price"] = metered_price();
             config["max_concurrent"] = json!(1);
@@ -103,6 +103,15 @@ impl Wire {
     }
 }
 
+/// What of a list a protocol meets on an engine: all of it on SQLite. On PostgreSQL each protocol
+/// meets a part, so that every item is met once: what a provider says does not depend on the engine,
+/// what is written about it does.
+pub(crate) fn part_of<T>(engine: Engine, wire: Wire, all: Vec<T>) -> Vec<T> {
+    let place = WIRES.iter().position(|it| *it == wire).unwrap();
+    let is_met = |at: usize| engine == Engine::Sqlite || at % WIRES.len() == place;
+    all.into_iter().enumerate().filter_map(|(at, item)| is_met(at).then_some(item)).collect()
+}
+
 /// The ways to ask a model of texts.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Route {
@@ -110,28 +119,52 @@ pub(crate) enum Route {
     Stream,
     Chat,
     ChatStream,
+    Messages,
+    MessagesStream,
+    Responses,
+    ResponsesStream,
 }
 
-pub(crate) const ROUTES: [Route; 4] = [Route::Text, Route::Stream, Route::Chat, Route::ChatStream];
+pub(crate) const WHOLE: [Route; 4] = [Route::Text, Route::Chat, Route::Messages, Route::Responses];
+pub(crate) const STREAMS: [Route; 4] =
+    [Route::Stream, Route::ChatStream, Route::MessagesStream, Route::ResponsesStream];
+
+/// All of them.
+pub(crate) fn routes() -> impl Iterator<Item = Route> {
+    WHOLE.into_iter().chain(STREAMS)
+}
 
 impl Route {
     pub(crate) fn is_streamed(self) -> bool {
-        matches!(self, Self::Stream | Self::ChatStream)
+        STREAMS.contains(&self)
     }
 
     /// Begins a call that offers the tool of the recorded streams.
     pub(crate) async fn open(self, buyer: &Buyer) -> Response<Body> {
         let tools = json!([{"type": "function", "function": {"name": "weather"}}]);
-        let messages = json!([{"role": "user", "content": "Hi"}]);
-        match self {
-            Self::Text => buyer.open("text", json!({"prompt": "Hi", "tools": tools})).await,
-            Self::Stream => buyer.open("stream", json!({"prompt": "Hi", "tools": tools})).await,
+        let stream = self.is_streamed();
+        let (path, input) = match self {
+            Self::Text => ("/v1/ai/text", json!({"prompt": "Hi", "tools": tools})),
+            Self::Stream => ("/v1/ai/stream", json!({"prompt": "Hi", "tools": tools})),
             Self::Chat | Self::ChatStream => {
-                let stream = self == Self::ChatStream;
+                let messages = json!([{"role": "user", "content": "Hi"}]);
                 let input = json!({"messages": messages, "tools": tools, "stream": stream});
-                buyer.open("chat/completions", input).await
+                ("/v1/ai/chat/completions", input)
             }
-        }
+            Self::Messages | Self::MessagesStream => {
+                let messages = json!([{"role": "user", "content": "Hi"}]);
+                let tools = json!([{"name": "weather", "input_schema": {"type": "object"}}]);
+                let input = json!({
+                    "messages": messages, "max_tokens": 64, "tools": tools, "stream": stream,
+                });
+                ("/v1/messages", input)
+            }
+            Self::Responses | Self::ResponsesStream => {
+                let tools = json!([{"type": "function", "name": "weather"}]);
+                ("/v1/responses", json!({"input": "Hi", "tools": tools, "stream": stream}))
+            }
+        };
+        buyer.client.open(Method::POST, path, input.to_string().into()).await
     }
 
     /// A call to its end.
@@ -173,9 +206,10 @@ pub(crate) struct Said {
 impl Said {
     /// The events, but for `[DONE]`.
     pub(crate) fn events(&self) -> Vec<Value> {
-        let text = self.text.replace("\r\n", "\n");
-        let events = text.split("\n\n").filter_map(|event| event.strip_prefix("data: {"));
-        events.filter_map(|rest| serde_json::from_str(&format!("{{{rest}")).ok()).collect()
+        let data = self.text.lines().filter_map(|line| line.strip_prefix("data: "));
+        data.filter(|data| data.starts_with('{'))
+            .filter_map(|data| serde_json::from_str(data).ok())
+            .collect()
     }
 }
 
