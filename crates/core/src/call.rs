@@ -18,7 +18,7 @@ use crate::action::Action;
 use crate::audit::Trail;
 use crate::decode::InputSource;
 use crate::dialect::Speech;
-use crate::env::{CityEnv, EnvValues};
+use crate::env::{CityEnv, CityValues, EnvValues};
 use crate::fact::Ending;
 use crate::{Body, Dialect, Error, Identity, Result, Runtime, UserIdentity};
 
@@ -133,6 +133,8 @@ pub struct Call {
     pub(crate) ending: Ending,
     /// See [`Call::served_city`].
     pub(crate) served_city: OnceLock<Option<String>>,
+    /// What the call's city had of its own when [`Call::city_env`] was first asked.
+    pub(crate) own_env: OnceLock<Option<Arc<CityValues>>>,
     /// What [`Call::city_env`] has found.
     pub(crate) city_env: Mutex<Vec<(Box<str>, CityEnv)>>,
 }
@@ -294,13 +296,16 @@ impl Call {
     /// anything else reads [`Call::env`], which never sees a city's.
     ///
     /// Within one call a key keeps the value that was found first, so that what was sent is what is
-    /// masked afterwards.
+    /// masked afterwards. What is the city's own is seen as it stood at the first look, whatever key
+    /// that was for: an API key goes with the address that was stored with it.
     pub fn city_env(&self, key: &str) -> Option<CityEnv> {
         if let Some((_, found)) = lock(&self.city_env).iter().find(|(known, _)| **known == *key) {
             return Some(found.clone());
         }
         let snapshot = self.runtime.snapshot();
-        let found = snapshot.env().get_for(self.env_city(snapshot.env()), key)?;
+        let values = snapshot.env();
+        let own = self.own_env.get_or_init(|| values.of_city(self.env_city(values)).cloned());
+        let found = values.get_beside(own.as_deref(), key)?;
         drop(snapshot);
         let mut kept = lock(&self.city_env);
         if let Some((_, first)) = kept.iter().find(|(known, _)| **known == *key) {
@@ -321,19 +326,27 @@ impl Call {
     /// What [`Call::city_env`] would give, for what shows the state of values. No read of it.
     pub fn peek_city_env(&self, key: &str) -> Option<CityEnv> {
         let snapshot = self.runtime.snapshot();
-        snapshot.env().peek_for(self.env_city(snapshot.env()), key)
+        snapshot.env().peek_beside(self.own_env(snapshot.env()), key)
     }
 
     /// Whether the key has a value for the city that the call is made for. No read of it.
     pub fn has_city_env(&self, key: &str) -> bool {
         let snapshot = self.runtime.snapshot();
-        snapshot.env().is_configured_for(self.env_city(snapshot.env()), key)
+        snapshot.env().is_configured_beside(self.own_env(snapshot.env()), key)
     }
 
     /// Whether the city that the call is made for has an entry of its own for the key.
     pub fn is_city_env(&self, key: &str) -> bool {
         let snapshot = self.runtime.snapshot();
-        snapshot.env().is_own(self.env_city(snapshot.env()), key)
+        snapshot.env().is_own(self.own_env(snapshot.env()), key)
+    }
+
+    /// What the city has of its own, as the call sees it.
+    fn own_env<'a>(&'a self, values: &'a EnvValues) -> Option<&'a CityValues> {
+        match self.own_env.get() {
+            Some(own) => own.as_deref(),
+            None => values.of_city(self.env_city(values)).map(Arc::as_ref),
+        }
     }
 
     /// The city whose values count; not looked for where none has any.

@@ -96,6 +96,7 @@ async fn act(
             metering: Mutex::default(),
             ending: Ending::default(),
             served_city: OnceLock::new(),
+            own_env: OnceLock::new(),
             city_env: Mutex::default(),
             parts,
             action,

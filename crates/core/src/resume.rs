@@ -75,6 +75,7 @@ impl Cx {
             metering: Mutex::new(call.metering),
             ending: Ending::default(),
             served_city: OnceLock::new(),
+            own_env: OnceLock::new(),
             city_env: Mutex::default(),
         })))
     }

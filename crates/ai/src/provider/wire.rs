@@ -102,8 +102,8 @@ impl Wire {
     /// The root that an env key holds. A city's own counts only where its own API key goes there: the
     /// Federation's key is not sent to an address that was set for one city.
     ///
-    /// Asks for the API key as signing does: the call keeps what it found first, so a change in
-    /// between cannot part the key from the address that was chosen for it.
+    /// Asks for the API key as signing does: the call sees what the city has as it stood at its first
+    /// look, so a change in between cannot part the key from the address that was stored with it.
     fn root_in(&self, call: &Call, key: &str) -> Option<CityEnv> {
         let is_own = |env_key| call.city_env(env_key).is_some_and(|it| it.of == EnvOf::City);
         if self.authenticating_key().is_none_or(is_own) {

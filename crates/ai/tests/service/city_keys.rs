@@ -1,9 +1,16 @@
 //! Cities with provider keys of their own.
 
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
+
 use downcity_ai::{Ai, Billing};
 use downcity_services::{Balance, BalanceConfig, Usage, UsageConfig};
-use downcity_testkit::{Answer, Client, Engine, MockUpstream, TestApp, TestReply, both_engines};
+use downcity_testkit::{
+    Answer, Client, Engine, Gate, MockUpstream, Recorded, TestApp, TestReply, both_engines,
+};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::common::{Logged, completion, error_body, read, set_env};
 
@@ -21,15 +28,15 @@ struct Node {
 impl Node {
     /// The upstream of a test listens on this machine, also where its address is a city's.
     async fn on(database: &TestApp) -> Self {
-        Self::with(database, true).await
+        Self::with(database, |_| {}).await
     }
 
-    async fn with(database: &TestApp, allow_private: bool) -> Self {
+    async fn with(database: &TestApp, change: impl FnOnce(&mut Value)) -> Self {
         let upstream = MockUpstream::start().await;
         upstream.always(Answer::json(200, &completion("yes")));
-        let config = json!({
+        let mut config = json!({
             "retries": {"attempts": 1},
-            "storage": {"download": {"allow_private": allow_private}},
+            "storage": {"download": {"allow_private": true}},
             "cool_down": {"first_ms": 10_000, "most_ms": 30_000},
             "provider": [
                 {"id": "mock", "base_url": upstream.url(), "env_key": "MOCK_API_KEY"},
@@ -40,6 +47,7 @@ impl Node {
                 {"id": "brought", "name": "Brought", "provider": "own"},
             ],
         });
+        change(&mut config);
         let usage = Usage::new(UsageConfig::default());
         let wallets = Balance::new(BalanceConfig::default());
         let ai = Ai::new(read(config), Billing { wallets, facts: usage.clone() }).unwrap();
@@ -202,8 +210,77 @@ both_engines! {
         assert_eq!(node.sent(), ALL);
     }
 
+    async fn a_call_under_way_keeps_the_key_and_the_address_it_began_with(app: TestApp) {
+        let retries = json!({"attempts": 2, "backoff_ms": 1, "budget_ms": 5_000});
+        let node = Node::with(&app, |config| config["retries"] = retries).await;
+        let elsewhere = MockUpstream::start().await;
+        elsewhere.always(Answer::json(200, &completion("elsewhere")));
+        node.set("a", "OWN_KEY", OF_A).await;
+        let gate = Gate::default();
+        node.upstream.then(Answer::json(500, &error_body("busy")).wait(&gate));
+        let call = ask(&node.a, "brought");
+        let change = async {
+            node.upstream.arrived(0).await;
+            node.set("a", "OWN_KEY", "sk-of-the-new-address").await;
+            node.set("a", "OWN_URL", &elsewhere.url()).await;
+            gate.open();
+        };
+        let (answer, ()) = tokio::join!(call, change);
+        answer.expect(200);
+        assert_eq!(node.upstream.requests().len(), 2, "it is tried again where it was tried first");
+        assert_eq!(node.sent(), OF_A);
+        assert!(elsewhere.requests().is_empty(), "the new address sees the new key alone");
+        ask(&node.a, "brought").await.expect(200);
+        assert_eq!(elsewhere.request().headers["authorization"], "Bearer sk-of-the-new-address");
+    }
+
+    async fn keys_and_addresses_that_change_together_are_used_together(app: TestApp) {
+        let node = Node::on(&app).await;
+        set_env(&node.app, "OWN_KEY", ALL).await;
+        let homes = [MockUpstream::start().await, MockUpstream::start().await];
+        for home in &homes {
+            home.always(Answer::json(200, &completion("home")));
+        }
+        let has_settled = Arc::new(AtomicBool::new(false));
+        let mut calls = JoinSet::new();
+        for at in 0..10 {
+            let user = if at % 5 == 0 { node.b.clone() } else { node.a.clone() };
+            let has_settled = has_settled.clone();
+            calls.spawn(async move {
+                let mut count = 0;
+                while count < 5 || !has_settled.load(Relaxed) {
+                    ask(&user, "brought").await.expect(200);
+                    count += 1;
+                }
+                count
+            });
+        }
+        for round in 0..10 {
+            // Key and address of one home, those of the other, and from time to time none.
+            let at = round % 2;
+            let raw = format!("OWN_KEY=sk-of-home-{at}\nOWN_URL={}", homes[at].url());
+            let input = json!({"raw": raw, "city_id": "a", "test": false});
+            node.app.admin().post("/v1/env/import", input).await.expect(200);
+            for key in ["OWN_KEY", "OWN_URL"].into_iter().filter(|_| round % 3 == 2) {
+                let input = json!({"key": key, "city_id": "a"});
+                node.app.admin().post("/v1/env/remove", input).await.expect(200);
+            }
+        }
+        has_settled.store(true, Relaxed);
+        let made: usize = calls.join_all().await.into_iter().sum();
+        let key_of = |request: &Recorded| request.headers["authorization"].to_str().unwrap().to_owned();
+        for (at, home) in homes.iter().enumerate() {
+            assert!(home.requests().iter().all(|it| key_of(it) == format!("Bearer sk-of-home-{at}")));
+        }
+        let at_home: usize = homes.iter().map(|home| home.requests().len()).sum();
+        assert!(at_home > 0, "some calls ran while the city had an address");
+        assert!(node.upstream.requests().iter().all(|it| key_of(it) == format!("Bearer {ALL}")));
+        assert_eq!(at_home + node.upstream.requests().len(), made);
+    }
+
     async fn an_address_of_a_city_leads_to_no_private_network(app: TestApp) {
-        let node = Node::with(&app, false).await;
+        let inside = |config: &mut Value| config["storage"]["download"]["allow_private"] = json!(false);
+        let node = Node::with(&app, inside).await;
         let inner = MockUpstream::start().await;
         inner.always(Answer::json(200, &completion("inner")));
         inner.models(Answer::json(200, &json!({"data": []})));

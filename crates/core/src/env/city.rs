@@ -3,6 +3,7 @@
 //! They stand in the database also where the Federation's own values are kept in a file.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use downcity_db::{Tx, sql};
 
@@ -43,7 +44,7 @@ pub(super) fn rows(tx: &mut Tx<'_>) -> Result<Vec<CityRow>> {
 }
 
 /// Opens every row; what cannot be opened is noted by its key.
-pub(super) fn open(vault: &Vault, rows: Vec<CityRow>) -> HashMap<Box<str>, CityValues> {
+pub(super) fn open(vault: &Vault, rows: Vec<CityRow>) -> HashMap<Box<str>, Arc<CityValues>> {
     let mut cities: HashMap<Box<str>, CityValues> = HashMap::new();
     for CityRow { city_id, key: raw, value } in rows {
         let slot = Slot::city(&city_id, raw.as_str());
@@ -58,7 +59,7 @@ pub(super) fn open(vault: &Vault, rows: Vec<CityRow>) -> HashMap<Box<str>, CityV
             Err(reason) => drop(city.unreadable.insert(raw, reason)),
         }
     }
-    cities
+    cities.into_iter().map(|(city_id, values)| (city_id, Arc::new(values))).collect()
 }
 
 /// The stored text of a value and when it was written.

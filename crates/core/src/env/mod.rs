@@ -26,7 +26,7 @@ mod vault;
 
 pub(crate) use backing::{Backing, Mark, is_given};
 pub use backing::{EnvOptions, EnvStore};
-pub(crate) use city::forget as forget_city;
+pub(crate) use city::{CityValues, forget as forget_city};
 pub(crate) use erase::{erase_clear_text, seal_copies};
 #[cfg(test)]
 pub(crate) use file::Document;

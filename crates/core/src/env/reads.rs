@@ -27,6 +27,8 @@ pub(crate) fn follow(reads: &Arc<Uses>, values: &mut EnvValues) {
         entry.read = Some(reads.of(key));
     }
     for (city_id, city) in &mut values.cities {
+        // Nobody else holds values that are being loaded.
+        let Some(city) = Arc::get_mut(city) else { continue };
         for (key, entry) in &mut city.entries {
             entry.read = Some(reads.of(Slot::city(city_id, key.as_str()).id()));
         }

@@ -197,7 +197,7 @@ impl EnvService {
         let (entries, unreadable, source) = match city_id {
             None => (&values.entries, &values.unreadable, values.source),
             Some(city_id) => {
-                let own = values.cities.get(city_id).unwrap_or(&none);
+                let own = values.of_city(Some(city_id)).map_or(&none, Arc::as_ref);
                 (&own.entries, &own.unreadable, EnvSource::Database)
             }
         };

@@ -18,7 +18,7 @@ pub struct EnvValues {
     pub(crate) entries: BTreeMap<String, Entry>,
     pub(crate) unreadable: BTreeMap<String, Unreadable>,
     /// What single cities have of their own.
-    pub(crate) cities: HashMap<Box<str>, CityValues>,
+    pub(crate) cities: HashMap<Box<str>, Arc<CityValues>>,
     /// What stands in for keys that are not there.
     pub(crate) fallback: Arc<BTreeMap<String, Entry>>,
     /// By what one sees that the values were edited since.
@@ -97,26 +97,36 @@ impl EnvValues {
     /// Only what serves a city with keys of its own may ask this way, as AI calls do; everything else
     /// reads [`EnvValues::get`].
     pub fn get_for(&self, city_id: Option<&str>, key: &str) -> Option<CityEnv> {
-        let (entry, of) = self.find_for(city_id, key)?;
+        self.get_beside(self.of_city(city_id).map(Arc::as_ref), key)
+    }
+
+    /// Like [`EnvValues::get_for`], for a city with these values of its own.
+    pub(crate) fn get_beside(&self, own: Option<&CityValues>, key: &str) -> Option<CityEnv> {
+        let (entry, of) = self.find_beside(own, key)?;
         Some(CityEnv { value: self.read(entry?)?, of })
     }
 
-    /// Like [`EnvValues::get_for`], for what shows the state of values. No read of it.
-    pub fn peek_for(&self, city_id: Option<&str>, key: &str) -> Option<CityEnv> {
-        let (entry, of) = self.find_for(city_id, key)?;
+    /// Like [`EnvValues::get_beside`], for what shows the state of values. No read of it.
+    pub(crate) fn peek_beside(&self, own: Option<&CityValues>, key: &str) -> Option<CityEnv> {
+        let (entry, of) = self.find_beside(own, key)?;
         let value = &entry?.value;
         (!value.expose().is_empty()).then(|| CityEnv { value: value.clone(), of })
     }
 
-    /// Whether [`EnvValues::get_for`] gives a value. No read of it.
-    pub fn is_configured_for(&self, city_id: Option<&str>, key: &str) -> bool {
-        let found = self.find_for(city_id, key).and_then(|(entry, _)| entry);
+    /// Whether [`EnvValues::get_beside`] gives a value. No read of it.
+    pub(crate) fn is_configured_beside(&self, own: Option<&CityValues>, key: &str) -> bool {
+        let found = self.find_beside(own, key).and_then(|(entry, _)| entry);
         found.is_some_and(|entry| !entry.value.expose().is_empty())
     }
 
-    /// Whether a city has an entry of its own for this key, of whatever value.
-    pub fn is_own(&self, city_id: Option<&str>, key: &str) -> bool {
-        matches!(self.find_for(city_id, key), Some((_, EnvOf::City)))
+    /// Whether a city with these values of its own has an entry for this key, of whatever value.
+    pub(crate) fn is_own(&self, own: Option<&CityValues>, key: &str) -> bool {
+        matches!(self.find_beside(own, key), Some((_, EnvOf::City)))
+    }
+
+    /// What a city has of its own, where it has anything.
+    pub(crate) fn of_city(&self, city_id: Option<&str>) -> Option<&Arc<CityValues>> {
+        self.cities.get(city_id?)
     }
 
     /// Whether no city has values of its own.
@@ -135,8 +145,12 @@ impl EnvValues {
     }
 
     /// The entry that counts for a city, and whose it is; no entry where that cannot be opened.
-    fn find_for(&self, city_id: Option<&str>, key: &str) -> Option<(Option<&Entry>, EnvOf)> {
-        if let Some(city) = city_id.and_then(|city_id| self.cities.get(city_id)) {
+    fn find_beside<'a>(
+        &'a self,
+        own: Option<&'a CityValues>,
+        key: &str,
+    ) -> Option<(Option<&'a Entry>, EnvOf)> {
+        if let Some(city) = own {
             let normal = super::normalise_key(key)?;
             if let Some(entry) = city.entries.get(&normal) {
                 return Some((Some(entry), EnvOf::City));
