@@ -27,6 +27,8 @@ pub(crate) struct Inline<'a> {
 pub(crate) struct DataUrl<'a> {
     /// The media type without its parameters; empty where none is named.
     pub(crate) media_type: &'a str,
+    /// The media type with its parameters, as they stand there.
+    pub(crate) full_type: &'a str,
     /// Whether the data is base64; it is text with percent signs otherwise.
     pub(crate) is_base64: bool,
     data: &'a str,
@@ -36,10 +38,11 @@ impl<'a> DataUrl<'a> {
     /// The parts of a `data:` URL; `None` where it is none, or has no data.
     pub(crate) fn read(url: &'a str) -> Option<Self> {
         let (head, data) = url.strip_prefix("data:")?.split_once(',')?;
-        let mut words = head.split(';');
-        let media_type = words.next().unwrap_or_default().trim();
-        let is_base64 = words.next_back().is_some_and(|word| word.eq_ignore_ascii_case("base64"));
-        Some(Self { media_type, is_base64, data })
+        let last = head.rsplit_once(';');
+        let base64 = last.filter(|(_, word)| word.eq_ignore_ascii_case("base64"));
+        let full_type = base64.map_or(head, |(before, _)| before);
+        let media_type = full_type.split(';').next().unwrap_or_default().trim();
+        Some(Self { media_type, full_type, is_base64: base64.is_some(), data })
     }
 
     /// The base64 as it stands there; `None` where it is not base64.
@@ -130,6 +133,8 @@ mod tests {
         assert_eq!((png.media_type, &*png.bytes), ("image/png", &b"hi"[..]));
         let png = inline("data:image/png;BASE64,aGk=").unwrap();
         assert_eq!(png.bytes, b"hi");
+        let typed = DataUrl::read("data:audio/l16;rate=24000;base64,aGk=").unwrap();
+        assert_eq!((typed.media_type, typed.full_type), ("audio/l16", "audio/l16;rate=24000"));
         let text = inline("data:text/plain;charset=utf-8,a%20b").unwrap();
         assert_eq!((text.media_type, &*text.bytes), ("text/plain", &b"a b"[..]));
         for wrong in ["data:image/png;base64,%%%", "data:image/png", "https://a.example/b.png", ""]

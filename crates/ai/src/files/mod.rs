@@ -3,8 +3,21 @@
 mod data;
 mod kind;
 
-pub(crate) use data::{DataUrl, base64_of, data_url, decoded, extension, inline, to_base64};
-pub(crate) use kind::{HEAD, Wanted, allows};
+use bytes::Bytes;
+use downcity_core::Result;
+
+use self::data::data_url;
+pub(crate) use self::data::{DataUrl, base64_of, decoded, extension, inline, to_base64};
+pub(crate) use self::kind::{HEAD, Wanted, allows};
+use crate::heavy::heavy;
+
+/// Bytes as a `data:` URL.
+///
+/// # Errors
+/// Those of [`heavy`].
+pub(crate) async fn written(media_type: String, bytes: Bytes) -> Result<String> {
+    heavy(bytes.len(), move || data_url(&media_type, &to_base64(&bytes))).await
+}
 
 /// Why a file of a provider's answer is not delivered. Names neither address nor content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

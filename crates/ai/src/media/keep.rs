@@ -14,7 +14,7 @@ use super::answer::{Given, MediaAnswer};
 use crate::catalog::Catalog;
 use crate::config::Mode;
 use crate::failure::Failure;
-use crate::files::{BadFile, HEAD, Wanted, data_url, decoded, extension, to_base64};
+use crate::files::{self, BadFile, HEAD, Wanted, decoded, extension};
 use crate::heavy::heavy;
 use crate::storage::{Source, Storage, Stored};
 
@@ -148,9 +148,7 @@ impl Opened {
             Content::Url(url) if storage.is_public(&url).await => url,
             Content::Url(_) => return Err(BadFile::Private),
             Content::Bytes(bytes) => {
-                let kind = media_type.clone();
-                let inline = heavy(bytes.len(), move || data_url(&kind, &to_base64(&bytes)));
-                inline.await.map_err(|_| BadFile::Undecodable)?
+                files::written(media_type.clone(), bytes).await.map_err(|_| BadFile::Undecodable)?
             }
         };
         Ok((part(media_type, url), None))

@@ -115,3 +115,41 @@ fn entries(folder: &Path) -> io::Result<impl Iterator<Item = io::Result<DirEntry
         Err(error) => Err(error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_old_goes_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let dir = folder.path();
+        let key = format!("ab{}.png", "0".repeat(62));
+        let write = |name: &str, time: i64| {
+            let path = dir.join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, "abc").unwrap();
+            let file = File::options().write(true).open(&path).unwrap();
+            file.set_modified(time_of(Timestamp::from_millis(time))).unwrap();
+        };
+        let ours = format!("ab/{key}");
+        let others = [format!("lost/{key}"), "ab/notes.txt".to_owned(), "incoming/new".to_owned()];
+        for (name, time) in [(&ours, 1_000), (&others[0], 1_000), (&others[1], 1_000)] {
+            write(name, time);
+        }
+        write("incoming/left", 1_000);
+        write(&others[2], 9_000);
+        let before = |millis| time_of(Timestamp::from_millis(millis));
+        assert_eq!(forget_in(dir, before(1_000)).unwrap(), 0);
+        // Made again, it is new.
+        assert!(renew(&dir.join(&ours), 3, Timestamp::from_millis(5_000)));
+        assert!(!renew(&dir.join(&ours), 4, Timestamp::from_millis(5_000)), "another one");
+        assert_eq!(forget_in(dir, before(5_000)).unwrap(), 0);
+        assert!(dir.join(&ours).exists() && !dir.join("incoming/left").exists());
+        assert_eq!(forget_in(dir, before(5_001)).unwrap(), 1);
+        assert!(!dir.join(&ours).exists());
+        assert!(!renew(&dir.join(&ours), 3, Timestamp::from_millis(6_000)));
+        assert!(others.iter().all(|name| dir.join(name).exists()));
+        assert_eq!(forget_in(&dir.join("nothing"), before(5_001)).unwrap(), 0);
+    }
+}

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use downcity_core::{Body, Cx, JsonObject, Output, Reply, Result};
 use downcity_types::{FilePart, UiMessage, UiPart, UiRole};
@@ -18,6 +16,7 @@ use crate::catalog::{CallSettings, Catalog};
 use crate::config::Mode;
 use crate::exchange::{run, send_with_retries};
 use crate::failure::Failure;
+use crate::files;
 use crate::limits::Patience;
 use crate::outgoing::Outgoing;
 use crate::provider::read_answer;
@@ -193,7 +192,7 @@ impl Ai {
             meter.close();
             let mut metadata = answer.metadata();
             metadata.insert("finishReason".to_owned(), json!("stop"));
-            let file = stored(&call, &catalog, kind, bytes).await;
+            let file = stored(&call, &catalog, kind, bytes).await?;
             Ok(UiMessage {
                 id: Some(answer.message_id),
                 role: UiRole::Assistant,
@@ -275,13 +274,16 @@ async fn whole(
 
 /// The sound as a file of a message: at a link, or within it where it cannot be stored. It has been
 /// paid for.
-async fn stored(cx: &Cx, catalog: &Catalog, kind: String, bytes: Bytes) -> FilePart {
+async fn stored(cx: &Cx, catalog: &Catalog, kind: String, bytes: Bytes) -> Result<FilePart> {
     let storage = &catalog.storage;
     let put = storage.put(cx.runtime(), bytes.clone(), &kind, None).await;
     let link = put.and_then(|stored| Ok((storage.url(cx, &stored)?, stored.media_type)));
-    let (url, media_type) = link.unwrap_or_else(|error| {
-        tracing::warn!(request_id = cx.request_id(), %error, "a sound could not be stored");
-        (format!("data:{kind};base64,{}", STANDARD.encode(&bytes)), kind)
-    });
-    FilePart { media_type, url, ..FilePart::default() }
+    let (url, media_type) = match link {
+        Ok(link) => link,
+        Err(error) => {
+            tracing::warn!(request_id = cx.request_id(), %error, "a sound could not be stored");
+            (files::written(kind.clone(), bytes).await?, kind)
+        }
+    };
+    Ok(FilePart { media_type, url, ..FilePart::default() })
 }

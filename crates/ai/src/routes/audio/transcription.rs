@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use downcity_core::form::FormFile;
 use downcity_core::{Cx, Error, Form, Reply, Result};
@@ -11,7 +9,6 @@ use downcity_types::ErrorCode;
 use http::HeaderMap;
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, CONTENT_TYPE};
-use percent_encoding::percent_decode_str;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -21,6 +18,8 @@ use crate::catalog::{CallSettings, Catalog, Model};
 use crate::config::Mode;
 use crate::exchange::{run, send_with_retries};
 use crate::failure::Failure;
+use crate::files::DataUrl;
+use crate::heavy::heavy;
 use crate::limits::Patience;
 use crate::mask::Rolling;
 use crate::metering::Meter;
@@ -247,7 +246,7 @@ impl AsrInput {
                 file
             }
             (None, Some(data_url), None) => {
-                let (media_type, bytes) = inline(&data_url)?;
+                let (media_type, bytes) = inline(data_url).await?;
                 named(media_type, bytes)
             }
             (None, None, Some(url)) => {
@@ -320,20 +319,12 @@ fn end_of(media_type: &str, bytes: &[u8]) -> &'static str {
 }
 
 /// Media type and bytes of a `data:` URL.
-fn inline(url: &str) -> Result<(String, Bytes)> {
-    let broken = || Error::invalid("data_url", "must be a whole data: URL");
-    let (head, data) =
-        url.strip_prefix("data:").and_then(|rest| rest.split_once(',')).ok_or_else(broken)?;
-    let (kind, is_base64) = match head.strip_suffix(";base64") {
-        Some(kind) => (kind, true),
-        None => (head, false),
-    };
-    let bytes = if is_base64 {
-        STANDARD.decode(data.as_bytes()).map_err(|_| broken())?
-    } else {
-        percent_decode_str(data).collect()
-    };
-    Ok((kind.to_owned(), bytes.into()))
+async fn inline(url: String) -> Result<(String, Bytes)> {
+    let read = heavy(url.len(), move || {
+        let url = DataUrl::read(&url)?;
+        Some((url.full_type.to_owned(), url.bytes()?.into()))
+    });
+    read.await?.ok_or_else(|| Error::invalid("data_url", "must be a whole data: URL"))
 }
 
 /// The words of an answer, as a JSON object; an answer that is no JSON is the text itself.
