@@ -313,6 +313,9 @@ fn check_encoding(headers: &HeaderMap) -> Result<()> {
     Err(Error::new(ErrorCode::UnsupportedMediaType, message))
 }
 
+/// Bodies below this are copied: about what a connection reads at once.
+const SMALL_BODY: usize = 8 * 1024;
+
 /// Reads a whole body of at most `limit` bytes.
 pub(crate) async fn read_body(body: Body, limit: usize) -> Result<Bytes> {
     let too_large = || {
@@ -326,7 +329,7 @@ pub(crate) async fn read_body(body: Body, limit: usize) -> Result<Bytes> {
             Err(too_large())
         }
         Body::Stream(mut stream) => {
-            // Most bodies are one piece, which is taken as it is.
+            // Many bodies are one piece, which is taken as it is.
             let mut first = Bytes::new();
             let mut whole = BytesMut::new();
             while let Some(frame) = stream.frame().await {
@@ -343,7 +346,12 @@ pub(crate) async fn read_body(body: Body, limit: usize) -> Result<Bytes> {
                     whole.extend_from_slice(&piece);
                 }
             }
-            Ok(if whole.is_empty() { first } else { whole.freeze() })
+            Ok(match first.len() {
+                0 => whole.freeze(),
+                // A small piece is part of the connection's buffer, which a long call would keep.
+                length if length < SMALL_BODY => Bytes::copy_from_slice(&first),
+                _ => first,
+            })
         }
     }
 }

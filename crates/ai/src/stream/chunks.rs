@@ -1,8 +1,10 @@
 //! One chunk of a provider's stream, as far as it is read.
 
 use std::borrow::Cow;
+use std::fmt;
 
-use serde::Deserialize;
+use serde::de::{Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 #[derive(Debug, Deserialize)]
@@ -95,18 +97,10 @@ fn weight(value: &Value) -> usize {
 }
 
 /// A text, or something else in its place that is of no use here.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[derive(Debug)]
 pub(crate) enum Text<'a> {
-    Whole(#[serde(borrow)] Cow<'a, str>),
-    Parts(Vec<TextPart>),
-    Other(serde::de::IgnoredAny),
-}
-
-#[derive(Debug, Deserialize)]
-pub(crate) struct TextPart {
-    #[serde(default)]
-    text: String,
+    Whole(Cow<'a, str>),
+    Other,
 }
 
 impl<'a> Text<'a> {
@@ -114,8 +108,7 @@ impl<'a> Text<'a> {
     fn len(&self) -> usize {
         match self {
             Self::Whole(text) => text.len(),
-            Self::Parts(parts) => parts.iter().map(|part| part.text.len()).sum(),
-            Self::Other(_) => 0,
+            Self::Other => 0,
         }
     }
 
@@ -123,9 +116,67 @@ impl<'a> Text<'a> {
     pub(crate) fn into_text(self) -> Cow<'a, str> {
         match self {
             Self::Whole(text) => text,
-            Self::Parts(parts) => parts.into_iter().map(|part| part.text).collect(),
-            Self::Other(_) => Cow::Borrowed(""),
+            Self::Other => Cow::Borrowed(""),
         }
+    }
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    /// By hand, as each event has one: an untagged enum would copy it before it is looked at.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(TextVisitor)
+    }
+}
+
+struct TextVisitor;
+
+impl<'de> Visitor<'de> for TextVisitor {
+    type Value = Text<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a text")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Text<'de>, E> {
+        Ok(Text::Whole(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Text<'de>, E> {
+        Ok(Text::Whole(Cow::Owned(text.to_owned())))
+    }
+
+    /// The texts of parts, one after the other.
+    fn visit_seq<A: SeqAccess<'de>>(self, mut parts: A) -> Result<Text<'de>, A::Error> {
+        let mut whole = String::new();
+        while let Some(part) = parts.next_element::<Value>()? {
+            whole.push_str(part.get("text").and_then(Value::as_str).unwrap_or_default());
+        }
+        Ok(Text::Whole(Cow::Owned(whole)))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Text<'de>, A::Error> {
+        while fields.next_entry::<IgnoredAny, IgnoredAny>()?.is_some() {}
+        Ok(Text::Other)
+    }
+
+    fn visit_bool<E: Error>(self, _: bool) -> Result<Text<'de>, E> {
+        Ok(Text::Other)
+    }
+
+    fn visit_i64<E: Error>(self, _: i64) -> Result<Text<'de>, E> {
+        Ok(Text::Other)
+    }
+
+    fn visit_u64<E: Error>(self, _: u64) -> Result<Text<'de>, E> {
+        Ok(Text::Other)
+    }
+
+    fn visit_f64<E: Error>(self, _: f64) -> Result<Text<'de>, E> {
+        Ok(Text::Other)
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Text<'de>, E> {
+        Ok(Text::Other)
     }
 }
 

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::io;
 use std::net::IpAddr;
-use std::pin::pin;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::activity::Activity;
+use super::head;
 use super::listener::ListenerSettings;
 use super::outgoing::{Outgoing, Patient};
 use super::unread::Leftovers;
@@ -148,11 +149,15 @@ pub(crate) async fn serve<A: Answer>(
     let frontend = answer.clone();
     let service = service_fn(move |request: Request<Incoming>| {
         let busy = requests.request();
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        if !is_http2 {
+            head::copy(&mut parts);
+        }
         let drain = drain.clone();
         let body = leftovers.body(&parts, body);
         let answer = frontend.clone();
-        async move {
+        // The connection keeps room for this future as long as it lives: room for a pointer.
+        Box::pin(async move {
             let request = Request::from_parts(parts, body);
             let mut response = answer.answer(peer, request).await;
             if !is_http2 && drain.is_cancelled() {
@@ -160,16 +165,16 @@ pub(crate) async fn serve<A: Answer>(
                 response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok::<_, Infallible>(response.map(|body| Outgoing::new(body, busy, is_http2)))
-        }
+        })
     });
     let stream = Patient::new(stream, activity.clone(), settings.write_timeout);
     let ended = if is_http2 {
-        let connection = http2(&settings).serve_connection(stream, service);
+        let connection = Box::pin(http2(&settings).serve_connection(stream, service));
         // GOAWAY tells the client at once, without harm to any stream.
         let leave = control.drain.clone();
         drive(connection, leave, control, watch_streams(activity, settings), activity).await
     } else {
-        let connection = http1(&settings).serve_connection(stream, service);
+        let connection = Box::pin(http1(&settings).serve_connection(stream, service));
         let leave = control.stop.clone();
         // The socket tells all there is to know.
         drive(connection, leave, control, std::future::pending(), activity).await
@@ -264,13 +269,12 @@ async fn watch_streams(activity: &Activity, settings: ListenerSettings) -> Ended
 /// Runs a connection until it ends, or until there is a reason to end it. From `leave` on it ends
 /// when what is under way has ended.
 async fn drive<C: GracefulConnection<Error = hyper::Error>>(
-    connection: C,
+    mut connection: Pin<Box<C>>,
     leave: CancellationToken,
     control: Control,
     watch: impl Future<Output = Ended>,
     activity: &Activity,
 ) -> Result<Ended, hyper::Error> {
-    let mut connection = pin!(connection);
     let reason = tokio::select! {
         biased;
         ended = connection.as_mut() => return ended.map(|()| Ended::Finished),

@@ -6,6 +6,7 @@ mod client_address;
 mod connection;
 mod cors;
 pub(crate) mod generations;
+mod head;
 mod listener;
 mod outgoing;
 mod unread;

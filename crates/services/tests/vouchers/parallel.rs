@@ -124,7 +124,9 @@ both_engines! {
             async move { post(&admin, "charge", input).await }
         })
         .await;
-        assert_eq!((times(&replies, 200), times(&replies, 402)), (37, 963));
+        // A busy machine may not get to all of them in time; those charge nothing.
+        let refused = times(&replies, 402) + times(&replies, 503);
+        assert_eq!((times(&replies, 200), refused), (37, 963));
         let refused = replies.iter().find(|reply| reply.status == 402);
         refused.unwrap().expect_error(402, "insufficient_balance");
         assert_eq!(balance_of(&ann).await, 0);

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use downcity_core::{Body, BoxError};
@@ -19,6 +20,9 @@ const MAX_OPEN: usize = 1_000;
 /// The most bytes of a block of thinking that is told as a whole, for its signature. Escaped, it fits
 /// into one event.
 const MAX_THINKING: usize = MAX_EVENT / 8;
+
+/// Bytes of chunks that are made before any are handed on, when the provider is faster.
+const FLUSH_AT: usize = 16 * 1024;
 
 /// Passed on where the provider shows that it is still there: silence would end the call.
 const SIGN_OF_LIFE: &str = ": ping\n\n";
@@ -96,20 +100,48 @@ pub(super) struct Translator {
 
 /// A body of chunks from a body of events.
 pub(super) fn translate(body: Body, created: i64, wants_usage: bool) -> Body {
-    let state = (Events::new(body), Translator::new(created, wants_usage));
-    Body::from_stream(stream::try_unfold(state, async |(mut events, mut translator)| {
-        while !translator.is_over {
-            let next = std::future::poll_fn(|cx| events.poll_next(cx)).await;
-            // A stream that ends before its last event is cut off, and whoever reads the chunks
-            // sees that no end was told.
-            let Some(data) = next else { return Ok(None) };
-            let out = translator.event(&data.map_err(broken)?);
-            if !out.is_empty() {
-                return Ok(Some((Bytes::from(out), (events, translator))));
+    let mut translating = Translating {
+        events: Events::new(body),
+        translator: Translator::new(created, wants_usage),
+        broken: None,
+        has_ended: false,
+    };
+    Body::from_stream(stream::poll_fn(move |cx| translating.poll_next(cx)))
+}
+
+struct Translating {
+    events: Events,
+    translator: Translator,
+    broken: Option<BoxError>,
+    has_ended: bool,
+}
+
+impl Translating {
+    /// The chunks of the events that are there, at once.
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> {
+        let mut out = String::new();
+        while !self.has_ended && out.len() < FLUSH_AT {
+            match self.events.poll_next(cx) {
+                Poll::Ready(Some(Ok(data))) => {
+                    out.push_str(&self.translator.event(&data));
+                    self.has_ended = self.translator.is_over;
+                }
+                Poll::Ready(Some(Err(failure))) => {
+                    self.broken = Some(broken(failure));
+                    self.has_ended = true;
+                }
+                // A stream that ends before its last event is cut off, and whoever reads the chunks
+                // sees that no end was told.
+                Poll::Ready(None) => self.has_ended = true,
+                Poll::Pending if out.is_empty() => return Poll::Pending,
+                Poll::Pending => break,
             }
         }
-        Ok::<_, BoxError>(None)
-    }))
+        if out.is_empty() {
+            return Poll::Ready(self.broken.take().map(Err));
+        }
+        Poll::Ready(Some(Ok(out.into())))
+    }
 }
 
 fn broken(failure: Failure) -> BoxError {

@@ -81,8 +81,15 @@ fn the_figures_say_why_connections_ended() {
         let mut connection = running.connect().await;
         connection.send("nonsense\r\n\r\n").await;
         assert!(connection.rest().await.starts_with("HTTP/1.1 400 "));
-        let figures = running.connect().await.admin_get("/metrics").await.body;
+        // The server counts the connection after the client has seen its end.
         let line = "downcity_connections_closed_total{reason=\"malformed\"} 1";
+        let mut figures = String::new();
+        for _ in 0..1_000 {
+            figures = running.connect().await.admin_get("/metrics").await.body;
+            if figures.contains(line) {
+                break;
+            }
+        }
         assert!(figures.contains(line), "{figures}");
         let line = "downcity_requests_total{action=\"none\",status=\"4xx\"} 1";
         assert!(figures.contains(line), "{figures}");
