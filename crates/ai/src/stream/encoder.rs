@@ -16,6 +16,8 @@ use crate::provider::MAX_ANSWER;
 
 /// The most tool calls of one answer.
 const MAX_CALLS: usize = 1_000;
+/// Bytes of a usual event.
+const USUAL_EVENT: usize = 256;
 /// About what a part of an answer needs in memory beside its words.
 const PART_BYTES: usize = 256;
 
@@ -92,6 +94,7 @@ pub(crate) struct Out(BytesMut);
 impl Out {
     /// An event that has only data.
     pub(crate) fn data(&mut self, data: &impl Serialize) {
+        self.room();
         self.0.put_slice(b"data: ");
         // Writing into memory cannot fail: events hold no maps with keys other than texts.
         let _ = serde_json::to_writer((&mut self.0).writer(), data);
@@ -100,10 +103,19 @@ impl Out {
 
     /// An event with a name.
     pub(crate) fn event(&mut self, name: &str, data: &impl Serialize) {
+        self.room();
         self.0.put_slice(b"event: ");
         self.0.put_slice(name.as_bytes());
         self.0.put_u8(b'\n');
         self.data(data);
+    }
+
+    /// Makes room for a usual event at once. There is none between events: most streams wait most of
+    /// the time.
+    fn room(&mut self) {
+        if self.0.is_empty() {
+            self.0.reserve(USUAL_EVENT);
+        }
     }
 
     /// The event that ends streams of OpenAI's older form and those of UI messages.
@@ -152,7 +164,7 @@ pub(crate) struct Encoder<S> {
 impl<S: Sink> Encoder<S> {
     /// Begins the answer: what its surface says first is already encoded.
     pub(crate) fn new(mut sink: S, mask: Mask) -> Self {
-        let mut out = Out(BytesMut::with_capacity(1024));
+        let mut out = Out::default();
         sink.begin(&mut out);
         Self {
             sink,
@@ -172,7 +184,7 @@ impl<S: Sink> Encoder<S> {
 
     /// Takes what has been encoded since the last call.
     pub(crate) fn take(&mut self) -> Bytes {
-        self.mask.bytes(self.out.0.split().freeze())
+        self.mask.bytes(std::mem::take(&mut self.out.0).freeze())
     }
 
     /// Bytes that are waiting to be taken.
