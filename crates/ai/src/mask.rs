@@ -41,6 +41,8 @@ impl Mask {
                 spellings.push(Spelling { text: Secret::new(text), finder });
             }
         }
+        // Streams keep it for as long as they are open.
+        spellings.shrink_to_fit();
         Self { spellings }
     }
 
