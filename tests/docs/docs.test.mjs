@@ -126,6 +126,7 @@ async function execute(path) {
   const isReadme = path === "README.md";
   const env = { ...process.env, PATH: `${binaries}:${process.env.PATH}` };
   for (const name of Object.keys(env)) if (/^(DOWNCITY_|HOST$|PORT$)/.test(name)) delete env[name];
+  env.XDG_CONFIG_HOME = join(scratch, ".config");
   if (isReadme) env.DOWNCITY_FEDERATION_DATABASE_URL = `sqlite:${scratch}/.base/downcity.sqlite`;
   if (all.some((block) => block.language === "sh" && block.text.includes("$DATABASE_URL"))) {
     env.DATABASE_URL = await emptyDatabase();

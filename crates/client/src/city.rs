@@ -97,6 +97,20 @@ impl<R> City<R> {
         Service::new(&self.inner, name.into(), self.injected_city())
     }
 
+    /// Calls any route by its path, such as `/health` or `/v1/usage/summary?group_by=day`, and gives the
+    /// text of its answer.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a path that does not begin with `/`; see [`Error`].
+    pub async fn query(
+        &self,
+        method: reqwest::Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<String> {
+        self.inner.text(self.inner.route(method, path, body)?).await
+    }
+
     /// The city that calls of services carry: users' calls do, the trusted side says it where it wants.
     fn injected_city(&self) -> Option<&CityId> {
         let is_user = self.inner.is_user;

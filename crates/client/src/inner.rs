@@ -108,6 +108,27 @@ impl Inner {
         Ok(Call { patience: self.timeout.unwrap_or(MODEL_PATIENCE), ..call })
     }
 
+    /// Any route by its path, which begins with `/` and may have a query.
+    ///
+    /// # Errors
+    /// [`Error::Config`] for a path that leads elsewhere.
+    pub(crate) fn route(&self, method: Method, path: &str, body: Option<&Value>) -> Result<Call> {
+        let elsewhere = || Error::config("path", "must be a path of the server, such as /health");
+        let root = self.base.as_str().trim_end_matches('/');
+        let url: Url = format!("{root}{path}").parse().map_err(|_| elsewhere())?;
+        if !path.starts_with('/') || url.origin() != self.base.origin() {
+            return Err(elsewhere());
+        }
+        let mut headers = self.headers()?;
+        if body.is_some() {
+            headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        let is_repeatable = method == Method::GET;
+        let body = body.map(|body| Bytes::from(body.to_string()));
+        let request = Request { method, url, headers, body };
+        Ok(Call { request, patience: self.timeout.unwrap_or(PATIENCE), is_repeatable })
+    }
+
     fn headers(&self) -> Result<HeaderMap> {
         let mut headers = HeaderMap::new();
         if let Some(credential) = &self.credential {

@@ -79,7 +79,7 @@ impl Kernel {
     /// Starts a node: checks the services, migrates, opens the vault, seeds a first start, loads
     /// the snapshot and begins to follow changes and to run jobs.
     ///
-    /// `services` come on top of the built-in `env`, `cities`, `keys` and `audit`.
+    /// `services` come on top of the built-in `env`, `cities`, `keys`, `jobs` and `audit`.
     ///
     /// # Errors
     /// Any of these steps; nothing is left running then, and the start may be tried again.

@@ -422,6 +422,7 @@ impl Registry {
             .builtin(Arc::new(crate::env::EnvService::default()))
             .builtin(Arc::new(crate::cities::CitiesService))
             .builtin(Arc::new(crate::keys::KeysService))
+            .builtin(Arc::new(crate::jobs::JobsService))
             .builtin(Arc::new(crate::audit::AuditService))
             .builtin(Arc::new(crate::system::SystemService::default()))
     }

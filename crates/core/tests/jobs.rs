@@ -256,6 +256,55 @@ both_engines! {
         assert_eq!(answers.len(), 1);
     }
 
+    async fn operators_let_a_given_up_job_run_again_and_give_one_up_that_waits(
+        app: TestApp = with_jobs
+    ) {
+        let admin = app.admin();
+        let dead = enqueue(&app, "give up", |job| job).await;
+        app.run_jobs().await;
+        let waits = enqueue(&app, "done", |job| job.after(Duration::from_secs(60))).await;
+        let page = admin.get("/v1/jobs/list?status=dead&kind=test.scripted").await.expect(200);
+        assert_eq!(page["items"][0]["job_id"], json!(dead));
+        assert_eq!(page["items"].as_array().unwrap().len(), 1);
+        assert!(!page.to_string().contains("give up"), "the payload is not shown: {page}");
+        let retried = admin.post("/v1/jobs/retry", json!({"job_id": dead})).await.expect(200);
+        assert_eq!((&retried["status"], &retried["attempts"]), (&json!("queued"), &json!(0)));
+        assert_eq!(app.run_jobs().await, 1);
+
+        let ended = admin.post("/v1/jobs/cancel", json!({"job_id": waits})).await.expect(200);
+        assert_eq!(ended["status"], "dead");
+        app.clock().advance(Duration::from_secs(60));
+        assert_eq!(app.run_jobs().await, 0);
+        let again = admin.post("/v1/jobs/cancel", json!({"job_id": waits})).await;
+        again.expect_error(409, "conflict");
+        let trail = admin.get("/v1/audit/list?action=jobs/cancel").await.expect(200);
+        assert_eq!(trail["items"][0]["target_id"], json!(waits));
+    }
+
+    async fn jobs_that_are_done_stay_so_and_lists_have_pages(app: TestApp = with_jobs) {
+        let admin = app.admin();
+        let mut ids = Vec::new();
+        for _ in 0..3 {
+            app.clock().advance(Duration::from_millis(5));
+            ids.push(enqueue(&app, "done", |job| job).await);
+        }
+        app.run_jobs().await;
+        for action in ["retry", "cancel"] {
+            let path = format!("/v1/jobs/{action}");
+            admin.post(&path, json!({"job_id": ids[0]})).await.expect_error(409, "conflict");
+            admin.post(&path, json!({"job_id": "none"})).await.expect_error(404, "not_found");
+        }
+        let page = admin.get("/v1/jobs/list?kind=test.scripted&limit=2").await.expect(200);
+        assert_eq!(page["items"][0]["job_id"], json!(ids[2]), "newest first");
+        let next = page["next_cursor"].as_str().unwrap();
+        let path = format!("/v1/jobs/list?kind=test.scripted&limit=2&cursor={next}");
+        let rest = admin.get(&path).await.expect(200);
+        assert_eq!(rest["items"].as_array().unwrap().len(), 1);
+        assert_eq!((&rest["items"][0]["job_id"], &rest["next_cursor"]), (&json!(ids[0]), &json!(null)));
+        admin.get("/v1/jobs/list?cursor=x").await.expect_error(400, "invalid_input");
+        admin.get("/v1/jobs/list?status=asleep").await.expect_error(400, "invalid_input");
+    }
+
     async fn old_answers_and_ended_jobs_are_forgotten(app: TestApp = with_jobs) {
         let id = enqueue(&app, "done", |job| job).await;
         app.run_jobs().await;

@@ -38,6 +38,47 @@ pub fn backup(url: &DbUrl, target: &Path, patience: Duration) -> Result<u64, DbE
     Ok(target.metadata().map_err(failed)?.len())
 }
 
+/// Puts a copy in the place of a SQLite database and gives its size in bytes; the copy itself stays as
+/// it is. What stands there is renamed to `aside`, whole, with nothing left in its log. Blocks.
+///
+/// # Errors
+/// `Config` for a PostgreSQL database; `Unavailable` when the copy cannot be read, and when the database
+/// or `aside` cannot be written; `Busy` when somebody has the database open; `Engine` when the copy is
+/// damaged. The database is as it was then.
+pub fn restore(copy: &Path, url: &DbUrl, aside: &Path, patience: Duration) -> Result<u64, DbError> {
+    let Target::Sqlite(path) = url.target() else {
+        return Err(DbError::new(
+            DbErrorKind::Config,
+            "PostgreSQL is restored with its own tools, such as pg_restore",
+        ));
+    };
+    let failed = |error| not_written(path, &error);
+    let draft = beside(path, &format!(".{}.restore", std::process::id()));
+    let _ = std::fs::remove_file(&draft);
+    let put = backup(&DbUrl::sqlite(copy), &draft, patience).and_then(|bytes| {
+        if path.try_exists().map_err(failed)? {
+            close(path)?;
+            std::fs::rename(path, aside).map_err(failed)?;
+        }
+        std::fs::rename(&draft, path).and_then(|()| sync_folder(path)).map_err(failed)?;
+        Ok(bytes)
+    });
+    let _ = std::fs::remove_file(&draft);
+    put
+}
+
+/// Takes everything of a database's log into its file and removes the log, so that the file is the whole
+/// database. The engine does that only for who has the database alone.
+fn close(path: &Path) -> Result<(), DbError> {
+    let mode: String = open_plain(path, Duration::ZERO)?
+        .query_row("PRAGMA journal_mode = DELETE", [], |row| row.get(0))
+        .map_err(|error| translate(&error).within("closing the database"))?;
+    if mode == "delete" {
+        return Ok(());
+    }
+    Err(DbError::new(DbErrorKind::Busy, "somebody has the database open"))
+}
+
 /// Gives the draft its name, unless something has that name by now.
 fn place(draft: &Path, target: &Path) -> io::Result<()> {
     match std::fs::hard_link(draft, target) {

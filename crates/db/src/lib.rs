@@ -53,7 +53,7 @@ mod tx;
 mod url;
 mod value;
 
-pub use backup::backup;
+pub use backup::{backup, restore};
 pub use db::Db;
 pub use error::{DbError, DbErrorKind};
 pub use migrate::{Migration, MigrationSet, MigrationSql};

@@ -6,25 +6,44 @@ use clap::{Args as ClapArgs, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::audit::AuditCommand;
+use crate::backup::BackupCommand;
+use crate::doctor::DoctorArgs;
+use crate::fed::Flags;
 use crate::ledger::LedgerCommand;
 use crate::model::ModelCommand;
+use crate::nouns::account::AccountCommand;
+use crate::nouns::balance::BalanceCommand;
+use crate::nouns::call::{CallArgs, QueryArgs};
+use crate::nouns::chat::ChatArgs;
+use crate::nouns::city::CityCommand;
+use crate::nouns::env::EnvCommand;
+use crate::nouns::job::JobCommand;
+use crate::nouns::redeem::RedeemCommand;
+use crate::nouns::server::ServerCommand;
+use crate::nouns::token::TokenCommand;
+use crate::nouns::usage::UsageCommand;
 use crate::payment::PaymentCommand;
 
 const EXAMPLES: &str = "\
 Examples:
   fed serve                                   run on ./.base/downcity.sqlite
+  fed city create Notes                       a product that may call it
+  fed token issue --city CITY --user ann      a credential for one of its users
+  fed env set DEEPSEEK_API_KEY                a key of a provider
+  fed chat                                    talk with a model
   fed serve --listen 0.0.0.0:8080             listen on all addresses
   fed serve --database postgres://app@db/fed  keep the data in PostgreSQL
   fed config check                            show what is configured, and where
   fed key show-admin                          print the admin key
-  fed audit verify                            prove that the audit trail is whole
   fed ledger verify                           prove that all money is where the ledger says
-  fed vault rekey                             change the master key while servers run";
+  fed doctor                                  find out what is wrong";
 
 /// A Federation: one self-hosted backend that many AI products share.
 #[derive(Debug, Parser)]
 #[command(name = "fed", version, after_help = EXAMPLES, arg_required_else_help = true)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) flags: Flags,
     #[command(subcommand)]
     pub(crate) command: Command,
 }
@@ -39,37 +58,78 @@ pub(crate) enum Command {
         #[command(flatten)]
         layers: Layers,
     },
+    /// Choose the Federations that commands go to.
+    #[command(subcommand)]
+    Server(ServerCommand),
+    /// Try an admin key and store it for the Federation that commands go to.
+    Login,
+    /// Products that the Federation serves.
+    #[command(subcommand)]
+    City(CityCommand),
+    /// Credentials of users.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// Provider keys and secrets that the Federation keeps.
+    #[command(subcommand)]
+    Env(EnvCommand),
+    /// Users who signed up here, and their sessions.
+    #[command(subcommand)]
+    Account(AccountCommand),
+    /// Credits of users.
+    #[command(subcommand)]
+    Balance(BalanceCommand),
+    /// Codes that are worth credits.
+    #[command(subcommand)]
+    Redeem(RedeemCommand),
+    /// What was called, and what it cost.
+    #[command(subcommand)]
+    Usage(UsageCommand),
+    /// Models that products can call.
+    #[command(subcommand)]
+    Model(ModelCommand),
+    /// Durable work of the Federation.
+    #[command(subcommand)]
+    Job(JobCommand),
+    /// What the Federation offers.
+    #[command(subcommand)]
+    Service(ServiceCommand),
+    /// Talk with a model.
+    #[command(
+        after_help = "Examples:\n  fed chat\n  fed chat --model claude \"Name three rivers.\"\n  echo \"Sum this up: …\" | fed chat"
+    )]
+    Chat(ChatArgs),
+    /// Call any action; its input is checked before it is sent.
+    #[command(
+        after_help = "Examples:\n  fed call\n  fed call balance/add --describe\n  fed call cities/list '{\"limit\": 5}'"
+    )]
+    Call(CallArgs),
+    /// Call any route by its path.
+    #[command(after_help = "Example:\n  fed query GET /health")]
+    Query(QueryArgs),
+    /// Print the text that explains the Federation to people and agents.
+    Instruction,
     /// Look at the configuration, or begin one.
     #[command(subcommand)]
     Config(ConfigCommand),
-    /// Show keys of the Federation.
+    /// Keys of the trusted side, and those that sign user tokens.
     #[command(subcommand)]
     Key(KeyCommand),
     /// Keep the keys of the env vault.
     #[command(subcommand)]
     Vault(VaultCommand),
-    /// Write a copy of the database. Works while servers run on it; SQLite only.
-    #[command(
-        after_help = "The copy holds env values sealed: keep the master key too, and elsewhere.\n\nExample:\n  fed backup /backups/downcity-monday.sqlite"
-    )]
-    Backup {
-        /// Where to write it; never overwrites a file.
-        path: PathBuf,
-        #[command(flatten)]
-        layers: Layers,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
+    /// Copies of the database: made, tried and put in its place.
+    #[command(subcommand)]
+    Backup(BackupCommand),
+    /// Find out what keeps the Federation from working: configuration, database, ledger, audit trail,
+    /// connection, models.
+    #[command(after_help = "Examples:\n  fed doctor\n  fed doctor --server work --json")]
+    Doctor(DoctorArgs),
     /// Check the audit trail.
     #[command(subcommand)]
     Audit(AuditCommand),
     /// Check the money of users.
     #[command(subcommand)]
     Ledger(LedgerCommand),
-    /// Keep models in the database, beside those of the configuration.
-    #[command(subcommand)]
-    Model(ModelCommand),
     /// Set up payment providers, and try what they may send.
     #[command(subcommand)]
     Payment(PaymentCommand),
@@ -85,6 +145,14 @@ pub(crate) enum Command {
         /// The shell.
         shell: Shell,
     },
+    /// Write a manual page for each command.
+    #[command(after_help = "Example:\n  fed man ~/.local/share/man/man1")]
+    Man {
+        /// The folder to write them into.
+        folder: PathBuf,
+    },
+    /// Print the reference of all commands as Markdown.
+    Commands,
 }
 
 /// Flags that change the configuration.
@@ -108,9 +176,6 @@ pub(crate) enum ConfigCommand {
     Check {
         #[command(flatten)]
         layers: Layers,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
     },
     /// Write a federation.toml that shows every default; never overwrites a file.
     Init {
@@ -149,9 +214,6 @@ pub(crate) enum VaultCommand {
         new_key_file: Option<PathBuf>,
         #[command(flatten)]
         layers: Layers,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
     },
 }
 
@@ -162,4 +224,19 @@ pub(crate) enum KeyCommand {
         #[command(flatten)]
         layers: Layers,
     },
+    /// Give the Federation a new admin key and print it, for when the present one is lost or known to
+    /// others: the present one is refused at once, on every node. Needs the database and the master key.
+    #[command(after_help = "Example:\n  fed key reset-admin --yes")]
+    ResetAdmin {
+        #[command(flatten)]
+        layers: Layers,
+    },
+    #[command(flatten)]
+    Remote(crate::nouns::key::KeyCommand),
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ServiceCommand {
+    /// List the services and the env values they read.
+    List,
 }

@@ -7,14 +7,21 @@ use downcity_server::{Anchor, FailureKind, Federation, Verification};
 use serde_json::json;
 
 use crate::args::Layers;
-use crate::commands::{block_on, print, print_json, sources};
+use crate::commands::{block_on, sources};
 use crate::failure::Failure;
+use crate::fed::{Fed, Flags};
+use crate::nouns;
+use crate::nouns::audit::ListArgs;
+use crate::output::{json as print_json, print};
 
 /// Rows between two lines of progress.
 const PROGRESS: i64 = 100_000;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum AuditCommand {
+    /// List what the trusted side has changed, newest first.
+    #[command(after_help = "Example:\n  fed audit list --action env/upsert")]
+    List(ListArgs),
     /// Check that no row of the audit trail was changed, removed or put in later. Works while the
     /// server runs; ends with exit code 1 when the trail is broken, and names the first bad row.
     #[command(
@@ -27,15 +34,13 @@ pub(crate) enum AuditCommand {
         /// its beginning shows only here.
         #[arg(long, value_name = "ROW:HASH", value_parser = anchor)]
         expect: Option<Anchor>,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
     },
 }
 
-pub(crate) fn run(command: AuditCommand) -> Result<(), Failure> {
+pub(crate) fn run(flags: &Flags, command: AuditCommand) -> Result<(), Failure> {
     match command {
-        AuditCommand::Verify { layers, expect, json } => verify(layers, expect, json),
+        AuditCommand::List(args) => Fed::run(flags, |fed| nouns::audit::list(fed, args)),
+        AuditCommand::Verify { layers, expect } => verify(layers, expect, flags.output.json),
     }
 }
 

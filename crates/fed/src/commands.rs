@@ -5,44 +5,66 @@ use std::future::Future;
 use std::io::{ErrorKind, Write as _};
 use std::path::Path;
 
-use clap::CommandFactory as _;
 use downcity_server::config::{self, ConfigSources, Effective};
 use downcity_server::{FailureKind, Federation};
 use serde_json::{Value, json};
 
-use crate::args::{Args, Command, ConfigCommand, KeyCommand, Layers, VaultCommand};
+use crate::args::{Command, ConfigCommand, KeyCommand, Layers, ServiceCommand, VaultCommand};
 use crate::audit;
+use crate::backup;
+use crate::connection;
+use crate::doctor;
 use crate::failure::Failure;
+use crate::fed::{Fed, Flags};
 use crate::ledger;
 use crate::model;
+use crate::nouns;
+use crate::output::{Ask, json as print_json, note, print};
 use crate::payment;
+use crate::reference;
 use crate::vault;
 
 /// Threads for work that blocks: files and DNS lookups. Databases have threads of their own.
 const BLOCKING_THREADS: usize = 16;
 
-pub(crate) fn run(command: Command) -> Result<(), Failure> {
+pub(crate) fn run(flags: Flags, command: Command) -> Result<(), Failure> {
     match command {
+        Command::Server(command) => command.run(&flags),
+        Command::Login => nouns::server::login(&flags),
+        Command::City(command) => Fed::run(&flags, |fed| command.run(fed)),
+        Command::Token(command) => Fed::run(&flags, |fed| command.run(fed)),
+        Command::Env(command) => Fed::run(&flags, |fed| command.run(fed)),
+        Command::Account(command) => Fed::run(&flags, |fed| command.run(fed)),
+        Command::Balance(command) => Fed::run(&flags, |fed| command.run(fed)),
+        Command::Redeem(command) => Fed::run(&flags, |fed| command.run(fed)),
+        Command::Usage(command) => Fed::run(&flags, |fed| command.run(fed)),
+        Command::Model(command) => model::run(&flags, command),
+        Command::Job(command) => Fed::run(&flags, |fed| command.run(fed)),
+        Command::Chat(args) => nouns::chat::run(&flags, args),
+        Command::Call(args) => nouns::call::call(&flags, args),
+        Command::Query(args) => nouns::call::query(&flags, args),
+        Command::Service(ServiceCommand::List) => Fed::run(&flags, nouns::service::list),
+        Command::Instruction => Fed::run(&flags, nouns::service::instruction),
+        Command::Key(KeyCommand::Remote(command)) => Fed::run(&flags, |fed| command.run(fed)),
         Command::Serve { listen, layers } => serve(listen, layers),
-        Command::Config(ConfigCommand::Check { layers, json }) => check(layers, json),
+        Command::Config(ConfigCommand::Check { layers }) => check(layers, flags.output.json),
         Command::Config(ConfigCommand::Init { path }) => init(&path),
         Command::Config(ConfigCommand::Reference) => print(&config::reference()),
         Command::Key(KeyCommand::ShowAdmin { layers }) => show_admin(layers),
-        Command::Vault(VaultCommand::Rekey { new_key_file, layers, json }) => {
-            vault::rekey(layers, new_key_file.as_deref(), json)
+        Command::Key(KeyCommand::ResetAdmin { layers }) => reset_admin(&flags, layers),
+        Command::Vault(VaultCommand::Rekey { new_key_file, layers }) => {
+            vault::rekey(layers, new_key_file.as_deref(), flags.output.json)
         }
-        Command::Backup { path, layers, json } => backup(layers, &path, json),
-        Command::Audit(command) => audit::run(command),
-        Command::Ledger(command) => ledger::run(command),
-        Command::Model(command) => model::run(command),
-        Command::Payment(command) => payment::run(command),
+        Command::Backup(command) => backup::run(&flags, command),
+        Command::Doctor(args) => doctor::run(&flags, args),
+        Command::Audit(command) => audit::run(&flags, command),
+        Command::Ledger(command) => ledger::run(&flags, command),
+        Command::Payment(command) => payment::run(&flags, command),
         Command::Openapi => openapi(),
         Command::Errors => print(&downcity_types::error_table_markdown()),
-        Command::Completions { shell } => {
-            let mut script = Vec::new();
-            clap_complete::generate(shell, &mut Args::command(), "fed", &mut script);
-            Ok(std::io::stdout().write_all(&script)?)
-        }
+        Command::Completions { shell } => reference::completions(shell),
+        Command::Man { folder } => reference::manual(&folder),
+        Command::Commands => reference::markdown(),
     }
 }
 
@@ -65,7 +87,8 @@ fn serve(listen: Option<String>, layers: Layers) -> Result<(), Failure> {
     if let Some(listen) = listen {
         sources = sources.flag("--listen", "server.listen", listen);
     }
-    block_on(Federation::builder().config_sources(sources).serve())??;
+    let builder = Federation::builder().config_sources(sources);
+    block_on(builder.when_listening(connection::remember).serve())??;
     Ok(())
 }
 
@@ -138,13 +161,16 @@ fn show_admin(layers: Layers) -> Result<(), Failure> {
     print(&format!("{}\n", key.expose()))
 }
 
-fn backup(layers: Layers, path: &Path, json: bool) -> Result<(), Failure> {
-    let builder = Federation::builder().config_sources(sources(layers));
-    let bytes = block_on(builder.backup(path))??;
-    if json {
-        return print_json(&json!({ "path": path, "bytes": bytes }));
+fn reset_admin(flags: &Flags, layers: Layers) -> Result<(), Failure> {
+    if flags.output.dry_run {
+        note("Would replace the admin key; the present one would be refused.");
+        return Ok(());
     }
-    print(&format!("{}\n", path.display()))
+    let ask = Ask { what: "Replace the admin key and refuse the present one", typed: None };
+    ask.confirm(flags.output)?;
+    let key = block_on(Federation::builder().config_sources(sources(layers)).reset_admin_key())??;
+    note("The key before is refused from now on. Store the new one with: fed login");
+    print(&format!("{}\n", key.expose()))
 }
 
 fn openapi() -> Result<(), Failure> {
@@ -165,13 +191,4 @@ pub(crate) fn block_on<F: Future>(work: F) -> Result<F::Output, Failure> {
     // Whatever still blocks a thread has had its time in the shutdown of the node.
     runtime.shutdown_background();
     Ok(output)
-}
-
-pub(crate) fn print(text: &str) -> Result<(), Failure> {
-    Ok(std::io::stdout().write_all(text.as_bytes())?)
-}
-
-pub(crate) fn print_json(value: &Value) -> Result<(), Failure> {
-    let text = serde_json::to_string_pretty(value).map_err(std::io::Error::from)?;
-    print(&format!("{text}\n"))
 }

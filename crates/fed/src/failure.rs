@@ -6,17 +6,30 @@ use std::process::ExitCode;
 use downcity_server::config::ConfigError;
 use downcity_server::{FailureKind, StartError};
 
+/// The exit code of a command that was given wrongly, as clap has it.
+const USAGE: u8 = 2;
+
 /// A command that failed.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    kind: FailureKind,
+    exit_code: u8,
     message: String,
 }
 
 impl Failure {
     /// A failure with a sentence that says what to do.
     pub(crate) fn new(kind: FailureKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into() }
+        Self { exit_code: kind.exit_code(), message: message.into() }
+    }
+
+    /// A command that was given wrongly.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { exit_code: USAGE, message: message.into() }
+    }
+
+    /// The sentence.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
     }
 
     /// Says what failed on standard error, and gives the exit code.
@@ -26,7 +39,7 @@ impl Failure {
             // Nobody may be reading; the exit code still tells.
             let _ = writeln!(err, "fed: {line}");
         }
-        ExitCode::from(self.kind.exit_code())
+        ExitCode::from(self.exit_code)
     }
 }
 

@@ -7,8 +7,10 @@ use downcity_server::{BrokenMoney, FailureKind, Federation, LedgerVerification};
 use serde_json::{Value, json};
 
 use crate::args::Layers;
-use crate::commands::{block_on, print, print_json, sources};
+use crate::commands::{block_on, sources};
 use crate::failure::Failure;
+use crate::fed::Flags;
+use crate::output::{json as print_json, print};
 
 /// Entries between two lines of progress.
 const PROGRESS: u64 = 100_000;
@@ -23,15 +25,12 @@ pub(crate) enum LedgerCommand {
     Verify {
         #[command(flatten)]
         layers: Layers,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
     },
 }
 
-pub(crate) fn run(command: LedgerCommand) -> Result<(), Failure> {
+pub(crate) fn run(flags: &Flags, command: LedgerCommand) -> Result<(), Failure> {
     match command {
-        LedgerCommand::Verify { layers, json } => verify(layers, json),
+        LedgerCommand::Verify { layers } => verify(layers, flags.output.json),
     }
 }
 

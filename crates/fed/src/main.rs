@@ -5,11 +5,19 @@
 
 mod args;
 mod audit;
+mod backup;
 mod commands;
+mod connection;
+mod doctor;
 mod failure;
+mod fed;
 mod ledger;
 mod model;
+mod nouns;
+mod output;
 mod payment;
+mod reference;
+mod remote;
 mod vault;
 
 use std::process::ExitCode;
@@ -22,7 +30,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let args = args::Args::parse();
-    match commands::run(args.command) {
+    match commands::run(args.flags, args.command) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => failure.report(),
     }

@@ -8,8 +8,11 @@ use downcity_server::{FailureKind, Federation, FederationBuilder, NewModel, Stor
 use serde_json::{Map, Value, json};
 
 use crate::args::Layers;
-use crate::commands::{block_on, print, print_json, sources};
+use crate::commands::{block_on, sources};
 use crate::failure::Failure;
+use crate::fed::{Fed, Flags};
+use crate::nouns;
+use crate::output::{json as print_json, print};
 
 const SET: &str = "\
 The definition has the form of an [[ai.model]], as JSON. It is checked as the configuration is, and
@@ -30,13 +33,12 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelCommand {
+    #[command(flatten)]
+    Remote(nouns::model::ModelCommand),
     /// List the models of the table, with the reason where one cannot be used.
     List {
         #[command(flatten)]
         layers: Layers,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
     },
     /// Print a model of the table as JSON.
     Show {
@@ -67,9 +69,6 @@ pub(crate) enum ModelCommand {
         position: Option<i64>,
         #[command(flatten)]
         layers: Layers,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
     },
     /// Remove a model from the table.
     Remove {
@@ -85,20 +84,19 @@ pub(crate) enum ModelCommand {
         file: PathBuf,
         #[command(flatten)]
         layers: Layers,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
     },
 }
 
-pub(crate) fn run(command: ModelCommand) -> Result<(), Failure> {
+pub(crate) fn run(flags: &Flags, command: ModelCommand) -> Result<(), Failure> {
+    let json = flags.output.json;
     match command {
-        ModelCommand::List { layers, json } => {
+        ModelCommand::Remote(command) => Fed::run(flags, |fed| command.run(fed)),
+        ModelCommand::List { layers } => {
             let models = block_on(federation(layers).stored_models())??;
             report(&models, json)
         }
         ModelCommand::Show { id, layers } => show(&id, layers),
-        ModelCommand::Set { id, definition, file, enable, disable, position, layers, json } => {
+        ModelCommand::Set { id, definition, file, enable, disable, position, layers } => {
             let definition = match (definition, file) {
                 (Some(text), _) => Some(text),
                 (None, Some(path)) => Some(read(&path)?),
@@ -120,7 +118,7 @@ pub(crate) fn run(command: ModelCommand) -> Result<(), Failure> {
             }
             Err(unknown(&id))
         }
-        ModelCommand::Import { file, layers, json } => {
+        ModelCommand::Import { file, layers } => {
             let models = definitions(&file)?.into_iter().map(new_model);
             let models = models.collect::<Result<Vec<NewModel>, Failure>>()?;
             let models = block_on(federation(layers).store_models(models))??;

@@ -7,8 +7,9 @@ use downcity_server::{FailureKind, Federation, MasterKey};
 use serde_json::json;
 
 use crate::args::Layers;
-use crate::commands::{block_on, print, print_json, sources};
+use crate::commands::{block_on, sources};
 use crate::failure::Failure;
+use crate::output::{json as print_json, print};
 
 /// Seals the database under a new master key and says what the next start needs.
 pub(crate) fn rekey(layers: Layers, new_key: Option<&Path>, json: bool) -> Result<(), Failure> {

@@ -145,16 +145,16 @@ fn a_backup_is_taken_while_the_server_runs_and_opens_with_the_master_key() {
     command.args(["serve", "--listen", "127.0.0.1:0"]);
     let server = Server::start(command);
     let key = run(folder.path(), &["key", "show-admin"]).stdout;
-    let taken = run(folder.path(), &["backup", "kept/../copy.sqlite"]);
+    let taken = run(folder.path(), &["backup", "create", "kept/../copy.sqlite"]);
     assert_eq!(taken.status.code(), Some(4), "the folder is missing: {taken:?}");
-    let taken = run(folder.path(), &["backup", "copy.sqlite", "--json"]);
+    let taken = run(folder.path(), &["backup", "create", "copy.sqlite", "--json"]);
     let report: Value = serde_json::from_slice(&taken.stdout).unwrap();
     let bytes = folder.path().join("copy.sqlite").metadata().unwrap().len();
     assert_eq!(
         (report["path"].as_str(), report["bytes"].as_u64()),
         (Some("copy.sqlite"), Some(bytes))
     );
-    let again = run(folder.path(), &["backup", "copy.sqlite"]);
+    let again = run(folder.path(), &["backup", "create", "copy.sqlite"]);
     assert_eq!(again.status.code(), Some(5), "{again:?}");
     server.stop();
 

@@ -4,17 +4,31 @@ use std::io::{IsTerminal as _, Write as _};
 use std::net::SocketAddr;
 use std::path::Path;
 
+use downcity_core::Secret;
+use downcity_core::env::ADMIN_KEY;
 use downcity_services::MailMode;
 
 use crate::Federation;
+use crate::builder::Guide;
 use crate::config::{DEFAULT_DATABASE, LoadedConfig};
 
 /// Databases of earlier generations, relative to the working directory.
 const EARLIER_DATABASES: &[&str] =
     &["data.sqlite", ".base/visiblebase.sqlite", ".visiblebase/visiblebase.sqlite"];
 
+/// A server that has begun to listen.
+#[derive(Debug)]
+pub struct Listening {
+    /// An address that clients on this machine can use.
+    pub url: String,
+    /// Whether only clients on this machine reach it.
+    pub is_local: bool,
+    /// The admin key, when the vault holds one.
+    pub admin_key: Option<Secret>,
+}
+
 /// Prints where the Federation is, where its data is, and what to try next.
-pub(crate) fn print(federation: &Federation, address: SocketAddr) {
+pub(crate) fn print(federation: &Federation, address: SocketAddr, guide: Option<Guide>) {
     let config = federation.config();
     let url = config.server.public_url.clone().unwrap_or_else(|| local_url(address));
     let database = config.database_url().map(|url| url.to_string()).unwrap_or_default();
@@ -33,12 +47,22 @@ pub(crate) fn print(federation: &Federation, address: SocketAddr) {
         }
         MailMode::Off | MailMode::Smtp => "",
     };
+    let commands = guide.and_then(|guide| guide(&listening(federation, address)));
+    let commands = commands.map(|line| format!("  Commands   {line}\n")).unwrap_or_default();
     let text = format!(
-        "Downcity Federation {}\n  URL        {url}\n  Database   {database}\n  Admin key  {shown}\n{mail}  Try        curl {url}/health\n",
+        "Downcity Federation {}\n  URL        {url}\n  Database   {database}\n  Admin key  {shown}\n{mail}{commands}  Try        curl {url}/health\n",
         env!("CARGO_PKG_VERSION"),
     );
     // Nobody may be reading; that is no reason to stop.
     let _ = out.write_all(text.as_bytes());
+}
+
+fn listening(federation: &Federation, address: SocketAddr) -> Listening {
+    Listening {
+        url: local_url(address),
+        is_local: address.ip().is_loopback(),
+        admin_key: federation.runtime().state().snapshot().env().get(ADMIN_KEY),
+    }
 }
 
 /// An address that a client on this machine can use.

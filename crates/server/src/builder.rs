@@ -17,6 +17,7 @@ use downcity_services::{Accounts, Balance, Payment, StripePayment, Usage};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
+use crate::banner::Listening;
 use crate::config::{Config, ConfigSources, LoadedConfig};
 use crate::error::{FailureKind, StartError};
 use crate::federation::Federation;
@@ -39,7 +40,12 @@ pub struct FederationBuilder {
     start_patience: Duration,
     master_key: Option<MasterKey>,
     seeds: Vec<(String, Secret)>,
+    /// Asked for a line of the banner when the server listens.
+    pub(crate) guide: Option<Guide>,
 }
+
+/// See [`FederationBuilder::when_listening`].
+pub(crate) type Guide = Box<dyn FnOnce(&Listening) -> Option<String> + Send>;
 
 enum Configuration {
     /// Read from layers; may be read again.
@@ -58,6 +64,7 @@ impl Default for FederationBuilder {
             start_patience: Duration::ZERO,
             master_key: None,
             seeds: Vec::new(),
+            guide: None,
         }
     }
 }
@@ -123,6 +130,16 @@ impl FederationBuilder {
     #[must_use]
     pub fn seed(mut self, key: impl Into<String>, value: Secret) -> Self {
         self.seeds.push((key.into(), value));
+        self
+    }
+
+    /// Tells this when [`FederationBuilder::serve`] listens; what it answers is a line of the banner.
+    #[must_use]
+    pub fn when_listening(
+        mut self,
+        guide: impl FnOnce(&Listening) -> Option<String> + Send + 'static,
+    ) -> Self {
+        self.guide = Some(Box::new(guide));
         self
     }
 
@@ -270,7 +287,7 @@ impl FederationBuilder {
         Ok(federation)
     }
 
-    fn database_options(&self, config: &Config) -> Result<DbOptions, StartError> {
+    pub(crate) fn database_options(&self, config: &Config) -> Result<DbOptions, StartError> {
         match &self.database {
             Some(options) => Ok(options.clone()),
             None => {

@@ -6,13 +6,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use downcity_ai::Ai;
+use downcity_core::env::ADMIN_KEY;
 use downcity_core::token::{IssueRequest, issue};
-use downcity_core::{Body, Error, FirstStart, Kernel, Runtime};
+use downcity_core::{Body, Error, FirstStart, Kernel, Runtime, Secret};
 use downcity_types::IssuedToken;
 use http::{Request, Response};
+use serde_json::json;
 
 use crate::FederationBuilder;
 use crate::config::{Config, ConfigError, ConfigSources, LoadedConfig};
+use crate::error::{FailureKind, StartError};
 use crate::http::Listener;
 
 /// Balancers ask for readiness more often than this.
@@ -166,4 +169,27 @@ impl Drop for Federation {
     fn drop(&mut self) {
         self.runtime().tasks().stopping().cancel();
     }
+}
+
+/// Gives the vault a new admin key, through the action that does it for operators.
+///
+/// # Errors
+/// When the action does not take it.
+pub(crate) async fn replace_admin_key(federation: &Federation) -> Result<Secret, StartError> {
+    let failed = |why: String| StartError::new(FailureKind::Failed, why);
+    let runtime = federation.runtime();
+    let present = runtime.state().snapshot().env().get(ADMIN_KEY);
+    let present = present.ok_or_else(|| failed("The database holds no admin key.".to_owned()))?;
+    let new = Secret::new(runtime.ids().secret::<32>("admin_"));
+    let input = json!({ "key": ADMIN_KEY, "value": new.expose() }).to_string();
+    let request = Request::post("/v1/env/upsert")
+        .header("authorization", format!("Bearer {}", present.expose()))
+        .header("content-type", "application/json")
+        .body(Body::from(input))
+        .map_err(|error| failed(error.to_string()))?;
+    let answer = federation.handle(request).await;
+    if answer.status().is_success() {
+        return Ok(new);
+    }
+    Err(failed(format!("The admin key stays as it is: the vault answered {}.", answer.status())))
 }

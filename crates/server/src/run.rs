@@ -18,7 +18,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 const ECHO: Duration = Duration::from_millis(500);
 
 pub(crate) async fn serve(
-    builder: FederationBuilder,
+    mut builder: FederationBuilder,
     loaded: LoadedConfig,
     sources: Option<ConfigSources>,
 ) -> Result<(), StartError> {
@@ -35,6 +35,7 @@ pub(crate) async fn serve(
     let mut signals = Signals::listen()?;
     let listen = loaded.config.server.listen.clone();
     let drain = loaded.config.server.drain.get();
+    let guide = builder.guide.take();
     let federation = tokio::select! {
         started = builder.start(loaded, sources, Some(&listen)) => started?,
         _ = signals.stop() => {
@@ -43,7 +44,7 @@ pub(crate) async fn serve(
         }
     };
     if let Some(address) = federation.local_addr() {
-        banner::print(&federation, address);
+        banner::print(&federation, address, guide);
     }
     let reason = follow(&federation, &mut signals).await;
     if reason == Signal::Leave && federation.is_followed() {

@@ -25,7 +25,7 @@ pub struct ModelList {
     pub data: Vec<OpenAiModel>,
     /// The rows of the table of models that are no models of the catalog. For the admin only; absent
     /// where there is none.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub left_out: Vec<LeftOutModel>,
 }
 

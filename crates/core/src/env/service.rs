@@ -163,7 +163,7 @@ struct Imported {
     keys: Vec<String>,
     /// The keys whose values could not be tested or have no effect yet, each with the reason; they are
     /// stored.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     warnings: Vec<ImportWarning>,
     /// The city whose own values they are.
     #[serde(skip_serializing_if = "Option::is_none")]

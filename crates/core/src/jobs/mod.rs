@@ -6,12 +6,14 @@
 //! idempotent, or end the job in its own transaction ([`finish`]).
 
 mod job;
+mod service;
 mod store;
 mod sweep;
 mod worker;
 
 pub(crate) use job::JobRegistration;
 pub use job::{Job, JobCx, JobEnd, JobPolicy, Lease, NewJob};
+pub use service::{JobRecord, JobsService};
 pub use store::{JobRow, JobStatus, enqueue, finish, get};
 pub use sweep::sweep;
 pub use worker::run_due;

@@ -2,12 +2,15 @@
 
 use downcity_db::{Row, Tx, sql};
 use downcity_types::Timestamp;
+use schemars::JsonSchema;
+use serde::Deserialize;
 
 use super::job::{Lease, NewJob};
 use crate::Result;
 
 /// Where a job stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum JobStatus {
     /// It waits for its due time.
     Queued,
@@ -26,6 +29,16 @@ impl JobStatus {
             "running" => Self::Running,
             "done" => Self::Done,
             _ => Self::Dead,
+        }
+    }
+
+    /// The word in the table and on the wire.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Queued => "queued",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Dead => "dead",
         }
     }
 }
@@ -49,6 +62,8 @@ pub struct JobRow {
     pub(crate) lease: i64,
     pub(crate) city_id: Option<String>,
     pub(crate) user_id: Option<String>,
+    pub(crate) created_at: Timestamp,
+    pub(crate) updated_at: Timestamp,
 }
 
 fn job(row: &Row) -> Result<JobRow> {
@@ -63,6 +78,8 @@ fn job(row: &Row) -> Result<JobRow> {
         lease: row.get("lease")?,
         city_id: row.get("city_id")?,
         user_id: row.get("user_id")?,
+        created_at: Timestamp::from_millis(row.get("created_at")?),
+        updated_at: Timestamp::from_millis(row.get("updated_at")?),
     })
 }
 
@@ -100,11 +117,61 @@ pub fn get(tx: &mut Tx<'_>, job_id: &str) -> Result<Option<JobRow>> {
     let row = tx.query_opt(
         sql!(
             "SELECT job_id, kind, payload, status, due_at, lease, attempts, last_error, city_id,
-             user_id FROM jobs WHERE job_id = $1"
+             user_id, created_at, updated_at FROM jobs WHERE job_id = $1"
         ),
         &[&job_id],
     )?;
     row.as_ref().map(job).transpose()
+}
+
+/// Jobs before this one in the order of their ids, which is that of their making; newest first.
+pub(crate) fn list(
+    tx: &mut Tx<'_>,
+    before: Option<&str>,
+    status: Option<JobStatus>,
+    kind: Option<&str>,
+    limit: i64,
+) -> Result<Vec<JobRow>> {
+    let rows = tx.query(
+        sql!(
+            "SELECT job_id, kind, payload, status, due_at, lease, attempts, last_error, city_id,
+             user_id, created_at, updated_at FROM jobs
+             WHERE ($1 = '' OR job_id < $1) AND ($2 = '' OR status = $2) AND ($3 = '' OR kind = $3)
+             ORDER BY job_id DESC LIMIT $4"
+        ),
+        &[
+            &before.unwrap_or_default(),
+            &status.map(JobStatus::as_str).unwrap_or_default(),
+            &kind.unwrap_or_default(),
+            &limit,
+        ],
+    )?;
+    rows.iter().map(job).collect()
+}
+
+/// Lets a job that no worker holds run now, its attempts counted anew. `false` when it runs or is
+/// done.
+pub(crate) fn requeue(tx: &mut Tx<'_>, job_id: &str, now: Timestamp) -> Result<bool> {
+    let changed = tx.execute(
+        sql!(
+            "UPDATE jobs SET status = 'queued', due_at = $2, attempts = 0, updated_at = $2
+             WHERE job_id = $1 AND status IN ('queued', 'dead')"
+        ),
+        &[&job_id, &now.millis()],
+    )?;
+    Ok(changed == 1)
+}
+
+/// Gives up a job that no worker holds. `false` when it runs or has ended.
+pub(crate) fn give_up(tx: &mut Tx<'_>, job_id: &str, why: &str, now: Timestamp) -> Result<bool> {
+    let changed = tx.execute(
+        sql!(
+            "UPDATE jobs SET status = 'dead', due_at = $3, last_error = $2, updated_at = $3
+             WHERE job_id = $1 AND status = 'queued'"
+        ),
+        &[&job_id, &why, &now.millis()],
+    )?;
+    Ok(changed == 1)
 }
 
 /// Jobs of a kind that are due, the longest waiting first; those whose lease ended without an end
@@ -118,7 +185,7 @@ pub(crate) fn list_due(
     let rows = tx.query(
         sql!(
             "SELECT job_id, kind, payload, status, due_at, lease, attempts, last_error, city_id,
-             user_id FROM jobs WHERE kind = $1 AND status IN ('queued', 'running') AND due_at <= $2
+             user_id, created_at, updated_at FROM jobs WHERE kind = $1 AND status IN ('queued', 'running') AND due_at <= $2
              ORDER BY due_at, job_id LIMIT $3"
         ),
         &[&kind, &now.millis(), &limit],

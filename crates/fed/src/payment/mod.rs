@@ -15,8 +15,11 @@ use serde_json::json;
 
 use self::simulate::SimulateArgs;
 use crate::args::Layers;
-use crate::commands::{print, print_json, sources};
+use crate::commands::sources;
 use crate::failure::Failure;
+use crate::fed::{Fed, Flags};
+use crate::nouns;
+use crate::output::{json as print_json, print};
 
 const SIMULATE: &str = "\
 The events are signed as the provider signs them, and sent to the server's webhook: paid, the same again, another
@@ -44,6 +47,8 @@ Examples:
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum PaymentCommand {
+    #[command(flatten)]
+    Remote(nouns::payment::PaymentCommand),
     /// Send a running server what a provider may send, forged and repeated events included, and compare what comes of
     /// it with what has to.
     #[command(after_help = SIMULATE)]
@@ -56,16 +61,14 @@ pub(crate) enum PaymentCommand {
         url: Option<String>,
         #[command(flatten)]
         layers: Layers,
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
     },
 }
 
-pub(crate) fn run(command: PaymentCommand) -> Result<(), Failure> {
+pub(crate) fn run(flags: &Flags, command: PaymentCommand) -> Result<(), Failure> {
     match command {
-        PaymentCommand::Simulate(args) => simulate::run(*args),
-        PaymentCommand::Webhooks { url, layers, json } => webhooks(url, layers, json),
+        PaymentCommand::Remote(command) => Fed::run(flags, |fed| command.run(fed)),
+        PaymentCommand::Simulate(args) => simulate::run(*args, flags.output.json),
+        PaymentCommand::Webhooks { url, layers } => webhooks(url, layers, flags.output.json),
     }
 }
 

@@ -14,8 +14,9 @@ use super::remote::{As, Remote};
 use super::report;
 use super::scenarios::Simulation;
 use crate::args::Layers;
-use crate::commands::{block_on, print, print_json, sources};
+use crate::commands::{block_on, sources};
 use crate::failure::Failure;
+use crate::output::{json as print_json, print};
 
 const ADMIN_KEY: &str = "DOWNCITY_FEDERATION_ADMIN_SECRET_KEY";
 
@@ -44,9 +45,6 @@ pub(crate) struct SimulateArgs {
     admin_key_file: Option<PathBuf>,
     #[command(flatten)]
     layers: Layers,
-    /// Print JSON.
-    #[arg(long)]
-    json: bool,
 }
 
 /// Env entries that say how a provider is reached, and as whom.
@@ -64,11 +62,11 @@ fn failed(text: impl Into<String>) -> Failure {
     Failure::new(FailureKind::Failed, text)
 }
 
-pub(super) fn run(args: SimulateArgs) -> Result<(), Failure> {
-    block_on(simulate(args))?
+pub(super) fn run(args: SimulateArgs, json: bool) -> Result<(), Failure> {
+    block_on(simulate(args, json))?
 }
 
-async fn simulate(args: SimulateArgs) -> Result<(), Failure> {
+async fn simulate(args: SimulateArgs, json: bool) -> Result<(), Failure> {
     let vendor = Vendor::of(&args.provider).ok_or_else(|| failed("There is no such provider."))?;
     let stored = stored(&args, vendor).await?;
     let admin_key = match &args.admin_key_file {
@@ -88,7 +86,7 @@ async fn simulate(args: SimulateArgs) -> Result<(), Failure> {
     }
     let steps = &simulation.steps;
     let wrong = steps.iter().filter(|step| !step.is_right()).count();
-    if args.json {
+    if json {
         print_json(&json!({
             "provider": vendor.id(), "url": args.url, "ok": wrong == 0, "steps": report::json(steps),
         }))?;

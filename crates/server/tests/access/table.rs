@@ -115,6 +115,10 @@ fn checkout(world: &World) -> Value {
     json!({"method_id": "stripe", "topup_id": world.vouchers.topup_id})
 }
 
+fn job(_: &World) -> Value {
+    json!({"job_id": "job_none"})
+}
+
 fn payment(_: &World) -> Value {
     json!({"payment_id": "pay_none"})
 }
@@ -185,6 +189,9 @@ pub(crate) const TABLE: &[Row] = &[
     row("POST /v1/env/test", Trusted, OneCity, env_key),
     row("POST /v1/env/refresh", Trusted, Anything, nothing),
     row("GET /v1/audit/list", Trusted, OneCity, city),
+    row("GET /v1/jobs/list", Trusted, Anything, nothing),
+    row("POST /v1/jobs/retry", Trusted, Anything, job).answers(404, "not_found"),
+    row("POST /v1/jobs/cancel", Trusted, Anything, job).answers(404, "not_found"),
     row("GET /v1/keys/list", AdminKeyOnly, Anything, nothing),
     row(
         "POST /v1/keys/create",

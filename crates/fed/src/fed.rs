@@ -1,0 +1,168 @@
+//! What a command over HTTP works with: the Federation, and how to print.
+
+use std::future::Future;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use crate::commands::block_on;
+use crate::connection::{Connection, Target};
+use crate::failure::Failure;
+use crate::output::{Ask, Column, Output, note};
+use crate::remote::{Remote, without_nulls};
+
+/// Flags of every command.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Flags {
+    #[command(flatten)]
+    pub(crate) target: Target,
+    #[command(flatten)]
+    pub(crate) output: Output,
+}
+
+/// Flags of commands that list: a page at a time.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Page {
+    /// At most so many, 1 to 500.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=500))]
+    limit: Option<u16>,
+    /// Go on where the page before ended, as it said.
+    #[arg(long, value_name = "CURSOR")]
+    cursor: Option<String>,
+}
+
+impl Page {
+    /// The query of a list, with the fields of its filter.
+    pub(crate) fn query(self, filter: Value) -> Value {
+        let mut query = json!({ "limit": self.limit, "cursor": self.cursor });
+        if let (Some(query), Value::Object(filter)) = (query.as_object_mut(), filter) {
+            query.extend(filter);
+        }
+        query
+    }
+}
+
+/// The Federation of a command, and how to print.
+pub(crate) struct Fed {
+    pub(crate) remote: Remote,
+    pub(crate) output: Output,
+}
+
+/// A call that changes something.
+pub(crate) struct Change<'a> {
+    /// The action, such as `cities/remove`.
+    pub(crate) path: &'a str,
+    /// Its input; fields that are `null` are left out.
+    pub(crate) input: Value,
+    /// Asked before it is sent.
+    pub(crate) ask: Option<Ask<'a>>,
+    /// Has one effect for this key.
+    pub(crate) key: Option<String>,
+}
+
+impl<'a> Change<'a> {
+    pub(crate) fn new(path: &'a str, input: Value) -> Self {
+        Self { path, input: without_nulls(input), ask: None, key: None }
+    }
+
+    /// One that cannot be taken back.
+    pub(crate) fn asking(self, ask: Ask<'a>) -> Self {
+        Self { ask: Some(ask), ..self }
+    }
+
+    /// One that has one effect for a key, where one is given.
+    pub(crate) fn once(self, key: Option<String>) -> Self {
+        Self { key, ..self }
+    }
+}
+
+impl Fed {
+    /// Runs the one task of a command with the trusted side of its Federation.
+    ///
+    /// # Errors
+    /// Those of the task, and what keeps it from the Federation.
+    pub(crate) fn run<F>(flags: &Flags, task: impl FnOnce(Self) -> F) -> Result<(), Failure>
+    where
+        F: Future<Output = Result<(), Failure>>,
+    {
+        let connection: Connection = flags.target.resolve()?;
+        let remote = Remote::admin(connection)?;
+        block_on(task(Self { remote, output: flags.output }))?
+    }
+
+    /// Reads a list and prints it.
+    ///
+    /// # Errors
+    /// Those of the call.
+    pub(crate) async fn list(
+        &self,
+        path: &str,
+        query: Value,
+        columns: &[Column],
+    ) -> Result<(), Failure> {
+        let answer = self.remote.get(path, query).await?;
+        self.output.list(&answer, columns)
+    }
+
+    /// Asks where the change wants it, and sends it. `None` where the person only wants to know what
+    /// would be sent, which is then told.
+    ///
+    /// # Errors
+    /// When the person says no, and those of the call.
+    pub(crate) async fn send(&self, change: Change<'_>) -> Result<Option<Value>, Failure> {
+        if self.output.dry_run {
+            let shown = json!({ "action": change.path, "input": masked(change.input) });
+            if self.output.json {
+                crate::output::json(&shown)?;
+            } else {
+                note(&format!("Would call {} with {}", change.path, shown["input"]));
+            }
+            return Ok(None);
+        }
+        if let Some(ask) = change.ask {
+            ask.confirm(self.output)?;
+        }
+        self.remote.post_once(change.path, change.input, change.key.as_deref()).await.map(Some)
+    }
+
+    /// Sends a change and prints the record it answers with.
+    ///
+    /// # Errors
+    /// As [`Fed::send`].
+    pub(crate) async fn change(
+        &self,
+        change: Change<'_>,
+        columns: &[Column],
+    ) -> Result<(), Failure> {
+        match self.send(change).await? {
+            Some(answer) => self.output.record(&answer, columns),
+            None => Ok(()),
+        }
+    }
+
+    /// Sends a change and prints a sentence about it.
+    ///
+    /// # Errors
+    /// As [`Fed::send`].
+    pub(crate) async fn carry_out(
+        &self,
+        change: Change<'_>,
+        sentence: &str,
+    ) -> Result<(), Failure> {
+        match self.send(change).await? {
+            Some(answer) => self.output.done(&answer, sentence),
+            None => Ok(()),
+        }
+    }
+}
+
+/// An input whose secrets are not shown.
+fn masked(input: Value) -> Value {
+    const SECRETS: &[&str] = &["value", "raw", "user_token", "code", "password"];
+    let Value::Object(fields) = input else { return input };
+    let hide = |(name, value): (String, Value)| {
+        let is_secret = SECRETS.contains(&name.as_str());
+        (name, if is_secret { json!("…") } else { value })
+    };
+    Value::Object(fields.into_iter().map(hide).collect())
+}

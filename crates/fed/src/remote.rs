@@ -1,0 +1,233 @@
+//! Calls of a Federation over its public HTTP API.
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use downcity::{AdminCity, City, Error, RetryPolicy, ServiceInfo, UserCity};
+use downcity_server::FailureKind;
+use secrecy::{ExposeSecret as _, SecretString};
+use serde_json::{Map, Value};
+
+use crate::connection::Connection;
+use crate::failure::Failure;
+
+/// A Federation as commands reach it.
+pub(crate) struct Remote {
+    url: String,
+    side: Side,
+}
+
+/// As whom.
+enum Side {
+    Admin(AdminCity),
+    User(UserCity),
+}
+
+/// The same call on whichever side.
+macro_rules! on_its_side {
+    ($remote:expr, $city:ident => $call:expr) => {
+        match &$remote.side {
+            Side::Admin($city) => $call,
+            Side::User($city) => $call,
+        }
+    };
+}
+
+impl Remote {
+    /// The trusted side of a Federation.
+    ///
+    /// # Errors
+    /// When no admin key is known, or the address is none.
+    pub(crate) fn admin(connection: Connection) -> Result<Self, Failure> {
+        let Some(key) = connection.admin_key.clone() else {
+            return Err(Failure::new(
+                FailureKind::NotAllowed,
+                format!(
+                    "No admin key is known for {}. Store it with `fed login`, or give it with \
+                     --admin-key-file or DOWNCITY_FEDERATION_ADMIN_SECRET_KEY.",
+                    connection.url
+                ),
+            ));
+        };
+        let admin = City::admin(&connection.url)
+            .admin_secret_key(key)
+            .retry(RetryPolicy::none())
+            .timeout(Duration::from_secs(60))
+            .build()
+            .map_err(|error| failure(&connection.url, &error))?;
+        Ok(Self { url: connection.url, side: Side::Admin(admin) })
+    }
+
+    /// The side of a user, with the user_token of the environment.
+    ///
+    /// # Errors
+    /// When there is none, when it does not say its city, or when the address is none.
+    pub(crate) fn user(connection: &Connection) -> Result<Self, Failure> {
+        let Some(token) = &connection.user_token else {
+            return Err(Failure::new(
+                FailureKind::NotAllowed,
+                "This is for users: put a user_token into DOWNCITY_USER_TOKEN; \
+                 `fed token issue` makes one.",
+            ));
+        };
+        let city = City::user(&connection.url).user_token(token.clone());
+        let city = match city_of(token) {
+            Some(city_id) => city.city_id(city_id),
+            None => city,
+        };
+        let city = city.build().map_err(|error| failure(&connection.url, &error))?;
+        Ok(Self { url: connection.url.clone(), side: Side::User(city) })
+    }
+
+    /// Reads an action such as `cities/list`; fields that are `null` are left out.
+    ///
+    /// # Errors
+    /// What the server says, or that it is not reached.
+    pub(crate) async fn get(&self, path: &str, query: Value) -> Result<Value, Failure> {
+        let (service, action) = split(path);
+        let answer = on_its_side!(self, city => match city.service(service) {
+            Ok(service) => service.get(action, query).await,
+            Err(error) => Err(error),
+        });
+        answer.map_err(|error| self.failed(&error))
+    }
+
+    /// Calls an action such as `cities/create`; fields that are `null` are left out.
+    ///
+    /// # Errors
+    /// As [`Remote::get`].
+    pub(crate) async fn post(&self, path: &str, input: Value) -> Result<Value, Failure> {
+        self.post_once(path, input, None).await
+    }
+
+    /// The same, which has one effect for each key, however often it is called.
+    ///
+    /// # Errors
+    /// As [`Remote::get`].
+    pub(crate) async fn post_once(
+        &self,
+        path: &str,
+        input: Value,
+        key: Option<&str>,
+    ) -> Result<Value, Failure> {
+        let (service, action) = split(path);
+        let input = without_nulls(input);
+        let answer = on_its_side!(self, city => match city.service(service) {
+            Ok(service) => {
+                let action = service.action(action);
+                match key {
+                    Some(key) => action.idempotency_key(key).invoke(input).await,
+                    None => action.invoke(input).await,
+                }
+            }
+            Err(error) => Err(error),
+        });
+        answer.map_err(|error| self.failed(&error))
+    }
+
+    /// The text of any route by its path.
+    ///
+    /// # Errors
+    /// As [`Remote::get`].
+    pub(crate) async fn query(
+        &self,
+        method: http::Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<String, Failure> {
+        let answer = on_its_side!(self, city => city.query(method, path, body).await);
+        answer.map_err(|error| self.failed(&error))
+    }
+
+    /// What the Federation offers.
+    ///
+    /// # Errors
+    /// As [`Remote::get`].
+    pub(crate) async fn services(&self) -> Result<Vec<ServiceInfo>, Failure> {
+        let services = on_its_side!(self, city => city.list_services().await);
+        services.map_err(|error| self.failed(&error))
+    }
+
+    /// What a failed call says to the person, and its exit code.
+    pub(crate) fn failed(&self, error: &Error) -> Failure {
+        failure(&self.url, error)
+    }
+}
+
+/// The city that a token of ours names in its payload. Whether the token is good, the server says.
+pub(crate) fn city_of(token: &SecretString) -> Option<String> {
+    let mut parts = token.expose_secret().trim().split('.');
+    let payload = match parts.next()?.strip_prefix("ub_") {
+        Some(payload) => payload,
+        None => parts.next()?,
+    };
+    let payload: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(payload).ok()?).ok()?;
+    let named =
+        ["city_id", "studio_id", "product_id"].iter().find_map(|name| payload[name].as_str());
+    named.map(str::to_owned)
+}
+
+fn split(path: &str) -> (&str, &str) {
+    path.split_once('/').unwrap_or((path, ""))
+}
+
+/// An object without its fields that are `null`.
+pub(crate) fn without_nulls(input: Value) -> Value {
+    match input {
+        Value::Object(fields) => {
+            let set = fields.into_iter().filter(|(_, value)| !value.is_null());
+            Value::Object(set.collect::<Map<_, _>>())
+        }
+        other => other,
+    }
+}
+
+/// A sentence for a failed call, and the exit code of its class.
+pub(crate) fn failure(url: &str, error: &Error) -> Failure {
+    let kind = match error {
+        Error::Transport { .. } | Error::Timeout { .. } => FailureKind::Unreachable,
+        Error::Config { .. } => return Failure::usage(error.to_string()),
+        _ => match error.status() {
+            Some(401 | 403) => FailureKind::NotAllowed,
+            Some(404) => FailureKind::NotFound,
+            Some(409) => FailureKind::Conflict,
+            _ => FailureKind::Failed,
+        },
+    };
+    let message = match (error, error.message()) {
+        (Error::Transport { source, .. }, _) => {
+            format!(
+                "{url} is not reached: {source}. Is the server running? `fed server list` shows where commands go."
+            )
+        }
+        (Error::Timeout { after, .. }, _) => {
+            format!("{url} gave no answer within {} s.", after.as_secs())
+        }
+        (_, Some(said)) if error.status() == Some(401) => {
+            let told = with_fix(said, error.body());
+            format!("{told}\nThe key is stored with `fed login`, or given with --admin-key-file.")
+        }
+        (_, Some(said)) => with_fix(said, error.body()),
+        (other, None) => other.to_string(),
+    };
+    Failure::new(kind, message)
+}
+
+/// The server's sentence with what it says to do next, and the fields it means.
+fn with_fix(said: &str, body: Option<&str>) -> String {
+    let told: Value = body.and_then(|body| serde_json::from_str(body).ok()).unwrap_or_default();
+    let mut text = said.to_owned();
+    for detail in told["details"].as_array().into_iter().flatten() {
+        if let (Some(field), Some(message)) = (detail["path"].as_str(), detail["message"].as_str())
+            && !said.contains(message)
+        {
+            text.push_str(&format!("\n  {field}: {message}"));
+        }
+    }
+    if let Some(fix) = told["fix"].as_str() {
+        text.push('\n');
+        text.push_str(fix);
+    }
+    text
+}

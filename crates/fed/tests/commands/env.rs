@@ -1,0 +1,61 @@
+use insta::assert_snapshot;
+
+use crate::world::World;
+
+const SECRET: &str = "sk-of-the-env-test-0123456789";
+
+#[test]
+fn values_are_set_listed_read_and_rolled_back() {
+    let world = World::start();
+    let set = world.fed_with(&["env", "set", "DEEPSEEK_API_KEY", "--from", "-"], SECRET);
+    assert_snapshot!("set", set.ok());
+    let listed = world.fed(&["env", "list"]);
+    assert!(!listed.out.contains(SECRET), "{listed:?}");
+    // When a value was last read says the server after a while; it may be empty.
+    let listed = listed.ok().replace("(the date) and time", "");
+    let rows: Vec<String> =
+        listed.lines().map(|line| line.split_whitespace().collect::<Vec<_>>().join(" ")).collect();
+    assert_snapshot!("list", rows.join("\n"));
+    assert_eq!(world.fed(&["env", "get", "DEEPSEEK_API_KEY"]).out, format!("{SECRET}\n"));
+    let list = world.json(&["env", "list"], "GET /v1/env/list");
+    assert!(!list.to_string().contains(SECRET));
+
+    std::fs::write(world.folder.path().join("new.key"), "another-of-the-env-test-42").unwrap();
+    world.fed(&["env", "set", "DEEPSEEK_API_KEY", "--from", "new.key"]).ok();
+    let history = world.fed(&["env", "history", "DEEPSEEK_API_KEY"]);
+    assert!(!history.out.contains(SECRET), "{history:?}");
+    assert_snapshot!("history", history.ok());
+    world.json(&["env", "history", "DEEPSEEK_API_KEY"], "GET /v1/env/history");
+    world.fed(&["env", "rollback", "DEEPSEEK_API_KEY", "1", "--yes"]).ok();
+    assert_eq!(world.fed(&["env", "get", "DEEPSEEK_API_KEY"]).out, format!("{SECRET}\n"));
+    world.fed(&["env", "unset", "DEEPSEEK_API_KEY"]).fails(2);
+    assert_snapshot!("unset", world.fed(&["env", "unset", "DEEPSEEK_API_KEY", "--yes"]).ok());
+    world.fed(&["env", "get", "DEEPSEEK_API_KEY"]).fails(3);
+}
+
+#[test]
+fn files_are_imported_and_exported_and_the_catalog_says_what_is_needed() {
+    let world = World::start();
+    let file = "A_KEY=one\nB_KEY='two words'\nC_KEY=\"line\\nbreak $x\"\n";
+    assert_snapshot!("import", world.fed_with(&["env", "import", "-"], file).ok());
+    world.fed(&["env", "export"]).fails(2);
+    let exported = world.fed(&["env", "export", "--yes"]);
+    assert_snapshot!("export", exported.out);
+    // What is exported is imported again as it was.
+    world.fed(&["env", "unset", "C_KEY", "--yes"]).ok();
+    world.fed_with(&["env", "import", "-"], &exported.out).ok();
+    assert_eq!(world.fed(&["env", "get", "C_KEY"]).out, "line\nbreak $x\n");
+    // A city may have values of its own.
+    let of = ["--city", "city_downcity"];
+    world.fed_with(&[&["env", "set", "A_KEY"][..], &of].concat(), "of the city").ok();
+    assert_eq!(world.fed(&[&["env", "get", "A_KEY"][..], &of].concat()).out, "of the city\n");
+    assert_eq!(world.fed(&["env", "get", "A_KEY"]).out, "one\n");
+    assert_snapshot!("refresh", world.fed(&["env", "refresh"]).ok());
+    assert_snapshot!("catalog", world.fed(&["env", "catalog"]).ok());
+    world.json(&["env", "catalog"], "GET /v1/env/catalog");
+    // A value never stands in the command itself.
+    world.fed(&["env", "set", "A_KEY", "value"]).fails(2);
+    world.fed_with(&["env", "set", "no-key", "--from", "-"], "x").fails(1);
+    let told = world.fed_with(&["env", "set", "A_KEY", "--dry-run", "--json"], SECRET);
+    assert!(!told.out.contains(SECRET) && !told.err.contains(SECRET), "{told:?}");
+}

@@ -1,0 +1,122 @@
+//! Commands that work on the database, beside a server.
+
+use insta::assert_snapshot;
+use serde_json::Value;
+
+use crate::world::{ADMIN_KEY, World, steady};
+
+#[test]
+fn a_copy_is_tried_and_put_in_the_place_of_the_database() {
+    let mut world = World::start();
+    world.fed(&["balance", "add", "ann", "5"]).ok();
+    let made = world.fed(&["backup", "create", "copy.sqlite"]);
+    assert!(made.err.contains("The master key is not in it"), "{made:?}");
+    assert_eq!(made.ok(), "copy.sqlite\n");
+    world.fed(&["backup", "create", "copy.sqlite"]).fails(5);
+    assert_snapshot!("verified", world.fed(&["backup", "verify", "copy.sqlite"]).ok());
+    let report = world.fed(&["backup", "verify", "copy.sqlite", "--json"]).value();
+    assert_eq!((&report["ok"], &report["opens"]), (&true.into(), &true.into()));
+    world.fed(&["backup", "verify", "nowhere.sqlite"]).fails(3);
+
+    world.fed(&["balance", "add", "ann", "7"]).ok();
+    world.fed(&["backup", "restore", "copy.sqlite"]).fails(5);
+    world.fed(&["backup", "restore", "copy.sqlite", "--replace"]).fails(2);
+    let replace = ["backup", "restore", "copy.sqlite", "--replace", "--yes"];
+    let busy = world.fed(&replace).fails(5);
+    assert!(busy.contains("Stop the servers"), "{busy}");
+    world.stop();
+    let restored = world.fed(&[&replace[..], &["--json"]].concat()).value();
+    let kept = world.folder.path().join(restored["kept"].as_str().unwrap());
+    assert!(kept.is_file(), "{restored}");
+    let wallets = |arguments: &[&str]| {
+        let found = world.fed(&[&["ledger", "verify", "--json"], arguments].concat()).value();
+        found["balance_microcredits"].clone()
+    };
+    assert_eq!(wallets(&[]), "5000000");
+    let before = format!("sqlite:{}", kept.display());
+    assert_eq!(wallets(&["--database", &before]), "12000000");
+
+    // Another key does not open it, and what is no database is refused.
+    let key = world.folder.path().join(".base/master.key");
+    std::fs::write(&key, "a".repeat(64)).unwrap();
+    let locked = world.fed(&["backup", "verify", "copy.sqlite"]).fails(1);
+    assert_snapshot!("locked", locked);
+    std::fs::remove_file(&key).unwrap();
+    let untried = world.fed(&["backup", "verify", "copy.sqlite"]).ok();
+    assert!(untried.contains("No master key is at hand"), "{untried}");
+    std::fs::write(world.folder.path().join("noise.sqlite"), "no database at all").unwrap();
+    assert_eq!(world.fed(&["backup", "verify", "noise.sqlite"]).code, 1);
+}
+
+#[test]
+fn the_admin_key_is_replaced_while_the_server_runs() {
+    let world = World::start();
+    world.fed(&["key", "reset-admin"]).fails(2);
+    let reset = world.fed(&["key", "reset-admin", "--yes"]);
+    let key = reset.out.trim();
+    assert!(reset.code == 0 && key.starts_with("admin_") && key.len() == 49, "{}", reset.err);
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while world.fed(&["city", "list"]).code != 4 {
+        assert!(std::time::Instant::now() < until, "the key before is still taken");
+    }
+    std::fs::write(world.folder.path().join("admin.key"), key).unwrap();
+    world.fed(&["city", "list", "--admin-key-file", "admin.key"]).ok();
+    let trail = world.fed(&["audit", "list", "--admin-key-file", "admin.key"]).ok();
+    assert!(trail.contains("env/upsert"), "{trail}");
+}
+
+#[test]
+fn the_doctor_says_what_is_wrong() {
+    let world = World::start();
+    let found = world.fed(&["doctor"]);
+    let folder = world.folder.path().display().to_string();
+    let text = steady(&found.out).replace(&folder, "(folder)");
+    assert_snapshot!("doctor", text);
+    assert_eq!(found.code, 0, "{found:?}");
+    std::fs::write(world.folder.path().join("federation.toml"), "[serverr]\n").unwrap();
+    let wrong = world.fed(&["doctor", "--json", "--url", "http://127.0.0.1:1"]);
+    assert_eq!(wrong.code, 1, "{wrong:?}");
+    let report: Value = serde_json::from_str(&wrong.out).unwrap();
+    let failed: Vec<&Value> = report["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|item| item["status"] == "failed")
+        .map(|item| &item["check"])
+        .collect();
+    assert_eq!(
+        (&report["ok"], failed),
+        (&false.into(), vec![&"configuration".into(), &"server".into()])
+    );
+}
+
+#[test]
+fn the_first_server_of_a_machine_is_where_commands_go() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let world = World::at_home(folder);
+    let file = world.folder.path().join("config/downcity/servers.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    assert!(text.contains("[servers.local]") && text.contains(&world.url), "{text}");
+    assert!(world.banner.contains("Commands   go here; the key is in"), "{}", world.banner);
+    assert!(!world.banner.contains(ADMIN_KEY), "{}", world.banner);
+    let mut command = world.bare();
+    command.args(["city", "list"]);
+    let listed = world.run(command, "").ok();
+    assert!(listed.contains("city_downcity"), "{listed}");
+}
+
+#[test]
+fn what_is_generated_covers_every_command() {
+    let world = World::start();
+    let reference = world.fed(&["commands"]).ok();
+    for command in ["fed city create", "fed backup restore", "fed key reset-admin", "fed query"] {
+        assert!(reference.contains(&format!("# {command}\n")), "{command}");
+    }
+    world.fed(&["man", "pages"]).ok();
+    let page = std::fs::read_to_string(world.folder.path().join("pages/fed-city-create.1"));
+    assert!(page.unwrap().contains("fed city create"));
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = world.fed(&["completions", shell]).ok();
+        assert!(script.contains("reset-admin"), "{shell}");
+    }
+}
