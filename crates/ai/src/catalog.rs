@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use downcity_core::{Call, Error, Result};
 use downcity_types::{EnvRequirement, ErrorCode};
+use http::StatusCode;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -228,13 +229,15 @@ impl Catalog {
     /// The model that answers: the one that is asked for, else the best that is callable now.
     ///
     /// # Errors
-    /// 422 when there is none; 500 `missing_config` when its env keys are not set.
+    /// 422 when there is none (404 on the surfaces of others); 500 `missing_config` when its env keys
+    /// are not set; 404 for a city that the trusted side names and that there is not.
     pub(crate) fn resolve(
         &self,
         asked: Option<&str>,
         mode: Mode,
         call: &Call,
     ) -> Result<Arc<Model>> {
+        check_city(call)?;
         let asked = asked.map(str::trim).filter(|id| !id.is_empty());
         let Some(id) = asked else { return self.default_model(mode, call) };
         let Some(model) = self.find(id) else {
@@ -247,7 +250,8 @@ impl Catalog {
                 mode.as_str(),
                 modes.join(", ")
             );
-            return Err(Error::new(ErrorCode::ModelUnsupported, message));
+            let error = Error::new(ErrorCode::ModelUnsupported, message);
+            return Err(error.with_field("model", "does not support this kind of call"));
         }
         match model.missing_env(call) {
             Some(key) => Err(Error::missing_config(key)),
@@ -255,14 +259,21 @@ impl Catalog {
         }
     }
 
-    /// Names the nearest of the models that the caller can see.
+    /// Names the nearest of the models that the caller can see. On the surfaces of OpenAI and Anthropic
+    /// it is the 404 that their SDKs know; on the routes of the service itself a request that cannot be
+    /// carried out.
     pub(crate) fn unknown_model(&self, id: &str, call: &Call) -> Error {
         let seen = |model: &&Arc<Model>| !model.hidden && model.missing_env(call).is_none();
         let seen = self.models.iter().filter(seen).map(|model| model.id.as_str());
         let message = unknown("model", id, seen).replacen("no model", "No model", 1);
         let end = if message.ends_with('?') { "" } else { "." };
-        Error::new(ErrorCode::ModelNotFound, format!("{message}{end}"))
-            .with_fix("GET /v1/ai/models lists the models.")
+        let error = Error::new(ErrorCode::ModelNotFound, format!("{message}{end}"))
+            .with_field("model", "is no model that can be called")
+            .with_fix("GET /v1/ai/models lists the models.");
+        match call.action().path().starts_with("/v1/ai/") {
+            true => error,
+            false => error.with_status(StatusCode::NOT_FOUND),
+        }
     }
 
     fn default_model(&self, mode: Mode, call: &Call) -> Result<Arc<Model>> {
@@ -312,6 +323,22 @@ impl Catalog {
                 .with_header(http::header::RETRY_AFTER, retry_after)
         })
     }
+}
+
+/// Calls of the trusted side may be made for a city, which then has to exist: its keys count, and its
+/// users pay.
+fn check_city(call: &Call) -> Result<()> {
+    let is_named = call.identity().is_trusted()
+        && call
+            .input()
+            .get("city_id")
+            .and_then(Value::as_str)
+            .is_some_and(|id| !id.trim().is_empty());
+    if is_named && call.served_city().is_none() {
+        return Err(Error::new(ErrorCode::CityNotFound, "No city has this city_id.")
+            .with_fix("GET /v1/cities/list lists the cities."));
+    }
+    Ok(())
 }
 
 impl Provider {

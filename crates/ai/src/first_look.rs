@@ -11,7 +11,6 @@ use bytes::Bytes;
 use downcity_core::{Body, BoxError};
 use http::Response;
 use http_body::{Body as _, Frame, SizeHint};
-use memchr::memmem::find_iter;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use tokio::time::Instant;
@@ -20,6 +19,7 @@ use crate::failure::Failure;
 use crate::limits::CallLimits;
 use crate::outgoing::Outgoing;
 use crate::provider::{Content, MAX_ERROR, Task, next_piece, read_answer};
+use crate::scan::{has_field, values};
 
 /// How an answer that is an error begins, where it is written without blanks.
 const ERROR_BEGINS: &[u8] = b"{\"error\"";
@@ -127,20 +127,6 @@ fn is_error(bytes: &[u8]) -> bool {
 fn has_items(bytes: &[u8], name: &str) -> bool {
     values(bytes, name).any(|value| {
         value.strip_prefix(b"[").is_some_and(|items| items.trim_ascii_start().starts_with(b"{"))
-    })
-}
-
-/// Whether a field, by its name in quotes, has a value that begins with one of these bytes.
-pub(crate) fn has_field(bytes: &[u8], name: &str, begins: &[u8]) -> bool {
-    values(bytes, name).any(|value| value.first().is_some_and(|byte| begins.contains(byte)))
-}
-
-/// What follows each field of this name, in quotes. Quotes inside of texts are escaped, so that no
-/// text of the model reads as a field.
-fn values<'a>(bytes: &'a [u8], name: &'a str) -> impl Iterator<Item = &'a [u8]> {
-    find_iter(bytes, name.as_bytes()).filter_map(|hit| {
-        let rest = bytes.get(hit + name.len()..)?.trim_ascii_start();
-        Some(rest.strip_prefix(b":")?.trim_ascii_start())
     })
 }
 

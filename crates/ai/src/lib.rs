@@ -41,6 +41,7 @@ mod provider;
 mod responses;
 mod routes;
 mod routing;
+mod scan;
 mod service;
 mod sound;
 mod storage;

@@ -4,6 +4,7 @@
 //! and texts arrive as they were written.
 
 mod audio;
+mod counted;
 mod passed;
 
 use std::borrow::Cow;
@@ -238,7 +239,7 @@ impl<'a> Fields<'a> {
             self.ask_for_usage()?;
         }
         self.apply_params(model)?;
-        if provider.openai_mode == OpenAiMode::Normalize
+        if (provider.text_only || provider.openai_mode == OpenAiMode::Normalize)
             && let Some(messages) = self.get("messages")
             && let Some(flat) = normalize::messages(messages, provider.text_only, provider.lenient)?
         {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::config::{Mode, PriceConfig};
 
 /// Bytes of a request or an answer that count as one token where nobody counted tokens.
-const BYTES_PER_TOKEN: u64 = 3;
+pub(crate) const BYTES_PER_TOKEN: u64 = 3;
 
 /// The output tokens of a call for which neither the request nor the model says a limit.
 const DEFAULT_OUTPUT: u64 = 4_096;

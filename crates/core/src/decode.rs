@@ -218,6 +218,9 @@ fn in_plain_words(message: String) -> String {
     let Some((sent, wanted)) = message.rsplit_once(", expected ") else { return message };
     let plain = match wanted {
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number of at least 0",
+        "a nonzero u8" | "a nonzero u16" | "a nonzero u32" | "a nonzero u64" => {
+            "a whole number of at least 1"
+        }
         "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
         "f32" | "f64" => "a number",
         "a sequence" => "a list",
@@ -351,12 +354,15 @@ mod tests {
         #[expect(dead_code, reason = "only read")]
         struct All {
             whole: Option<u64>,
+            least: Option<std::num::NonZeroU32>,
             signed: Option<i64>,
             number: Option<f64>,
             list: Option<Vec<In>>,
         }
         for (text, path, end) in [
             (r#"{"whole":-1}"#, "whole", "expected a whole number of at least 0"),
+            (r#"{"least":-1}"#, "least", "expected a whole number of at least 1"),
+            (r#"{"least":0}"#, "least", "expected a whole number of at least 1"),
             (r#"{"signed":"expected u64"}"#, "signed", "expected a whole number"),
             (r#"{"number":[]}"#, "number", "expected a number"),
             (r#"{"list":7}"#, "list", "expected a list"),

@@ -63,7 +63,10 @@ pub(crate) async fn handle(runtime: &Arc<Runtime>, request: Request<Body>) -> Re
             let allowed = other_methods(&parts.method, &allow);
             reply(runtime, &Unmatched::of(&parts), shape, allowed)
         }
-        Found::Nothing => reply(runtime, &Unmatched::of(&parts), shape, Err(not_found())),
+        Found::Nothing => {
+            let nothing = Err(not_found(runtime, parts.uri.path()));
+            reply(runtime, &Unmatched::of(&parts), shape, nothing)
+        }
     };
     pass.sign(response.headers_mut());
     response
@@ -150,7 +153,12 @@ fn other_methods(method: &Method, allow: &str) -> Result<Reply> {
     Err(Error::new(ErrorCode::MethodNotAllowed, message).with_header(ALLOW, header))
 }
 
-fn not_found() -> Error {
+fn not_found(runtime: &Runtime, path: &str) -> Error {
+    if runtime.registry().is_of_openai(path) {
+        let message = "This part of the API of OpenAI is not offered by this Federation; \
+                       GET /openapi.json lists every route.";
+        return Error::new(ErrorCode::NotFound, message);
+    }
     Error::new(ErrorCode::NotFound, "There is nothing at this address.")
         .with_fix("GET /v1/services lists the services, GET /openapi.json every route.")
 }

@@ -17,6 +17,33 @@ use crate::service::{EnvScopeSource, InstructionText};
 use crate::snapshot::Reload;
 use crate::{Dialect, Hook, Service, ServiceDef};
 
+/// The first segments of the paths of OpenAI's API, under `/v1`.
+const OF_OPENAI: &[&str] = &[
+    "assistants",
+    "audio",
+    "batches",
+    "chat",
+    "completions",
+    "containers",
+    "conversations",
+    "edits",
+    "embeddings",
+    "evals",
+    "files",
+    "fine-tunes",
+    "fine_tuning",
+    "images",
+    "models",
+    "moderations",
+    "organization",
+    "realtime",
+    "responses",
+    "threads",
+    "uploads",
+    "vector_stores",
+    "videos",
+];
+
 /// Ids that only built-in services may take: every generation's routes hang on them.
 const RESERVED: &[&str] = &[
     "accounts",
@@ -496,9 +523,21 @@ impl Registry {
     /// The shape of errors at a path that no action answers: that of the actions at this path, with
     /// other methods, else of those one step above it.
     pub(crate) fn shape_around(&self, path: &str) -> ErrorShape {
+        if self.is_of_openai(path) {
+            return ErrorShape::OpenAi;
+        }
         let above = path.trim_end_matches('/').rsplit_once('/').map_or("", |(above, _)| above);
         let route = self.router.at(path).or_else(|_| self.router.at(above));
         route.ok().and_then(|found| found.value.error_shape()).unwrap_or_default()
+    }
+
+    /// Whether a path belongs to the API of OpenAI, whose clients ask for all of it under `/v1`, by its
+    /// first segment there. A service of that name is nobody's but the product's own.
+    pub(crate) fn is_of_openai(&self, path: &str) -> bool {
+        let segment = path.strip_prefix("/v1/").and_then(|rest| rest.split('/').next());
+        segment.is_some_and(|segment| {
+            OF_OPENAI.contains(&segment) && self.services.iter().all(|own| own.id() != segment)
+        })
     }
 }
 

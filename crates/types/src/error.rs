@@ -317,7 +317,8 @@ impl AnthropicError {
     #[must_use]
     pub fn of(body: ErrorBody, status: u16) -> Self {
         let message = match body.fix {
-            Some(fix) => format!("{} {fix}", body.error),
+            Some(fix) if body.error.ends_with(['.', '?', '!']) => format!("{} {fix}", body.error),
+            Some(fix) => format!("{}. {fix}", body.error),
             None => body.error,
         };
         let code = Some(body.code.as_str().to_owned());
@@ -409,6 +410,14 @@ mod tests {
             serde_json::to_string(&AnthropicError::of(body, 401)).unwrap(),
             r#"{"type":"error","error":{"type":"authentication_error","message":"The token has expired. Ask for a new one.","code":"token_expired"},"request_id":"req_1"}"#
         );
+    }
+
+    #[test]
+    fn anthropic_sentences_end_before_the_next_step() {
+        let mut body = ErrorBody::new(ErrorCode::InsufficientBalance, "need 2, current 1");
+        body.fix = Some("Top up.".to_owned());
+        let error = AnthropicError::of(body, 402);
+        assert_eq!(error.error.message, "need 2, current 1. Top up.");
     }
 
     #[test]

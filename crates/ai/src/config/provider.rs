@@ -44,7 +44,8 @@ pub struct ProviderConfig {
     /// What `/v1/ai/chat/completions` does with requests.
     #[serde(default)]
     pub openai_mode: OpenAiMode,
-    /// The models take text only: lists of text parts are joined, other parts are refused.
+    /// The models take text only, whatever the way to ask: lists of text parts are joined, other parts
+    /// are refused with 422.
     #[serde(default)]
     pub text_only: bool,
     /// Where the models take text only: other parts are dropped, not refused.

@@ -6,6 +6,9 @@ use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Map, Value};
 
+/// The types of parts that hold no text.
+const FILES: &[&str] = &["image_url", "input_audio", "file", "video_url", "audio_url"];
+
 #[derive(Deserialize)]
 struct Role<'a> {
     #[serde(borrow, default)]
@@ -32,6 +35,10 @@ pub(crate) fn messages(
     for (index, message) in messages.into_iter().enumerate() {
         let flat = match serde_json::from_str::<Role<'_>>(message.get()) {
             Ok(role) if role.role == "user" => user_message(message, index, text_only, lenient)?,
+            Ok(_) if text_only && !lenient => {
+                no_files(message, index)?;
+                None
+            }
             _ => None,
         };
         changed |= flat.is_some();
@@ -60,11 +67,7 @@ fn user_message(
                     Some(text) => texts.push(text),
                     None if !text_only => return Ok(None),
                     None if lenient => {}
-                    None => {
-                        let path = format!("messages[{index}].content[{at}]");
-                        return Err(Error::new(ErrorCode::UnsupportedContent, "")
-                            .with_field(path, "the model takes text only"));
-                    }
+                    None => return Err(refused(index, at)),
                 }
             }
             texts.join("\n")
@@ -73,6 +76,30 @@ fn user_message(
     };
     message.insert("content".to_owned(), Value::String(text));
     to_raw_value(&message).map(Some).map_err(Error::internal)
+}
+
+/// Refuses what is no text in a message of any other role; such messages stay as they are.
+fn no_files(raw: &RawValue, index: usize) -> Result<()> {
+    #[derive(Deserialize)]
+    struct Parts {
+        content: Vec<Kind>,
+    }
+    #[derive(Deserialize)]
+    struct Kind {
+        #[serde(rename = "type", default)]
+        kind: String,
+    }
+    // Most contents are texts, and no list.
+    let Ok(Parts { content }) = serde_json::from_str(raw.get()) else { return Ok(()) };
+    match content.iter().position(|part| FILES.contains(&part.kind.as_str())) {
+        Some(at) => Err(refused(index, at)),
+        None => Ok(()),
+    }
+}
+
+fn refused(index: usize, at: usize) -> Error {
+    let path = format!("messages[{index}].content[{at}]");
+    Error::new(ErrorCode::UnsupportedContent, "").with_field(path, "the model takes text only")
 }
 
 fn text_of(part: &Value) -> Option<&str> {

@@ -1,5 +1,7 @@
 //! The input of `text` and `stream`, and the chat request that it becomes.
 
+use std::num::NonZeroU64;
+
 use downcity_core::{Error, Result};
 use downcity_types::{UiMessage, UiPart};
 use schemars::JsonSchema;
@@ -50,7 +52,7 @@ pub struct TextInput {
     pub top_p: Option<f64>,
     /// The most tokens of the answer.
     #[serde(default)]
-    pub max_output_tokens: Option<u64>,
+    pub max_output_tokens: Option<NonZeroU64>,
     /// Texts at which the answer ends.
     #[serde(default)]
     pub stop: Option<Stop>,
@@ -101,9 +103,6 @@ impl TextInput {
                 return Err(Error::invalid(field, format!("must be at most {most} bytes")));
             }
         }
-        if self.max_output_tokens == Some(0) {
-            return Err(Error::invalid("max_output_tokens", "must be at least 1"));
-        }
         Ok(())
     }
 
@@ -125,7 +124,7 @@ impl TextInput {
         let params = [
             ("temperature", self.temperature.map(Value::from)),
             ("top_p", self.top_p.map(Value::from)),
-            (max_tokens, self.max_output_tokens.map(Value::from)),
+            (max_tokens, self.max_output_tokens.map(|most| most.get().into())),
             ("seed", self.seed.map(Value::from)),
             ("stop", self.stop.as_ref().map(Stop::to_json)),
             ("response_format", self.response_format.clone().map(Value::Object)),

@@ -11,8 +11,8 @@ use serde::Deserialize;
 use serde_json::value::{RawValue, to_raw_value};
 
 use crate::failure::Failure;
-use crate::first_look::has_field;
 use crate::outgoing::Fields;
+use crate::scan::has_field;
 
 /// How vectors are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]

@@ -1,5 +1,7 @@
 //! The inputs of images and videos.
 
+use std::num::NonZeroU32;
+
 use downcity_core::{Error, Result};
 use downcity_types::{ErrorCode, UiMessage, UiPart, UiRole};
 use schemars::JsonSchema;
@@ -36,10 +38,10 @@ pub struct MediaInput {
     pub messages: Option<Vec<MediaMessage>>,
     /// How many; one unless set.
     #[serde(default)]
-    pub n: Option<u32>,
+    pub n: Option<NonZeroU32>,
     /// The same as `n`; where both are set they have to be equal.
     #[serde(default)]
-    pub count: Option<u32>,
+    pub count: Option<NonZeroU32>,
     /// Width and height in pixels, such as `1024x1024`.
     #[serde(default)]
     pub size: Option<String>,
@@ -148,6 +150,7 @@ impl MediaInput {
             return Err(Error::new(ErrorCode::Unprocessable, "").with_field("count", message));
         }
         let (n_field, n) = if self.count.is_some() { ("count", self.count) } else { ("n", self.n) };
+        let n = n.map(NonZeroU32::get);
         if n.is_some_and(|n| !(1..=MOST_IMAGES).contains(&n)) {
             return Err(Error::invalid(n_field, format!("must be 1 to {MOST_IMAGES}")));
         }

@@ -223,7 +223,7 @@ pub(crate) fn has_own_field(path: &str, name: &str) -> Error {
 
 /// 422 for a field that the model cannot take.
 pub(crate) fn unsupported(field: &str, instead: &str) -> Error {
-    let message = format!("{field}: the model cannot take this; {instead}.");
+    let message = format!("the model cannot take this; {instead}.");
     Error::new(ErrorCode::Unprocessable, "").with_field(field, message)
 }
 

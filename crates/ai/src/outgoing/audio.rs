@@ -14,7 +14,7 @@ use crate::provider::multipart::Form;
 use crate::sound;
 
 /// Tokens that models count for a second that they hear, and for the words of a second.
-const HEARD: u64 = 10;
+pub(super) const HEARD: u64 = 10;
 const WRITTEN: u64 = 5;
 
 /// A sound whose words are asked for.
@@ -124,15 +124,6 @@ impl Outgoing {
                 fallbacks: Vec::new(),
             })
         })
-    }
-
-    /// The bytes of the request that count as input where nobody counts tokens: of a recording not
-    /// those of the file, but so many as its length is worth.
-    pub(crate) fn counted(&self) -> u64 {
-        match self.task {
-            Task::Transcription => self.most.seconds.saturating_mul(HEARD * 3),
-            _ => self.body.len() as u64,
-        }
     }
 }
 

@@ -78,7 +78,7 @@ impl Ai {
         let request = Request::read(&input.bytes)?;
         let catalog = self.catalog();
         let model = catalog.resolve(request.model.as_deref(), Mode::Openai, &cx)?;
-        let outgoing = Outgoing::for_each(&model, |model| Ok(request.chat(Taste::of(model))))?;
+        let outgoing = Outgoing::for_each(&model, |model| request.chat(Taste::of(model)))?;
         let Request { echo, is_stream, .. } = request;
         let answer = Translated(Responses { echo, is_stream });
         self.carry(&cx, catalog, Mode::Openai, outgoing, answer).await

@@ -17,6 +17,8 @@ pub(super) struct Request {
     /// The chat request, without what hangs on its model.
     chat: Map<String, Value>,
     max_output_tokens: Option<u64>,
+    /// Where the first part stands that is no text.
+    first_file: Option<String>,
     /// What the answer repeats of the request.
     pub(super) echo: Map<String, Value>,
     pub(super) is_stream: bool,
@@ -29,6 +31,8 @@ pub(super) struct Taste {
     pub(super) max_tokens_field: MaxTokensField,
     /// Whether blocks of thinking are taken back, signatures and all.
     pub(super) takes_thinking: bool,
+    /// Whether what is no text is refused.
+    pub(super) refuses_files: bool,
 }
 
 impl Taste {
@@ -36,7 +40,8 @@ impl Taste {
         let provider = &*model.provider;
         let (max_tokens_field, takes_thinking) =
             (provider.max_tokens_field, provider.speaks_messages);
-        Self { max_tokens_field, takes_thinking }
+        let refuses_files = provider.text_only && !provider.lenient;
+        Self { max_tokens_field, takes_thinking, refuses_files }
     }
 }
 
@@ -117,11 +122,18 @@ impl Request {
             chat.remove("tool_choice");
             chat.remove("parallel_tool_calls");
         }
-        Ok(Self { model, chat, max_output_tokens, echo, is_stream })
+        let first_file = first_file(input);
+        Ok(Self { model, chat, max_output_tokens, first_file, echo, is_stream })
     }
 
     /// The chat request for a model.
-    pub(super) fn chat(&self, taste: Taste) -> Map<String, Value> {
+    ///
+    /// # Errors
+    /// 422 that names the part that the model cannot take.
+    pub(super) fn chat(&self, taste: Taste) -> Result<Map<String, Value>> {
+        if let Some(path) = self.first_file.as_deref().filter(|_| taste.refuses_files) {
+            return Err(unsupported(path, "the model takes text only"));
+        }
         let mut chat = self.chat.clone();
         if let Some(most) = self.max_output_tokens {
             chat.insert(taste.max_tokens_field.as_str().to_owned(), most.into());
@@ -134,8 +146,20 @@ impl Request {
                 message.shift_remove("thinking_blocks");
             }
         }
-        chat
+        Ok(chat)
     }
+}
+
+/// Where the first part of a conversation stands that is no text.
+fn first_file(input: &Value) -> Option<String> {
+    let is_file = |part: &Value| {
+        let kind = part.get("type").and_then(Value::as_str);
+        matches!(kind, Some("input_image" | "input_audio" | "input_file"))
+    };
+    input.as_array()?.iter().enumerate().find_map(|(index, item)| {
+        let at = item.get("content")?.as_array()?.iter().position(is_file)?;
+        Some(format!("input[{index}].content[{at}]"))
+    })
 }
 
 struct Translation {
@@ -167,7 +191,7 @@ impl Translation {
                 object(name, value)?;
                 self.repeat(name, value);
             }
-            "include" => return nothing_of(name, value),
+            "include" => return included(name, value),
             "truncation" if value == "disabled" => {}
             "top_logprobs" if value.as_u64() == Some(0) => {}
             "stream_options" => {
@@ -284,13 +308,15 @@ fn never(name: &str, value: &Value) -> Result<()> {
     }
 }
 
-/// A list of which nothing can be had.
-fn nothing_of(name: &str, value: &Value) -> Result<()> {
+/// What is to be included in the answer. Agents that keep nothing at OpenAI ask for sealed reasoning
+/// with every request, and do without where there is none; there never is.
+fn included(name: &str, value: &Value) -> Result<()> {
     let list = value.as_array().ok_or_else(|| Error::invalid(name, "must be a list"))?;
-    match list.first() {
+    match list.iter().position(|one| one != "reasoning.encrypted_content") {
         None => Ok(()),
-        Some(first) => {
-            Err(unsupported(&format!("{name}[0]"), &format!("{first} cannot be included")))
+        Some(at) => {
+            let message = format!("{} cannot be included", list[at]);
+            Err(unsupported(&format!("{name}[{at}]"), &message))
         }
     }
 }

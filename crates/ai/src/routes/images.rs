@@ -1,5 +1,6 @@
 //! `POST /v1/images/generations`: images in the form of OpenAI, made by a job that the call waits for.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use downcity_core::{Cx, Error, ErrorShape, Result, ServiceDef, USER_OR_ADMIN};
@@ -30,7 +31,7 @@ pub struct ImagesRequest {
     pub prompt: String,
     /// How many; one unless set.
     #[serde(default)]
-    pub n: Option<u32>,
+    pub n: Option<NonZeroU32>,
     /// Width and height in pixels, such as `1024x1024`, or `auto`.
     #[serde(default)]
     pub size: Option<String>,

@@ -190,10 +190,7 @@ fn visible<'a>(catalog: &'a Catalog, cx: &Cx) -> impl Iterator<Item = &'a Arc<Mo
 
 /// A model that is asked for by its address is not there; in a call it cannot be carried out.
 fn not_found(catalog: &Catalog, asked: &ModelId, cx: &Cx) -> Error {
-    catalog
-        .unknown_model(&asked.model, cx)
-        .with_status(StatusCode::NOT_FOUND)
-        .with_field("model", "is no model that can be called")
+    catalog.unknown_model(&asked.model, cx).with_status(StatusCode::NOT_FOUND)
 }
 
 fn key_state(provider: &str, key: &str, catalog: &Catalog, cx: &Cx) -> KeyState {

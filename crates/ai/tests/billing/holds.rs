@@ -67,6 +67,20 @@ on_both! {
         }
     }
 
+    async fn an_inline_image_counts_as_an_image(engine: Engine) {
+        let shop = Shop::metered(engine).await;
+        let ann = shop.buyer("ann", 100_000).await;
+        shop.upstream.always(Answer::json(200, &completion("Hello", json!(null))));
+        let url = format!("data:image/png;base64,{}", "A".repeat(900_000));
+        let image = json!({"type": "image_url", "image_url": {"url": url}});
+        let message = json!({"role": "user", "content": [image]});
+        ann.chat(json!({"messages": [message], "max_tokens": 10})).await.expect(200);
+        eventually(async || shop.run().await > 0).await;
+        let (left, held) = shop.wallet(&ann).await;
+        assert_eq!(held, 0);
+        assert!((1_600..2_000).contains(&(100_000 - left)), "{left}");
+    }
+
     async fn more_output_than_money_can_buy_is_refused_in_words(engine: Engine) {
         let shop = Shop::metered(engine).await;
         let ann = shop.buyer("ann", 1_000).await;

@@ -88,7 +88,7 @@ on_both! {
         for (input, status) in [
             (json!({"prompt": "A cat", "stream": true}), 400),
             (json!({"prompt": " "}), 400),
-            (json!({"prompt": "A cat", "model": "none"}), 422),
+            (json!({"prompt": "A cat", "model": "none"}), 404),
             (json!({"prompt": "A cat", "n": 9}), 402),
         ] {
             let refused = answered(&studio, "ann", path, input).await.expect(status);

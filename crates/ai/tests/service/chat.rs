@@ -195,6 +195,44 @@ async fn normalising_flattens_or_refuses() {
 }
 
 #[tokio::test]
+async fn a_model_of_texts_refuses_other_parts_on_every_way_to_ask() {
+    let fixture = with(|config| config["provider"][0]["text_only"] = json!(true)).await;
+    fixture.upstream.always(Answer::json(200, &completion("ok")));
+    let url = "data:image/png;base64,AAAA";
+    let image = json!({"type": "image_url", "image_url": {"url": url}});
+    let text = json!({"type": "text", "text": "a"});
+    let chat =
+        |role: &str, part: &Value| json!({"messages": [{"role": role, "content": [text, part]}]});
+    let block =
+        json!({"type": "image", "source": {"type": "url", "url": "https://img.test/a.png"}});
+    let blocks = json!({"max_tokens": 9, "messages": [{"role": "user", "content": [text, block]}]});
+    let item = json!({"role": "user", "content": [
+        {"type": "input_text", "text": "a"}, {"type": "input_image", "image_url": url},
+    ]});
+    let file = json!({"type": "file", "mediaType": "image/png", "url": url});
+    let message = json!({"role": "user", "parts": [text, file]});
+    for (path, input, named) in [
+        ("/v1/chat/completions", chat("user", &image), "messages[0].content[1]"),
+        ("/v1/chat/completions", chat("tool", &image), "messages[0].content[1]"),
+        ("/v1/responses", json!({"input": [item]}), "input[0].content[1]"),
+        ("/v1/messages", blocks, "messages[0].content[1]"),
+        ("/v1/ai/text", json!({"messages": [message]}), "messages[0].parts[1]"),
+    ] {
+        let reply = fixture.user.post(path, input).await;
+        assert_eq!(reply.status, 422, "{path} {}", reply.text());
+        assert!(reply.text().contains(named), "{path} {}", reply.text());
+    }
+    assert!(fixture.upstream.requests().is_empty());
+    ask(&fixture, &chat("user", &text).to_string()).await.expect(200);
+    assert_eq!(fixture.upstream.request().json()["messages"][0]["content"], "a\na");
+    ask(&fixture, &chat("system", &text).to_string()).await.expect(200);
+    assert_eq!(
+        fixture.upstream.requests()[1].json()["messages"],
+        chat("system", &text)["messages"]
+    );
+}
+
+#[tokio::test]
 async fn a_caller_who_leaves_cancels_or_finishes_the_call() {
     for (policy, cancels) in [("cancel", true), ("finish", false)] {
         let fixture = with(|config| config["on_disconnect"] = json!(policy)).await;

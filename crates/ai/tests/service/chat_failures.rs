@@ -34,7 +34,7 @@ async fn the_callers_faults() {
         (json!({"model": 5}), 400, "invalid_input", json!("model")),
         (json!({"stream": "yes"}), 400, "invalid_input", json!("stream")),
         (json!({"stream_options": []}), 400, "invalid_input", json!("stream_options")),
-        (json!({"model": "nope"}), 422, "model_not_found", Value::Null),
+        (json!({"model": "nope"}), 422, "model_not_found", json!("model")),
         (json!({"model": "keyless"}), 500, "missing_config", Value::Null),
         (json!({"city_id": "other"}), 403, "city_mismatch", Value::Null),
     ] {

@@ -143,10 +143,16 @@ both_engines! {
     async fn a_call_of_the_admin_is_for_the_city_that_it_names(app: TestApp) {
         let node = Node::on(&app).await;
         node.set("a", "MOCK_API_KEY", OF_A).await;
-        for (city_id, key) in [(json!("a"), OF_A), (json!("b"), ALL), (json!("nowhere"), ALL), (Value::Null, ALL)] {
+        for (city_id, key) in [(json!("a"), OF_A), (json!("b"), ALL), (Value::Null, ALL)] {
             let input = json!({"prompt": "Hi", "city_id": city_id});
             node.app.admin().post("/v1/ai/text", input).await.expect(200);
             assert_eq!(node.sent(), key, "{city_id}");
+        }
+        for route in ["text", "chat/completions"] {
+            let input = json!({"prompt": "Hi", "messages": [], "city_id": "nowhere"});
+            let reply = node.app.admin().post(&format!("/v1/ai/{route}"), input).await;
+            assert!(reply.text().contains("city_not_found"), "{}", reply.text());
+            reply.expect(404);
         }
     }
 

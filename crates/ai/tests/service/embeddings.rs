@@ -132,7 +132,7 @@ async fn faults_are_told_in_the_form_of_openai() {
         (json!({"input": {"a": 1}}), 400, "input"),
         (json!({"input": "a", "model": 7}), 400, "model"),
         (json!({"input": "a", "model": "chat"}), 422, "does not support"),
-        (json!({"input": "a", "model": "nobody"}), 422, "nobody"),
+        (json!({"input": "a", "model": "nobody"}), 404, "nobody"),
         (json!({"input": ["a", "b"]}), 400, "Too many inputs."),
     ] {
         let reply = ask(&fixture, input.clone()).await;

@@ -404,9 +404,7 @@ async fn failures_have_the_form_of_the_api() {
     }
     let unknown = ask(&fixture, json!({"model": "no-such-model"})).await;
     assert!(
-        refused(&unknown, 422, "invalid_request_error")["message"]
-            .to_string()
-            .contains("no-such-model")
+        refused(&unknown, 404, "not_found_error")["message"].to_string().contains("no-such-model")
     );
     let elsewhere = ask(&fixture, json!({"city_id": "city_b"})).await;
     refused(&elsewhere, 403, "permission_error");

@@ -32,15 +32,66 @@ async fn chat_completions_are_those_of_the_longer_address() {
     assert!(text.ends_with("data: [DONE]\n\n"), "{text}");
     fixture.upstream.always(Answer::json(400, &error_body("no such thing")));
     assert_eq!(ask(json!({})).await.json(), error_body("no such thing"));
-    let unknown = ask(json!({"model": "none"})).await;
-    assert_eq!(unknown.status, 422);
-    assert_eq!(unknown.json()["error"]["code"], "model_not_found");
     for metering in &fixture.metered.all(4).await[..2] {
         assert_eq!(metering.raw_usage, Some(usage()));
         assert_eq!(metering.model_id.as_deref(), Some("chat"));
     }
     let request = fixture.upstream.arrived(1).await;
     assert_eq!(request.headers["authorization"], format!("Bearer {KEY}"));
+}
+
+#[tokio::test]
+async fn a_model_that_is_not_there_is_what_sdks_know() {
+    let fixture = fixture().await;
+    let (chat, words) = (json!({"messages": []}), json!({"input": "a"}));
+    for (path, input, status) in [
+        ("/v1/chat/completions", &chat, 404),
+        ("/v1/responses", &words, 404),
+        ("/v1/embeddings", &words, 404),
+        ("/v1/images/generations", &json!({"prompt": "a"}), 404),
+        ("/v1/audio/speech", &json!({"input": "a", "voice": "alloy"}), 404),
+        // The service's own routes cannot carry the request out.
+        ("/v1/ai/chat/completions", &chat, 422),
+        ("/v1/ai/embeddings", &words, 422),
+    ] {
+        let mut input = input.clone();
+        input["model"] = json!("chap");
+        let error = fixture.user.post(path, input).await.expect(status);
+        assert_eq!(
+            error["error"],
+            json!({
+                "message": "No model is called \"chap\"; did you mean \"chat\"?",
+                "type": "invalid_request_error", "param": "model", "code": "model_not_found",
+            }),
+            "{path}"
+        );
+    }
+    assert!(fixture.upstream.requests().is_empty());
+}
+
+#[tokio::test]
+async fn what_is_not_offered_is_told_in_the_form_of_openai() {
+    let fixture = fixture().await;
+    for path in [
+        "/v1/moderations",
+        "/v1/completions",
+        "/v1/files",
+        "/v1/files/file-1/content",
+        "/v1/assistants",
+        "/v1/threads/t/runs",
+        "/v1/images/edits",
+        "/v1/audio/translations",
+        "/v1/fine_tuning/jobs",
+    ] {
+        let error = fixture.user.post(path, json!({})).await.expect(404);
+        let error = error["error"].as_object().unwrap();
+        let keys: Vec<&str> = error.keys().map(String::as_str).collect();
+        assert_eq!(keys, ["message", "type", "param", "code"], "{path}");
+        assert!(error["message"].as_str().unwrap().contains("not offered"), "{path}");
+        assert_eq!(error["code"], "not_found");
+    }
+    let error = fixture.user.post("/v1/nothing", json!({})).await.expect(404);
+    assert!(error["error"].is_string(), "{error}");
 }
 
 #[tokio::test]

@@ -151,7 +151,7 @@ async fn what_is_refused_names_its_field_and_asks_nobody() {
     let deep: Value = (0..126).fold(json!([]), |inner, _| json!([inner]));
     let deep = ask(&fixture, json!({"input": "Hi", "x": deep})).await;
     assert!(matches!(deep.status.as_u16(), 400 | 422), "{}", deep.text());
-    let unknown = ask(&fixture, json!({"input": "Hi", "model": "none"})).await.expect(422);
+    let unknown = ask(&fixture, json!({"input": "Hi", "model": "none"})).await.expect(404);
     assert_eq!(unknown["error"]["code"], "model_not_found");
     assert!(fixture.upstream.requests().is_empty());
 }

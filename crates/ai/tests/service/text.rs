@@ -161,6 +161,7 @@ async fn bad_input_names_its_field() {
         (json!({"prompt": "a", "tools": "f"}), "tools"),
         (json!({"prompt": "a", "tools": [{"type": "function"}]}), "tools[0].function.name"),
         (json!({"prompt": "a", "max_output_tokens": 0}), "max_output_tokens"),
+        (json!({"prompt": "a", "max_output_tokens": -1}), "max_output_tokens"),
         (json!({"prompt": "a", "provider_options": {"mock": 1}}), "provider_options.mock"),
         (json!({"prompt": "a", "model": {"id": "chat"}}), "model"),
     ] {

@@ -91,15 +91,18 @@ impl JsonSchema for Scalar {
 pub(crate) enum At<'a> {
     /// In the fields `key` and `value`.
     Field,
+    /// In the field `key`, which is itself at fault.
+    Key,
     /// On this line of the field `raw`, as the assignment of this key.
     Line(usize, &'a str),
 }
 
 impl At<'_> {
-    /// An error of this code. The subject of `what` is the value, which is put before it.
+    /// An error of this code. The subject of `what` is the value, or the key, which is put before it.
     pub(crate) fn refuse(self, code: ErrorCode, what: &str) -> Error {
         match self {
             Self::Field => Error::new(code, format!("value: {what}")).with_field("value", what),
+            Self::Key => Error::new(code, format!("key: {what}")).with_field("key", what),
             Self::Line(line, key) => {
                 let what = format!("line {line}: the value of {key} {what}");
                 Error::new(code, format!("raw: {what}")).with_field("raw", what)

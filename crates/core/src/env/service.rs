@@ -381,7 +381,7 @@ pub(super) fn check_caller(cx: &Cx, key: &str) -> Result<()> {
 pub(super) fn slot_of(cx: &Cx, key: &str, city_id: Option<&str>) -> Result<Slot> {
     let key = super::meant(input::key(key)?);
     let city_id = city_named(cx, city_id)?;
-    check_key(&key, city_id, At::Field)?;
+    check_key(&key, city_id, At::Key)?;
     Ok(Slot::of(city_id, key))
 }
 

@@ -241,7 +241,9 @@ both_engines! {
             node.post(action, input("K", "nowhere")).await.expect_error(404, "city_not_found");
             node.post(action, input("K", " ")).await.expect_error(400, "invalid_input");
             for key in SYSTEM_KEYS {
-                node.post(action, input(key, "a")).await.expect_error(400, "system_key");
+                let reply = node.post(action, input(key, "a")).await;
+                let error = reply.expect_error(400, "system_key");
+                assert_eq!(error["details"][0]["path"], "key", "{error}");
             }
         }
         let raw = json!({"raw": format!("K=1\n{ADMIN_KEY}=sixteen-characters"), "city_id": "a"});

@@ -68,7 +68,7 @@ pub(super) fn translate(body: Value) -> Result<(Value, Wanted)> {
             name if OWN_FIELDS.contains(&name) => {
                 out.insert(name.to_owned(), value.clone());
             }
-            "tool_choice" | "max_tokens" | "max_completion_tokens" => {}
+            "tool_choice" | "max_tokens" | "max_completion_tokens" | "reasoning_effort" => {}
             // Names the caller's user; no answer hangs on it.
             "user" => {}
             "logprobs" | "store" if *value == json!(false) => {}
@@ -88,6 +88,11 @@ pub(super) fn translate(body: Value) -> Result<(Value, Wanted)> {
         return Err(Error::invalid("messages", "must hold a message of the user"));
     }
     limit_output(&fields, &mut settings)?;
+    if let Some(effort) = fields.get("reasoning_effort").filter(|effort| !effort.is_null())
+        && !settings.contains_key("thinkingConfig")
+    {
+        settings.insert("thinkingConfig".to_owned(), thinking(effort, &wanted.model)?);
+    }
     if has_tools && let Some(choice) = fields.get("tool_choice").filter(|value| !value.is_null()) {
         out.insert("toolConfig".to_owned(), tool_config(choice)?);
     }
@@ -125,6 +130,39 @@ fn limit_output(fields: &Map<String, Value>, settings: &mut Map<String, Value>) 
         settings.insert("maxOutputTokens".to_owned(), limit);
     }
     Ok(())
+}
+
+/// How much a model thinks, in the words of its generation.
+///
+/// Source: <https://ai.google.dev/gemini-api/docs/openai#thinking> for both, and
+/// <https://ai.google.dev/gemini-api/docs/thinking> for what each generation takes.
+fn thinking(effort: &Value, model: &str) -> Result<Value> {
+    const FIELD: &str = "reasoning_effort";
+    let effort = effort.as_str().unwrap_or_default();
+    if !matches!(effort, "none" | "minimal" | "low" | "medium" | "high" | "xhigh") {
+        return Err(refuse(FIELD, "must be none, minimal, low, medium, high or xhigh"));
+    }
+    if model.contains("gemini-3") {
+        let level = match effort {
+            "none" => return Err(refuse(FIELD, "this model always thinks; set minimal or low")),
+            // The first model of the generation knows two levels.
+            "medium" if model.contains("gemini-3-pro") => "high",
+            "minimal" if !model.contains("flash") => "low",
+            "xhigh" => "high",
+            level => level,
+        };
+        return Ok(json!({"thinkingLevel": level}));
+    }
+    if !model.contains("gemini-2.5") {
+        return Err(refuse(FIELD, "is not known to this model; leave it out"));
+    }
+    let budget = match effort {
+        "none" => 0,
+        "minimal" | "low" => 1_024,
+        "medium" => 8_192,
+        _ => 24_576,
+    };
+    Ok(json!({"thinkingBudget": budget}))
 }
 
 fn own_settings(value: &Value, settings: &mut Map<String, Value>) -> Result<()> {

@@ -188,6 +188,48 @@ fn what_gemini_cannot_take_is_refused_by_name() {
 }
 
 #[test]
+fn an_effort_is_told_in_the_words_of_each_generation() {
+    let messages = json!([{"role": "user", "content": "Hi"}]);
+    let told = |model: &str, effort: &str| {
+        let body = json!({"model": model, "messages": messages, "reasoning_effort": effort});
+        request(&body).map(|native| native["generationConfig"]["thinkingConfig"].clone())
+    };
+    for (effort, budget) in
+        [("none", 0), ("minimal", 1_024), ("low", 1_024), ("medium", 8_192), ("high", 24_576)]
+    {
+        let expected = json!({"thinkingBudget": budget});
+        assert_eq!(told("gemini-2.5-flash", effort).unwrap(), expected, "{effort}");
+    }
+    for (effort, pro, later, flash) in [
+        ("minimal", "low", "low", "minimal"),
+        ("low", "low", "low", "low"),
+        ("medium", "high", "medium", "medium"),
+        ("high", "high", "high", "high"),
+    ] {
+        for (model, level) in [
+            ("gemini-3-pro-preview", pro),
+            ("gemini-3.1-pro-preview", later),
+            ("gemini-3-flash-preview", flash),
+        ] {
+            let expected = json!({"thinkingLevel": level});
+            assert_eq!(told(model, effort).unwrap(), expected, "{model} {effort}");
+        }
+    }
+    for (model, effort) in
+        [("gemini-3-flash", "none"), ("gemini-2.0-flash", "low"), ("gemini-2.5-pro", "much")]
+    {
+        let error = told(model, effort).unwrap_err();
+        assert_eq!(error.details()[0].path, "reasoning_effort", "{model} {effort}");
+    }
+    let own = json!({"thinkingConfig": {"includeThoughts": true}});
+    let body = json!({
+        "model": "gemini-2.5-pro", "messages": messages, "reasoning_effort": "low",
+        "generationConfig": own,
+    });
+    assert_eq!(request(&body).unwrap()["generationConfig"], own, "Gemini's own form counts");
+}
+
+#[test]
 fn a_schema_says_the_same_in_the_subset() {
     let given = json!({
         "$schema": "x", "type": "object", "additionalProperties": false, "required": ["a"],

@@ -214,7 +214,7 @@ fn signed_thinking_comes_back_to_those_who_take_it() {
     assert_eq!(output[0]["summary"][0]["text"], "Hm");
     assert_eq!(output[0]["thinking_blocks"], json!([block, sealed]));
     let request = read(&json!({ "input": output })).unwrap();
-    let message = |takes: bool| request.chat(taste(takes))["messages"][0].clone();
+    let message = |takes: bool| request.chat(taste(takes)).unwrap()["messages"][0].clone();
     assert_eq!(message(true)["thinking_blocks"], json!([block, sealed]));
     assert_eq!(message(true)["reasoning_content"], "Hm");
     assert_eq!(message(false).get("thinking_blocks"), None);

@@ -11,13 +11,14 @@ pub(super) fn read(body: &Value) -> downcity_core::Result<Request> {
 }
 
 pub(super) fn taste(takes_thinking: bool) -> Taste {
-    Taste { max_tokens_field: MaxTokensField::MaxTokens, takes_thinking }
+    let max_tokens_field = MaxTokensField::MaxTokens;
+    Taste { max_tokens_field, takes_thinking, refuses_files: false }
 }
 
 /// The chat request of a good one.
 fn chat(body: &Value) -> Value {
     let request = read(body).unwrap_or_else(|error| panic!("{body}: {error:?}"));
-    Value::Object(request.chat(taste(false)))
+    Value::Object(request.chat(taste(false)).unwrap())
 }
 
 fn messages(input: Value) -> Value {
@@ -40,7 +41,7 @@ fn a_request_is_one_for_a_chat_completion() {
         "tool_choice": {"type": "function", "name": "weather"}, "parallel_tool_calls": false,
         "text": {"format": {"type": "json_schema", "name": "n", "schema": {}, "strict": true}, "verbosity": "low"},
         "reasoning": {"effort": "high", "summary": "auto"}, "metadata": {"a": "b"},
-        "include": [], "background": false, "previous_response_id": null, "truncation": "disabled",
+        "include": ["reasoning.encrypted_content"], "background": false, "previous_response_id": null, "truncation": "disabled",
         "city_id": "c", "user_id": "u", "top_logprobs": 0, "service_tier": "flex",
     });
     let function =
@@ -193,7 +194,11 @@ fn what_cannot_be_said_is_refused_by_name() {
         (json!({"tools": [{"type": "function"}]}), 400, "tools[0].name"),
         (json!({"tools": {}}), 400, "tools"),
         (json!({"tool_choice": {"type": "web_search"}}), 422, "tool_choice"),
-        (json!({"include": ["reasoning.encrypted_content"]}), 422, "include[0]"),
+        (
+            json!({"include": ["reasoning.encrypted_content", "file_search_call.results"]}),
+            422,
+            "include[1]",
+        ),
         (json!({"prompt": {"id": "pmpt_1"}}), 422, "prompt"),
         (json!({"truncation": "auto"}), 422, "truncation"),
         (json!({"max_tool_calls": 3}), 422, "max_tool_calls"),
@@ -292,7 +297,7 @@ fn requests() {
         }
         match Request::read(bytes) {
             Ok(request) => {
-                let chat = request.chat(taste(true));
+                let chat = request.chat(taste(true)).unwrap();
                 assert!(
                     chat["messages"]
                         .as_array()
