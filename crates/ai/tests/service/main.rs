@@ -5,6 +5,8 @@ mod anthropic;
 #[cfg(test)]
 mod audio;
 #[cfg(test)]
+mod audio_routing;
+#[cfg(test)]
 mod chat;
 #[cfg(test)]
 mod chat_failures;
