@@ -1,12 +1,13 @@
 //! Messages in both directions, case by case.
 
-use downcity_types::{ErrorCode, UiMessage};
+use downcity_types::{ErrorCode, FinishReason, UiMessage};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::answer::{AnswerOf, Completion};
 use super::messages::{Taste, chat_messages};
 use super::normalize;
+use crate::stream::encoder::{End, NewCall, Out, Sink};
 
 fn convert(messages: Value, taste: Taste) -> downcity_core::Result<Value> {
     let messages: Vec<UiMessage> = serde_json::from_value(messages).unwrap();
@@ -211,6 +212,119 @@ fn answers_become_messages() {
         let message = answered(json!({"content": null}), finish);
         assert_eq!(message["metadata"]["finishReason"], ours);
         assert_eq!(message["parts"], json!([{"type": "text", "text": ""}]));
+    }
+}
+
+/// Writes down what it is told.
+#[derive(Default)]
+struct Listener(Vec<Value>);
+
+impl Sink for Listener {
+    fn begin(&mut self, _: &mut Out) {
+        self.0.push(json!("begin"));
+    }
+
+    fn reasoning(&mut self, text: &str, _: &mut Out) {
+        self.0.push(json!(["reasoning", text]));
+    }
+
+    fn signed(&mut self, block: &Value, _: &mut Out) {
+        self.0.push(json!(["signed", block]));
+    }
+
+    fn text(&mut self, text: &str, _: &mut Out) {
+        self.0.push(json!(["text", text]));
+    }
+
+    fn refusal(&mut self, text: &str, _: &mut Out) {
+        self.0.push(json!(["refusal", text]));
+    }
+
+    fn call(&mut self, call: NewCall<'_>, _: &mut Out) {
+        assert_eq!(call.at, call.index);
+        self.0.push(json!(["call", call.at, call.id, call.name, call.extra]));
+    }
+
+    fn arguments(&mut self, at: usize, text: &str, _: &mut Out) {
+        self.0.push(json!(["arguments", at, text]));
+    }
+
+    fn fail(&mut self, code: ErrorCode, _: &str, _: &mut Out) {
+        self.0.push(json!(["fail", code]));
+    }
+
+    fn end(&mut self, end: End<'_>, _: &mut Out) {
+        let finish = end.finish.map(FinishReason::as_str);
+        self.0.push(json!(["end", finish, end.usage, end.stop_sequence]));
+    }
+}
+
+fn told(answer: Value) -> Value {
+    let completion = Completion::read(answer.to_string().as_bytes()).unwrap();
+    let mut listener = Listener::default();
+    completion.tell(&mut listener, &mut Out::default());
+    Value::Array(listener.0)
+}
+
+#[test]
+fn a_whole_answer_is_told_as_if_it_had_been_streamed() {
+    let call = json!({"id": "c1", "function": {"name": "f", "arguments": "{\"x\":1}"}});
+    let mut signed = json!({"id": "", "function": {"name": "g"}});
+    signed["extra_content"] = json!({"sign": 1});
+    let message = json!({
+        "content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}],
+        "reasoning_content": "", "reasoning": "hm", "refusal": "no", "tool_calls": [call, call, signed],
+    });
+    let other = json!({"message": {"content": "another choice"}});
+    let first = json!({"message": message, "finish_reason": "tool_calls", "stop_reason": "END"});
+    assert_eq!(
+        told(json!({"choices": [first, other], "usage": {"completion_tokens": 5}})),
+        json!([
+            "begin", ["reasoning", "hm"], ["text", "ab"], ["refusal", "no"],
+            ["call", 0, "c1", "f", null], ["arguments", 0, "{\"x\":1}"],
+            ["call", 1, null, "f", null], ["arguments", 1, "{\"x\":1}"],
+            ["call", 2, null, "g", {"sign": 1}],
+            ["end", "tool-calls", {"completion_tokens": 5}, "END"],
+        ])
+    );
+}
+
+#[test]
+fn thoughts_are_told_with_their_signatures_and_once() {
+    let blocks = json!([
+        {"type": "thinking", "thinking": "deep", "signature": "s1"},
+        {"type": "redacted_thinking", "data": "x"},
+    ]);
+    let message = json!({"reasoning_content": "deep", "thinking_blocks": blocks, "content": "a"});
+    assert_eq!(
+        told(json!({"choices": [{"message": message, "finish_reason": "stop"}]})),
+        json!([
+            "begin",
+            ["reasoning", "deep"],
+            ["signed", blocks[0]],
+            ["signed", blocks[1]],
+            ["text", "a"],
+            ["end", "stop", null, null],
+        ])
+    );
+    let message = json!({"reasoning_content": "deep", "thinking_blocks": []});
+    assert_eq!(
+        told(json!({"choices": [{"message": message}]})),
+        json!(["begin", ["reasoning", "deep"], ["end", null, null, null]])
+    );
+}
+
+#[test]
+fn an_answer_without_words_begins_and_ends() {
+    for (finish, ours) in [
+        (json!("length"), json!("length")),
+        (json!("odd"), json!("other")),
+        (json!(null), json!(null)),
+    ] {
+        // Some providers tell the number of a token where the text should stand.
+        let message = json!({"content": "", "refusal": "", "tool_calls": null});
+        let choice = json!({"message": message, "finish_reason": finish, "stop_reason": 128_009});
+        assert_eq!(told(json!({"choices": [choice]})), json!(["begin", ["end", ours, null, null]]));
     }
 }
 
