@@ -235,7 +235,7 @@ function suite(fixture, header, Anthropic) {
     assert.match(error.message, /tools\[0\]\.type/);
     await failure(Anthropic.BadRequestError, "invalid_request_error", { max_tokens: 0 });
     await failure(Anthropic.PermissionDeniedError, "permission_error", { city_id: "another_city" });
-    await failure(Anthropic.UnprocessableEntityError, "invalid_request_error", { model: "no-such-model" });
+    await failure(Anthropic.NotFoundError, "not_found_error", { model: "no-such-model" });
   });
 
   test("city_id is taken and not passed on", async () => {

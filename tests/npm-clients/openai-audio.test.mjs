@@ -33,7 +33,7 @@ onEveryEngineWithoutProvider("openai audio", (fixture) => {
   test("faults are the package's own errors", async () => {
     const speech = (fields, key) => client(key).audio.speech.create({ model: "echo", voice: "alloy", input: "a", ...fields });
     await assert.rejects(speech({ input: "" }), OpenAI.BadRequestError);
-    await assert.rejects(speech({ model: "nobody" }), OpenAI.UnprocessableEntityError);
+    await assert.rejects(speech({ model: "nobody" }), OpenAI.NotFoundError);
     await assert.rejects(speech({}, "ub_not.a-token"), OpenAI.AuthenticationError);
     const file = await toFile(Buffer.alloc(0), "said.wav");
     await assert.rejects(client().audio.transcriptions.create({ model: "echo", file }), OpenAI.BadRequestError);

@@ -28,7 +28,7 @@ onEveryEngineWithoutProvider("openai embeddings", (fixture) => {
   test("faults are the package's own errors", async () => {
     const { embeddings } = client();
     await assert.rejects(embeddings.create({ model: "echo", input: "" }), OpenAI.BadRequestError);
-    await assert.rejects(embeddings.create({ model: "nobody", input: "a" }), OpenAI.UnprocessableEntityError);
+    await assert.rejects(embeddings.create({ model: "nobody", input: "a" }), OpenAI.NotFoundError);
     await assert.rejects(client("ub_not.a-token").embeddings.create({ model: "echo", input: "a" }), OpenAI.AuthenticationError);
   });
 });

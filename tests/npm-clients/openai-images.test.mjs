@@ -25,7 +25,7 @@ onEveryEngineWithoutProvider("openai images", (fixture) => {
 
   test("faults are the package's own errors", async () => {
     await assert.rejects(client().images.generate({ model: "echo", prompt: "" }), OpenAI.BadRequestError);
-    await assert.rejects(client().images.generate({ model: "nobody", prompt: "A cat" }), OpenAI.UnprocessableEntityError);
+    await assert.rejects(client().images.generate({ model: "nobody", prompt: "A cat" }), OpenAI.NotFoundError);
     await assert.rejects(client("ub_not.a-token").images.generate({ model: "echo", prompt: "A cat" }), OpenAI.AuthenticationError);
   });
 });
