@@ -197,9 +197,12 @@ export interface components {
              */
             key_of?: string | null;
             /**
-             * @description `success`, `key_refused` (401), `forbidden` (403), `rate_limited` (429), `failed` (408, 5xx),
-             *     `refused` (any other status), `unreachable`, `timed_out`, `unusable` (a value of the env cannot
-             *     be sent) or `canceled` (its client left before the answer began).
+             * @description `success`, `key_refused` (401), `forbidden` (402, 403), `rate_limited` (429), `failed` (408,
+             *     5xx), `not_found` (404, 405: no such model or address there), `refused` (any other status),
+             *     `unreachable`, `timed_out`, `unusable` (a value of the env cannot be sent), `unfit` (the provider
+             *     has no words for the request), `unreadable` (a status of success without an answer), `bad_file`
+             *     (what it made is none of what was asked for) or `canceled` (its client left before the answer
+             *     began).
              */
             outcome: string;
             /** @description The provider. */
@@ -639,7 +642,7 @@ export interface components {
              * @description The keys whose values could not be tested or have no effect yet, each with the reason; they are
              *     stored.
              */
-            warnings: components["schemas"]["ImportWarning"][];
+            warnings?: components["schemas"]["ImportWarning"][];
         };
         ImportInput: {
             /**
@@ -814,7 +817,7 @@ export interface components {
             /** @description The service that sells. */
             service: string;
             /** @description Whether no real money moves. */
-            test: boolean;
+            test?: boolean;
             /** @description Always `checkout`. */
             type: string;
         };
@@ -857,7 +860,7 @@ export interface components {
              * @description The rows of the table of models that are no models of the catalog. For the admin only; absent
              *     where there is none.
              */
-            left_out: components["schemas"]["LeftOutModel"][];
+            left_out?: components["schemas"]["LeftOutModel"][];
             /** @description Always `list`. */
             object: string;
         };
