@@ -19,7 +19,7 @@ const ARROWS: &[(&str, &[&str])] = &[
         &["downcity-types", "downcity-db", "downcity-core", "downcity-ai", "downcity-services"],
     ),
     ("downcity", &["downcity-types"]),
-    ("fed", &["downcity-types", "downcity-server"]),
+    ("fed", &["downcity-types", "downcity-server", "downcity"]),
     ("downcity-testkit", &["downcity-types", "downcity-db", "downcity-core"]),
     (
         "bench",

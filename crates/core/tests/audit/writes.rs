@@ -104,16 +104,22 @@ fn steps(key_id: &str, token: &str) -> Vec<Step> {
         step("keys/retired/drop", json!({}), vec![]),
         step("keys/revoke", json!({"key_id": key_id}), changed("service_key", "*")),
         step("keys/revoke", json!({"key_id": key_id}), vec![]),
+        step("jobs/retry", json!({"job_id": "job_1"}), changed("job", "job_1")),
+        step("jobs/cancel", json!({"job_id": "job_1"}), changed("job", "job_1")),
     ]
 }
 
 /// Actions that write nothing which the trusted side owns.
 const STATELESS: &[&str] = &["cities/tokens/apply", "cities/tokens/verify", "env/test"];
 
-/// What the steps need beforehand: a key to revoke and a token.
+/// What the steps need beforehand: a key to revoke, a token, and a job that was given up.
 async fn prepare(app: &TestApp) -> Vec<Step> {
     let (_, issued) = service_key(app, &["cities/list"], &[]).await;
     let token = app.token("city_downcity", "ann").await;
+    app.by_hand(
+        "INSERT INTO jobs (job_id, kind, payload, status, due_at, created_at, updated_at)
+         VALUES ('job_1', 'nobody.runs.it', '{}', 'dead', 1, 1, 1)",
+    );
     steps(issued["key_id"].as_str().unwrap(), &token)
 }
 

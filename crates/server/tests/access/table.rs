@@ -234,7 +234,7 @@ pub(crate) const TABLE: &[Row] = &[
         .answers(400, "invalid_input"),
     row("POST /v1/ai/embeddings", UsersAndTrusted, Anything, |_| json!({"input": "Hello"})),
     row("POST /v1/images/generations", UsersAndTrusted, Anything, media)
-        .answers(422, "model_not_found"),
+        .answers(404, "model_not_found"),
     row("POST /v1/embeddings", UsersAndTrusted, Anything, |_| json!({"input": "Hello"})),
     row(
         "POST /v1/messages",

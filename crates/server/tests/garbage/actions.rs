@@ -14,6 +14,7 @@ use http::Method;
 use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::json;
+use tokio::task::JoinSet;
 
 use crate::input::{Garbage, input};
 
@@ -37,7 +38,8 @@ both_engines! {
     async fn garbage_gets_a_clear_answer(app: TestApp = everything) {
         let actions: Vec<_> = app.runtime().registry().actions().cloned().collect();
         // Some actions wait for a job.
-        let jobs = tokio::spawn(run_jobs(app.runtime().clone(), app.clock().clone()));
+        let mut jobs = JoinSet::new();
+        jobs.spawn(run_jobs(app.runtime().clone(), app.clock().clone()));
         let mut runner = TestRunner::new_with_rng(
             Config::default(),
             proptest::test_runner::TestRng::deterministic_rng(
@@ -59,7 +61,7 @@ both_engines! {
             }
         }
         app.admin().get("/v1/cities/list").await.expect(200);
-        jobs.abort();
+        jobs.shutdown().await;
     }
 }
 
