@@ -87,6 +87,24 @@ test("env: routes and bodies", async () => {
   ]);
 });
 
+test("env: what a city has of its own is asked for by its id", async () => {
+  const fetch = fakeFetch({ json: { items: [], success: true } });
+  const { env } = admin(fetch);
+  const of = { city_id: "books", timeout_ms: 5_000 };
+  await env.list(of);
+  await env.upsert({ key: "OPENAI_API_KEY", value: "sk", city_id: "books" });
+  await env.remove("OPENAI_API_KEY", of);
+  await env.import("A=1", of);
+  assert.deepEqual(wire(fetch), [
+    ["GET /v1/env/list?city_id=books"],
+    ["POST /v1/env/upsert", { key: "OPENAI_API_KEY", value: "sk", city_id: "books" }],
+    ["POST /v1/env/remove", { key: "OPENAI_API_KEY", city_id: "books" }],
+    ["POST /v1/env/import", { raw: "A=1", city_id: "books" }],
+  ]);
+  await assert.rejects(env.list({ city_id: " " }), TypeError);
+  assert.equal(fetch.calls.length, 4);
+});
+
 test("balance: credits go in, microcredits come out, and the client converts nothing", async () => {
   const code = { redeem_code_id: "rc_1", amount: 300_000_000, code: "ABCD" };
   const fetch = fakeFetch({ json: { items: [code], ...code } });

@@ -1,4 +1,5 @@
 // How each client makes the calls of the scenarios, in its own names.
+import { setTimeout } from "node:timers/promises";
 import { load } from "./project.mjs";
 
 /** The generations: their packages, how a tenant is called there, and how its clients are made. */
@@ -55,10 +56,10 @@ export const CALLS = {
   "tenants.activate": (client, args, options, names) => names.tenants(client).activate(names.ref(names.id(args)), options),
   "tenants.remove": (client, args, options, names) => names.tenants(client).remove(names.ref(names.id(args)), options),
   "tokens.apply": (client, args, options, names) => names.tokens(client).apply(args, options),
-  "env.list": (client, _args, options) => client.env.list(options),
+  "env.list": (client, args, options) => client.env.list({ ...options, ...args }),
   "env.upsert": (client, args, options) => client.env.upsert(args, options),
-  "env.remove": (client, { key }, options) => client.env.remove(key, options),
-  "env.import": (client, { raw }, options) => client.env.import(raw, options),
+  "env.remove": (client, { key, ...of }, options) => client.env.remove(key, { ...options, ...of }),
+  "env.import": (client, { raw, ...of }, options) => client.env.import(raw, { ...options, ...of }),
   "env.refresh": (client, _args, options) => client.env.refresh(options),
   "env.catalog": (client, _args, options) => client.env.catalog(options),
   "services.list": (client, _args, options) => client.listServices(options),
@@ -88,9 +89,26 @@ export const CALLS = {
     }
     return { text, types };
   },
+  "ai.tts": (client, args, options) => (client.ai ?? client).tts(args, options),
+  "ai.asr": (client, args, options) => (client.ai ?? client).asr(args, options),
+  "ai.image": (client, args, options) => {
+    const ai = client.ai ?? client;
+    return ai.image ? ai.image(args, options) : drawn(ai, args);
+  },
   "payment.methods": (client, _args, options) => client.payment.methods(options),
   "payment.invoke": (client, { method_id, input }, options) => client.payment.method(method_id).invoke(input, options),
 };
+
+// The job, asked for until it has ended.
+async function drawn(ai, args) {
+  let { job_id, status, poll_after_ms, ...job } = await ai.image_create(args);
+  for (let asked = 0; asked < 100 && (status === "queued" || status === "running"); asked += 1) {
+    await setTimeout(Math.min(poll_after_ms ?? 200, 200));
+    ({ status, poll_after_ms, ...job } = await ai.image_result({ job_id }));
+  }
+  if (status !== "succeeded") throw new Error(`the job is ${status}: ${JSON.stringify(job)}`);
+  return job.result;
+}
 
 // A `City` has the members of both sides and says which it is; the older clients are one side each.
 function isUser(client) {

@@ -6,13 +6,15 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-use crate::Result;
 use crate::inner::Inner;
+use crate::{CityId, Result};
 
-/// The env of a Federation: [`City::env`](crate::City::env).
+/// The env of a Federation: [`City::env`](crate::City::env); or what one city has of its own:
+/// [`Env::of_city`].
 #[derive(Clone, Copy, Debug)]
 pub struct Env<'a> {
     inner: &'a Inner,
+    city_id: Option<&'a CityId>,
 }
 
 /// A value that was stored.
@@ -24,6 +26,9 @@ pub struct EnvUpserted {
     /// Why it could not be tested; it is stored.
     #[serde(default)]
     pub warning: Option<String>,
+    /// The city whose own it is; `None` for the Federation's.
+    #[serde(default)]
+    pub city_id: Option<CityId>,
     /// Further fields.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -38,6 +43,9 @@ pub struct EnvRemoved {
     /// Whether there was one.
     #[serde(default)]
     pub removed: bool,
+    /// The city whose own it was; `None` for the Federation's.
+    #[serde(default)]
+    pub city_id: Option<CityId>,
     /// Further fields.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -51,6 +59,9 @@ pub struct EnvImported {
     pub count: u64,
     /// Their keys in the order of the text, in capitals.
     pub keys: Vec<String>,
+    /// The city whose own they are; `None` for the Federation's.
+    #[serde(default)]
+    pub city_id: Option<CityId>,
     /// Further fields.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -97,6 +108,9 @@ pub struct EnvRolledBack {
     /// Why it could not be tested; it applies.
     #[serde(default)]
     pub warning: Option<String>,
+    /// The city whose own it is; `None` for the Federation's.
+    #[serde(default)]
+    pub city_id: Option<CityId>,
     /// Further fields.
     #[serde(flatten)]
     pub extra: Map<String, Value>,
@@ -104,15 +118,23 @@ pub struct EnvRolledBack {
 
 impl<'a> Env<'a> {
     pub(super) fn new(inner: &'a Inner) -> Self {
-        Self { inner }
+        Self { inner, city_id: None }
     }
 
-    /// The values that are stored: `GET /v1/env/list`. Those of the system are masked.
+    /// What this city has of its own, such as the keys of its own accounts at providers: AI calls of
+    /// the city use them before the Federation's. [`Env::catalog`] and [`Env::refresh`] are the same
+    /// for all.
+    #[must_use]
+    pub fn of_city(self, city_id: &'a CityId) -> Self {
+        Self { city_id: Some(city_id), ..self }
+    }
+
+    /// The values that are stored: `GET /v1/env/list`. Those of the system and of cities are masked.
     ///
     /// # Errors
     /// See [`Error`](crate::Error).
     pub async fn list(&self) -> Result<Vec<EnvEntry>> {
-        self.items("list").await
+        self.items("list", &self.within(json!({}))).await
     }
 
     /// The keys that services and models need, and which of them are set: `GET /v1/env/catalog`.
@@ -120,7 +142,7 @@ impl<'a> Env<'a> {
     /// # Errors
     /// See [`Error`](crate::Error).
     pub async fn catalog(&self) -> Result<Vec<EnvScope>> {
-        self.items("catalog").await
+        self.items("catalog", &json!({})).await
     }
 
     /// Stores a value, which applies at once: `POST /v1/env/upsert`.
@@ -133,7 +155,8 @@ impl<'a> Env<'a> {
         value: impl Into<SecretString>,
     ) -> Result<EnvUpserted> {
         let value = value.into();
-        self.write("upsert", &json!({ "key": key.into(), "value": value.expose_secret() })).await
+        let body = json!({ "key": key.into(), "value": value.expose_secret() });
+        self.write("upsert", &self.within(body)).await
     }
 
     /// Removes a value: `POST /v1/env/remove`.
@@ -141,7 +164,7 @@ impl<'a> Env<'a> {
     /// # Errors
     /// See [`Error`](crate::Error); 400 for a key of the system.
     pub async fn remove(&self, key: impl Into<String>) -> Result<EnvRemoved> {
-        self.write("remove", &json!({ "key": key.into() })).await
+        self.write("remove", &self.within(json!({ "key": key.into() }))).await
     }
 
     /// Stores all values of a `.env` file, or none where one is wrong: `POST /v1/env/import`.
@@ -150,7 +173,7 @@ impl<'a> Env<'a> {
     /// See [`Error`](crate::Error); 400 with the line that is wrong.
     pub async fn import(&self, raw: impl Into<SecretString>) -> Result<EnvImported> {
         let raw = raw.into();
-        self.write("import", &json!({ "raw": raw.expose_secret() })).await
+        self.write("import", &self.within(json!({ "raw": raw.expose_secret() }))).await
     }
 
     /// Reads values again that were changed in the database by hand: `POST /v1/env/refresh`.
@@ -166,9 +189,7 @@ impl<'a> Env<'a> {
     /// # Errors
     /// See [`Error`](crate::Error).
     pub async fn history(&self, key: &str) -> Result<Vec<EnvVersion>> {
-        let call = self.inner.get(&["env", "history"], &json!({ "key": key }))?;
-        let versions: Items<EnvVersion> = self.inner.json(call).await?;
-        Ok(versions.items)
+        self.items("history", &self.within(json!({ "key": key }))).await
     }
 
     /// Lets the value of an earlier version apply again: `POST /v1/env/rollback`.
@@ -176,11 +197,20 @@ impl<'a> Env<'a> {
     /// # Errors
     /// See [`Error`](crate::Error); 404 for a version that is not there.
     pub async fn rollback(&self, key: impl Into<String>, version: i64) -> Result<EnvRolledBack> {
-        self.write("rollback", &json!({ "key": key.into(), "version": version })).await
+        let body = json!({ "key": key.into(), "version": version });
+        self.write("rollback", &self.within(body)).await
     }
 
-    async fn items<T: DeserializeOwned>(&self, list: &str) -> Result<Vec<T>> {
-        let call = self.inner.get(&["env", list], &Value::Null)?;
+    /// An input that names the city whose values are meant.
+    fn within(&self, mut input: Value) -> Value {
+        if let Some(city_id) = self.city_id {
+            input["city_id"] = json!(city_id);
+        }
+        input
+    }
+
+    async fn items<T: DeserializeOwned>(&self, list: &str, query: &Value) -> Result<Vec<T>> {
+        let call = self.inner.get(&["env", list], query)?;
         let list: Items<T> = self.inner.json(call).await?;
         Ok(list.items)
     }

@@ -156,6 +156,34 @@ async fn the_env_is_read_and_written() {
 }
 
 #[tokio::test]
+async fn the_env_of_a_city_names_the_city() {
+    let wire = wire([
+        json!({ "items": [{ "key": "A", "value": "****", "source": "database", "city_id": "b" }] }),
+        json!({ "success": true, "key": "A", "city_id": "b" }),
+        json!({ "success": true, "key": "A", "removed": true, "city_id": "b" }),
+        json!({ "success": true, "count": 1, "keys": ["A"], "city_id": "b" }),
+        json!({ "items": [] }),
+        json!({ "success": true, "key": "A", "version": 3, "city_id": "b" }),
+    ]);
+    let admin = wire.admin();
+    let city = CityId::from("b");
+    let env = admin.env().of_city(&city);
+    assert_eq!(env.list().await.unwrap()[0].city_id.as_deref(), Some("b"));
+    assert_eq!(env.upsert("A", "1").await.unwrap().city_id, Some(city.clone()));
+    assert_eq!(env.remove("A").await.unwrap().city_id, Some(city.clone()));
+    assert_eq!(env.import("A=1").await.unwrap().city_id, Some(city.clone()));
+    assert!(env.history("A").await.unwrap().is_empty());
+    assert_eq!(env.rollback("A", 1).await.unwrap().city_id, Some(city.clone()));
+    let sent: Vec<_> = sent(&wire).into_iter().map(|asked| (asked.0, asked.2)).collect();
+    assert_eq!(sent[0].0, "env/list?city_id=b");
+    assert_eq!(sent[1].1, json!({ "key": "A", "value": "1", "city_id": "b" }));
+    assert_eq!(sent[2].1, json!({ "key": "A", "city_id": "b" }));
+    assert_eq!(sent[3].1, json!({ "raw": "A=1", "city_id": "b" }));
+    assert_eq!(sent[4].0, "env/history?key=A&city_id=b");
+    assert_eq!(sent[5].1, json!({ "key": "A", "version": 1, "city_id": "b" }));
+}
+
+#[tokio::test]
 async fn money_is_sent_exactly_and_once() {
     let charge = json!({
         "charge_id": "c1", "user_id": "u1", "amount": 0.5, "amount_microcredits": 500_000,

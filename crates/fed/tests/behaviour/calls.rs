@@ -1,9 +1,9 @@
 //! The calls of scenarios, made with the client.
 
 use downcity::{
-    AdminCity, Amount, BalanceQuery, City, CityCreate, CityId, Error, ExposeSecret as _,
-    IssuedToken, Mutation, RedeemCreate, RedeemDisable, Result, TextInput, TokenRequest, Ttl,
-    UserCity,
+    AdminCity, Amount, AsrInput, BalanceQuery, City, CityCreate, CityId, Error, ExposeSecret as _,
+    ImageInput, IssuedToken, Mutation, PollOptions, RedeemCreate, RedeemDisable, Result, TextInput,
+    TokenRequest, TtsInput, Ttl, UserCity,
 };
 use futures_util::StreamExt as _;
 use serde::Serialize;
@@ -119,7 +119,9 @@ impl Caller {
     }
 
     async fn env(&self, action: &str, args: &mut Args) -> Result<Value> {
+        let tenant = args.optional::<String>("tenant_id").map(CityId::from);
         let env = self.admin().env();
+        let env = tenant.as_ref().map_or(env, |tenant| env.of_city(tenant));
         match action {
             "list" => answered(env.list().await),
             "catalog" => answered(env.catalog().await),
@@ -164,12 +166,26 @@ impl Caller {
     }
 
     async fn ai(&self, action: &str, args: &mut Args) -> Result<Value> {
-        let user = self.user();
-        let input = args.text_input();
+        let ai = self.user().ai();
         match action {
-            "text" => answered(user.ai().text(input).await),
+            "text" => answered(ai.text(args.text_input()).await),
+            "tts" => {
+                let input = TtsInput::new(args.text("text"));
+                let input = args.rest().fold(input, |input, (key, value)| input.extra(key, value));
+                answered(ai.tts(input).await)
+            }
+            "asr" => {
+                let input = AsrInput::default();
+                let input = args.rest().fold(input, |input, (key, value)| input.extra(key, value));
+                answered(ai.asr(input).await)
+            }
+            "image" => {
+                let input = ImageInput::new();
+                let input = args.rest().fold(input, |input, (key, value)| input.extra(key, value));
+                answered(ai.image(input, PollOptions::default()).await)
+            }
             "stream" => {
-                let mut chunks = user.ai().stream(input).await?;
+                let mut chunks = ai.stream(args.text_input()).await?;
                 let (mut text, mut types) = (String::new(), Vec::new());
                 while let Some(chunk) = chunks.next().await {
                     let chunk = chunk?;
@@ -290,10 +306,12 @@ impl Args {
         if let Some(messages) = self.optional("messages") {
             input = input.messages(messages);
         }
-        for (key, value) in std::mem::take(&mut self.fields) {
-            input = input.extra(key, value);
-        }
-        input
+        self.rest().fold(input, |input, (key, value)| input.extra(key, value))
+    }
+
+    /// What nobody has read yet.
+    fn rest(&mut self) -> impl Iterator<Item = (String, Value)> + use<> {
+        std::mem::take(&mut self.fields).into_iter()
     }
 }
 

@@ -80,6 +80,16 @@ async fn env(admin: &AdminCity) -> Result<()> {
     assert!(keys.contains(&"GREETING") && !keys.contains(&"SIGNATURE"), "{keys:?}");
     assert!(admin.env().refresh().await?.count > 0);
     assert!(!admin.env().catalog().await?.is_empty());
+
+    let city = CityId::from("city_demo");
+    let own = admin.env().of_city(&city);
+    own.upsert("OPENAI_API_KEY", "sk-of-the-city").await?;
+    let keys_of_city = own.list().await?;
+    own.remove("OPENAI_API_KEY").await?;
+
+    assert_eq!(keys_of_city.len(), 1);
+    assert_eq!(keys_of_city[0].city_id.as_deref(), Some("city_demo"));
+    assert!(own.list().await?.is_empty());
     Ok(())
 }
 

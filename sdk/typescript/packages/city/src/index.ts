@@ -1,5 +1,5 @@
 export { BalanceInvoker, BalanceRedeemCodeInvoker } from "../../core/src/balance.js";
-export { EnvInvoker } from "../../core/src/env-invoker.js";
+export { type EnvCallOptions, EnvInvoker } from "../../core/src/env-invoker.js";
 export { DowncityError } from "../../core/src/errors.js";
 export type {
   UserAsrInput,

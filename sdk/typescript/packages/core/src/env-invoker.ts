@@ -12,6 +12,15 @@ import type {
 import { listAll } from "./tenants.js";
 import type { CallOptions, Transport } from "./transport.js";
 
+/** Whose values a call is about. */
+export interface EnvCallOptions extends CallOptions {
+  /**
+   * A city, for what it has of its own, such as the keys of its own accounts at providers: AI calls of
+   * the city use them before the Federation's. Absent: the Federation's.
+   */
+  city_id?: string | undefined;
+}
+
 /** Manages the env of a Federation: the keys of providers and the like. */
 export class EnvInvoker {
   readonly #transport: Transport;
@@ -21,8 +30,9 @@ export class EnvInvoker {
   }
 
   /** The stored values, with their keys. */
-  list(options?: CallOptions): Promise<EnvEntry[]> {
-    return listAll<EnvEntry>(this.#transport, this.#transport.flavor.paths.env_list, options);
+  async list(options?: EnvCallOptions): Promise<EnvEntry[]> {
+    const path = this.#transport.flavor.paths.env_list;
+    return listAll<EnvEntry>(this.#transport, path, options, cityOf(options));
   }
 
   /** The keys that services and models read, and which of them are set. */
@@ -38,8 +48,8 @@ export class EnvInvoker {
   }
 
   /** Removes a value; one that is absent is no error. */
-  async remove(key: string, options?: CallOptions): Promise<EnvRemoveResult> {
-    const body = { key: requireText("key", key) };
+  async remove(key: string, options?: EnvCallOptions): Promise<EnvRemoveResult> {
+    const body = { key: requireText("key", key), ...cityOf(options) };
     return this.#transport.post<EnvRemoveResult>(this.#path("remove"), body, options);
   }
 
@@ -47,8 +57,9 @@ export class EnvInvoker {
    * Stores all assignments of a `.env` text, or none where the key of one is wrong. Lines that are no
    * assignment are skipped.
    */
-  async import(raw: string, options?: CallOptions): Promise<EnvImportResult> {
-    return this.#transport.post<EnvImportResult>(this.#path("import"), { raw }, options);
+  async import(raw: string, options?: EnvCallOptions): Promise<EnvImportResult> {
+    const body = { raw, ...cityOf(options) };
+    return this.#transport.post<EnvImportResult>(this.#path("import"), body, options);
   }
 
   /** Applies what was edited outside of the Federation. */
@@ -59,4 +70,9 @@ export class EnvInvoker {
   #path(verb: string): string {
     return `${this.#transport.flavor.paths.env}/${verb}`;
   }
+}
+
+function cityOf(options: EnvCallOptions | undefined): { city_id?: string } {
+  const city_id = options?.city_id;
+  return city_id === undefined ? {} : { city_id: requireText("city_id", city_id) };
 }

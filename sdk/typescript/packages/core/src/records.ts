@@ -46,6 +46,8 @@ export interface EnvUpsertInput {
   /** Its name: letters, digits and `_`; stored in capitals. */
   key: string;
   value: string;
+  /** The city whose own it is; absent: the Federation's. */
+  city_id?: string | undefined;
 }
 /** What a service or the models read from the env. */
 export type EnvCatalogScope = Schemas["EnvScope"];

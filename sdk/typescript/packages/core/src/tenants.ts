@@ -1,17 +1,18 @@
 import { requireText } from "./errors.js";
 import type { Items } from "./records.js";
-import type { CallOptions, Transport } from "./transport.js";
+import type { CallOptions, Query, Transport } from "./transport.js";
 
 /** All records of a list, page by page. Some servers answer with the bare list. */
 export async function listAll<T>(
   transport: Transport,
   path: string,
   options?: CallOptions,
+  query: Query = {},
 ): Promise<T[]> {
   const all: T[] = [];
   let cursor: string | null | undefined;
   do {
-    const page = await transport.get<Items<T> | T[]>(path, { cursor }, options);
+    const page = await transport.get<Items<T> | T[]>(path, { ...query, cursor }, options);
     if (Array.isArray(page)) return page;
     all.push(...page.items);
     cursor = page.next_cursor;

@@ -1,4 +1,4 @@
-export { EnvInvoker } from "../../core/src/env-invoker.js";
+export { type EnvCallOptions, EnvInvoker } from "../../core/src/env-invoker.js";
 export { DowncityError } from "../../core/src/errors.js";
 export type {
   UserAsrInput,
