@@ -3,7 +3,7 @@
 use downcity::{
     AdminCity, Amount, AsrInput, BalanceQuery, City, CityCreate, CityId, Error, ExposeSecret as _,
     ImageInput, IssuedToken, Mutation, PollOptions, RedeemCreate, RedeemDisable, Result, TextInput,
-    TokenRequest, TtsInput, Ttl, UserCity,
+    TokenRequest, Ttl, TtsInput, UserCity,
 };
 use futures_util::StreamExt as _;
 use serde::Serialize;

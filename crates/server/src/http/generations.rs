@@ -69,6 +69,8 @@ pub(crate) const ROUTES: &[Alias] = &[
     route(POST, "/v1/stream", "/v1/ai/stream", VisibleBase),
     route(POST, "/v1/image", "/v1/ai/image", VisibleBase),
     route(POST, "/v1/video", "/v1/ai/video", VisibleBase),
+    route(POST, "/v1/tts", "/v1/ai/tts", VisibleBase),
+    route(POST, "/v1/asr", "/v1/ai/asr", VisibleBase),
     route(POST, "/v1/invoke", "/v1/visiblebase/invoke", VisibleBase),
     stated("/v1/models", "/v1/visiblebase/models", VisibleBase),
     stated("/v1/services", "/v1/visiblebase/services", VisibleBase),
