@@ -1,7 +1,7 @@
 //! Copies of a database for keeps.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::error::{DbError, DbErrorKind};
@@ -56,15 +56,38 @@ pub fn restore(copy: &Path, url: &DbUrl, aside: &Path, patience: Duration) -> Re
     let draft = beside(path, &format!(".{}.restore", std::process::id()));
     let _ = std::fs::remove_file(&draft);
     let put = backup(&DbUrl::sqlite(copy), &draft, patience).and_then(|bytes| {
-        if path.try_exists().map_err(failed)? {
+        let stands = path.try_exists().map_err(failed)?;
+        if stands {
             close(path)?;
+        }
+        // The engine would play it into the copy.
+        if let Some(left) = log_of(path) {
+            let what = "is left of another database: move it away, then restore again";
+            return Err(DbError::new(
+                DbErrorKind::Unavailable,
+                format!("{} {what}", left.display()),
+            ));
+        }
+        if stands {
             std::fs::rename(path, aside).map_err(failed)?;
         }
-        std::fs::rename(&draft, path).and_then(|()| sync_folder(path)).map_err(failed)?;
+        if let Err(error) = std::fs::rename(&draft, path) {
+            if stands {
+                std::fs::rename(aside, path).map_err(failed)?;
+            }
+            return Err(failed(error));
+        }
+        sync_folder(path).map_err(failed)?;
         Ok(bytes)
     });
     let _ = std::fs::remove_file(&draft);
     put
+}
+
+/// What is left of a database's log.
+fn log_of(path: &Path) -> Option<PathBuf> {
+    let parts = ["-wal", "-journal"].map(|end| beside(path, end));
+    parts.into_iter().find(|part| part.metadata().is_ok_and(|part| part.len() > 0))
 }
 
 /// Takes everything of a database's log into its file and removes the log, so that the file is the whole

@@ -19,6 +19,7 @@ use crate::fed::{Fed, Flags};
 use crate::ledger;
 use crate::model;
 use crate::nouns;
+use crate::nouns::server::ServerCommand;
 use crate::output::{Ask, json as print_json, note, print};
 use crate::payment;
 use crate::reference;
@@ -27,7 +28,25 @@ use crate::vault;
 /// Threads for work that blocks: files and DNS lookups. Databases have threads of their own.
 const BLOCKING_THREADS: usize = 16;
 
+/// Commands that change something and cannot say beforehand what.
+fn only_acts(command: &Command) -> bool {
+    match command {
+        Command::Server(command) => !matches!(command, ServerCommand::List),
+        Command::Payment(command) => matches!(command, payment::PaymentCommand::Simulate(_)),
+        Command::Config(command) => matches!(command, ConfigCommand::Init { .. }),
+        Command::Login
+        | Command::Chat(_)
+        | Command::Vault(_)
+        | Command::Serve { .. }
+        | Command::Man { .. } => true,
+        _ => false,
+    }
+}
+
 pub(crate) fn run(flags: Flags, command: Command) -> Result<(), Failure> {
+    if flags.output.dry_run && only_acts(&command) {
+        return Err(Failure::usage("This command cannot be tried with --dry-run."));
+    }
     match command {
         Command::Server(command) => command.run(&flags),
         Command::Login => nouns::server::login(&flags),

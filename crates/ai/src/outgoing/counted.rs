@@ -4,6 +4,7 @@
 //! them, which hangs on the size of a picture and the length of a sound, not on how many bytes they have.
 
 use serde::Deserialize;
+use serde_json::value::RawValue;
 
 use super::Outgoing;
 use super::audio::HEARD;
@@ -29,12 +30,24 @@ impl Outgoing {
     }
 }
 
-/// The bytes that count of a chat request.
+/// The bytes that count of a chat request. Files are those of its messages: what looks like one
+/// elsewhere, such as in the schema of a tool, is text to a model.
 fn counted(body: &[u8]) -> u64 {
-    let images = ["\"url\"", "\"image_url\""].into_iter().flat_map(|name| values(body, name));
+    #[derive(Deserialize)]
+    struct Request<'a> {
+        #[serde(borrow)]
+        messages: &'a RawValue,
+    }
+    let names = ["\"url\"", "\"image_url\"", "\"input_audio\""];
+    if names.iter().all(|name| values(body, name).next().is_none()) {
+        return body.len() as u64;
+    }
+    let messages = serde_json::from_slice::<Request<'_>>(body)
+        .map_or(&[][..], |request| request.messages.get().as_bytes());
+    let images = names[..2].iter().flat_map(|name| values(messages, name));
     let too_much = |image: u64| image.saturating_sub(MOST_OF_IMAGE * BYTES_PER_TOKEN);
     let images: u64 = images.filter_map(inline_image).map(too_much).sum();
-    let sounds = values(body, "\"input_audio\"").filter_map(inline_sound).map(|sound| {
+    let sounds = values(messages, names[2]).filter_map(inline_sound).map(|sound| {
         // Of four letters of base64 three are bytes.
         let seconds = sound::most_of_bytes(sound / 4 * 3);
         sound.saturating_sub(seconds.saturating_mul(HEARD * BYTES_PER_TOKEN))
@@ -90,6 +103,8 @@ mod tests {
         assert!(text(&quoted) > 1_000_000, "a text that holds one");
         let bare = asked(&json!({"type": "image_url", "image_url": inline(&large)}));
         assert!(bare < 5_000, "{bare}");
+        let tool = json!({"messages": [], "tools": [{"url": inline(&large)}]}).to_string();
+        assert_eq!(counted(tool.as_bytes()), tool.len() as u64, "a schema of a tool is text");
         let slashed = br#"{"url": "data:image\/png;base64,AAAA", "url":"data:image"#;
         assert_eq!(counted(slashed), slashed.len() as u64);
     }

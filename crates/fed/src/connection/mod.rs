@@ -73,8 +73,8 @@ impl Target {
         };
         let given = match &self.admin_key_file {
             Some(path) => Some(read_secret(path)?),
-            // A name says whose key is meant; the environment's may be another's.
-            None if self.server.is_some() && server.admin_key.is_some() => None,
+            // The environment's belongs to an address that is given; a stored server has its own.
+            None if !server.name.is_empty() => None,
             None => set(ADMIN_KEY).map(SecretString::from),
         };
         Ok(Connection {
@@ -152,7 +152,7 @@ fn unknown(name: &str, servers: &Servers) -> Failure {
 fn none() -> Failure {
     Failure::new(
         FailureKind::NotFound,
-        "No Federation is known here. Start one with `fed serve`, or name one: \
-         fed server add NAME URL",
+        "No Federation is chosen here. Start one with `fed serve`, or name one: \
+         fed server add NAME URL, fed server use NAME",
     )
 }

@@ -76,12 +76,15 @@ impl Servers {
         })
     }
 
-    /// The server that commands go to unless they name another.
+    /// The server that commands go to unless they name another: the chosen one, or the only one.
     pub(crate) fn current(&self) -> Option<Server> {
         let named = self.document.get("current").and_then(Item::as_str);
         match named {
             Some(name) => self.get(name),
-            None => self.all().into_iter().next(),
+            None => {
+                let mut all = self.all();
+                if all.len() == 1 { all.pop() } else { None }
+            }
         }
     }
 

@@ -190,7 +190,11 @@ impl EnvCommand {
 async fn stored(fed: &Fed, change: Change<'_>, sentence: &str) -> Result<(), Failure> {
     let Some(answer) = fed.send(change).await? else { return Ok(()) };
     let several = answer["warnings"].as_array().into_iter().flatten();
-    for warning in several.chain([&answer["warning"]]).filter_map(Value::as_str) {
+    for warning in several {
+        let text = |name: &str| warning[name].as_str().unwrap_or_default().to_owned();
+        note(&format!("Warning: {}: {}", text("key"), text("warning")));
+    }
+    if let Some(warning) = answer["warning"].as_str() {
         note(&format!("Warning: {warning}"));
     }
     fed.output.done(&answer, sentence)

@@ -19,6 +19,11 @@ fn federations_are_added_chosen_and_forgotten() {
     run(&["city", "list"], "").ok();
     run(&["server", "add", "home", "https://home.example.com", "--unchecked"], "some-key").ok();
     assert_snapshot!("list", run(&["server", "list"], "").ok());
+    // What stands in the environment belongs to an address that stands there, too.
+    let mut command = world.bare();
+    command.args(["city", "list"]).env("DOWNCITY_FEDERATION_ADMIN_SECRET_KEY", "another-s");
+    world.run(command, "").ok();
+    run(&["server", "use", "home", "--dry-run"], "").fails(2);
     run(&["server", "use", "home"], "").ok();
     run(&["city", "list", "--server", "work"], "").ok();
     run(&["server", "manage"], "").fails(2);
@@ -27,6 +32,12 @@ fn federations_are_added_chosen_and_forgotten() {
     run(&["server", "add", "no name", &world.url], "key").fails(2);
     run(&["server", "add", "bad", "nowhere"], "key").fails(2);
     run(&["server", "remove", "work"], "").fails(2);
+    // Nobody is sent to another one that is left, unless it is the only one.
+    run(&["server", "add", "third", "https://third.example.com", "--unchecked"], "key").ok();
+    run(&["server", "use", "third"], "").ok();
+    run(&["server", "remove", "third", "--yes"], "").ok();
+    run(&["city", "list"], "").fails(3);
+    run(&["server", "use", "home"], "").ok();
     run(&["server", "remove", "work", "--yes"], "").ok();
     let listed = run(&["server", "list", "--json"], "").value();
     assert_eq!(listed["items"].as_array().unwrap().len(), 1);

@@ -36,6 +36,19 @@ fn a_copy_is_tried_and_put_in_the_place_of_the_database() {
     let before = format!("sqlite:{}", kept.display());
     assert_eq!(wallets(&["--database", &before]), "12000000");
 
+    // A log that is left of a database that is gone would be played into the copy.
+    let database = world.folder.path().join(".base/downcity.sqlite");
+    std::fs::remove_file(&database).unwrap();
+    let log = world.folder.path().join(".base/downcity.sqlite-wal");
+    std::fs::write(&log, "what was not taken over").unwrap();
+    let refused = world.fed(&replace);
+    assert_ne!(refused.code, 0, "{refused:?}");
+    assert!(refused.err.contains("downcity.sqlite-wal"), "{refused:?}");
+    std::fs::remove_file(&log).unwrap();
+    world.fed(&replace).ok();
+    assert_eq!(wallets(&[]), "5000000");
+    world.fed(&["vault", "rekey", "--dry-run"]).fails(2);
+
     // Another key does not open it, and what is no database is refused.
     let key = world.folder.path().join(".base/master.key");
     std::fs::write(&key, "a".repeat(64)).unwrap();
