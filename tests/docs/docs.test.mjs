@@ -96,7 +96,8 @@ async function startServer(text, cwd, env) {
   server.stdout.on("data", (data) => (log += data));
   server.stderr.on("data", (data) => (log += data));
   const deadline = Date.now() + SERVER_START_MS;
-  while (!(await isLive())) {
+  // The banner ends with an address to try: by then commands find the server, too.
+  while (!log.includes("/health") || !(await isLive())) {
     assert.equal(server.exitCode, null, `the server ended:\n${log}`);
     assert.ok(Date.now() < deadline, `the server does not answer:\n${log}`);
     await new Promise((done) => setTimeout(done, 50));
@@ -109,11 +110,13 @@ async function startServer(text, cwd, env) {
   };
 }
 
+let databases = 0;
+
 /** Makes an empty database on the server that ./test has started; gives its URL. */
 async function emptyDatabase() {
   const server = process.env.DOWNCITY_TEST_POSTGRES;
   assert.ok(server, "set DOWNCITY_TEST_POSTGRES or run ./test docs");
-  const name = `docs_${process.pid}`;
+  const name = `docs_${process.pid}_${++databases}`;
   await promisify(execFile)("psql", [server, "-Xqc", `CREATE DATABASE ${name}`]);
   return server.replace(/[^/]*$/, name);
 }

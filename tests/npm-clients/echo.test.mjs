@@ -65,7 +65,7 @@ onEveryEngineWithoutProvider("echo", (fixture) => {
   });
 
   test("an unknown model is still a 422", async () => {
-    await assert.rejects(client().chat.completions.create({ model: "gpt", messages }), OpenAI.UnprocessableEntityError);
+    await assert.rejects(client().chat.completions.create({ model: "no-such-model", messages }), OpenAI.UnprocessableEntityError);
   });
 });
 

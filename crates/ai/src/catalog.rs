@@ -17,7 +17,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::config::{
     AiConfig, CoolDown, DefaultModes, MaxTokensField, Mode, ModelConfig, OnDisconnect, OpenAiMode,
-    Params, PriceConfig, Problem, ProtocolKind, ProviderConfig, Retries, UpstreamConfig, unknown,
+    Params, PriceConfig, Problem, ProtocolKind, ProviderConfig, Retries, UpstreamConfig,
+    echo_model, unknown,
 };
 use crate::limits::CallLimits;
 use crate::price::Rate;
@@ -26,11 +27,8 @@ use crate::provider::{
 };
 use crate::routing::Cooling;
 use crate::storage::Storage;
-use crate::stored::LeftOut;
+use crate::stored::{LeftOut, Merged};
 use crate::upstream::HyperUpstream;
-
-/// Id of the built-in provider and model, which exist while none is configured.
-pub(crate) const ECHO_ID: &str = "echo";
 
 /// Models and settings of one configuration.
 pub(crate) struct Catalog {
@@ -42,6 +40,8 @@ pub(crate) struct Catalog {
     slots: Option<Arc<Semaphore>>,
     /// The ids of the models that the table has brought.
     pub(crate) stored: HashSet<String>,
+    /// The ids of the models that nobody has configured or stored.
+    pub(crate) built_in: HashSet<String>,
     /// The rows of the table that are no models.
     pub(crate) left_out: Vec<LeftOut>,
     /// Where generated files live.
@@ -182,10 +182,21 @@ impl Catalog {
             },
             storage: Arc::new(storage),
             stored: HashSet::new(),
+            built_in: HashSet::new(),
             left_out: Vec::new(),
             slots: config.max_concurrent.map(|most| Arc::new(Semaphore::new(most))),
             upstream,
         })
+    }
+
+    /// Notes where the models are from.
+    pub(crate) fn take_origins(&mut self, own: &AiConfig, Merged { stored, left_out, .. }: Merged) {
+        let is_own = |id: &str| own.model.iter().any(|model| model.id == id);
+        let ids = self.models.iter().map(|model| &model.id);
+        let built_in = ids.filter(|id| !stored.contains(*id) && !is_own(id)).cloned().collect();
+        self.built_in = built_in;
+        self.stored = stored;
+        self.left_out = left_out;
     }
 
     /// Every model, those that callers of `text` get by default first.
@@ -196,21 +207,31 @@ impl Catalog {
         models
     }
 
+    /// Whether somebody wants the model: it was configured or stored, or it has all of its keys.
+    pub(crate) fn is_wanted(&self, model: &Model, call: &Call) -> bool {
+        !self.built_in.contains(&model.id) || model.missing_env(call).is_none()
+    }
+
     /// The env keys of all models: described by the first model that needs one, with the names of
-    /// all that do.
+    /// all that do. What built-in models alone need is optional.
     pub(crate) fn env_requirements(&self) -> Vec<EnvRequirement> {
         let mut found: Vec<(EnvRequirement, Vec<&str>)> = Vec::new();
         for model in &self.models {
             let fallbacks = model.fallbacks.iter().flat_map(|fallback| &fallback.env);
+            let is_built_in = self.built_in.contains(&model.id);
             for needed in model.env.iter().chain(fallbacks) {
+                let required = needed.required && !is_built_in;
                 match found.iter_mut().find(|(known, _)| known.key == needed.key) {
                     Some((known, names)) => {
-                        known.required |= needed.required;
+                        known.required |= required;
                         if !names.contains(&model.name.as_str()) {
                             names.push(&model.name);
                         }
                     }
-                    None => found.push((needed.clone(), vec![&model.name])),
+                    None => {
+                        let needed = EnvRequirement { required, ..needed.clone() };
+                        found.push((needed, vec![&model.name]));
+                    }
                 }
             }
         }
@@ -254,6 +275,10 @@ impl Catalog {
             return Err(error.with_field("model", "does not support this kind of call"));
         }
         match model.missing_env(call) {
+            // Nobody has asked for it, so users do not know it.
+            Some(_) if self.built_in.contains(&model.id) && !call.identity().is_trusted() => {
+                Err(self.unknown_model(id, call))
+            }
             Some(key) => Err(Error::missing_config(key)),
             None => Ok(model.clone()),
         }
@@ -547,16 +572,4 @@ fn env_of(
         shown.push(EnvRequirement { key, description, required });
     }
     (shown, needs)
-}
-
-fn echo_model() -> ModelConfig {
-    ModelConfig {
-        id: ECHO_ID.to_owned(),
-        name: "Echo (development)".to_owned(),
-        description: "Repeats what you say. It answers as long as no provider is configured."
-            .to_owned(),
-        provider: ECHO_ID.to_owned(),
-        default: DefaultModes::All(true),
-        ..ModelConfig::default()
-    }
 }

@@ -53,7 +53,7 @@ pub use billing::Billing;
 pub use config::{
     AiConfig, AnswerConfig, Auth, CoolDown, DefaultModes, DownloadConfig, JobsConfig,
     MaxTokensField, Mode, ModelConfig, OnDisconnect, OpenAiMode, Params, PriceConfig, Problem,
-    ProtocolKind, ProviderConfig, RequestTemplate, Retries, StorageConfig, StorageKind,
+    ProtocolKind, ProviderConfig, RequestTemplate, Retries, Starter, StorageConfig, StorageKind,
     TemplateConfig, Timeouts, UpstreamConfig,
 };
 pub use convert::request::{Stop, TextInput};
@@ -65,8 +65,9 @@ pub use routes::{
     OpenAiModelList, SpeechRequest, Transcript, TranscriptionRequest, TtsInput,
 };
 pub use routes::{
-    Checked, KeyState, LeftOutModel, ModelTest, TestRequest, TestResults, TestedUpstream,
+    Checked, KeyState, LeftOutModel, ModelTest, StoredModels, TestRequest, TestResults,
+    TestedUpstream,
 };
 pub use service::Ai;
-pub use stored::{NewModel, StoredModel};
+pub use stored::StoredModel;
 pub use upstream::https_connector;

@@ -14,10 +14,10 @@ use tokio::sync::broadcast;
 
 use crate::billing::{Billing, Cashier, Settle};
 use crate::catalog::Catalog;
-use crate::config::{AiConfig, MAX_CALL_MS, Problem};
+use crate::config::{AiConfig, MAX_CALL_MS, Problem, Starter};
 use crate::media::{Produce, sweep_regularly};
 use crate::routing::Cooling;
-use crate::stored::{self, LeftOut, StoredRow, merge};
+use crate::stored::{self, LeftOut, Merged, StoredRow, merge, without_rows};
 use crate::upstream::HyperUpstream;
 
 /// The core's own limit for our actions: beyond every limit that can be configured for a call.
@@ -27,6 +27,7 @@ pub(crate) const GUARD: Duration = Duration::from_millis(MAX_CALL_MS + 60_000);
 pub struct Ai {
     catalog: Arc<ArcSwap<Catalog>>,
     billing: Billing,
+    starter: Starter,
     /// Tells of jobs that ended on this node.
     ended_jobs: broadcast::Sender<Arc<str>>,
     /// Held while the catalog is made anew.
@@ -37,6 +38,8 @@ pub struct Ai {
 struct Source {
     config: AiConfig,
     rows: Vec<StoredRow>,
+    /// Whether a configuration of this process has named providers or models.
+    was_configured: bool,
 }
 
 impl Ai {
@@ -45,19 +48,47 @@ impl Ai {
     /// # Errors
     /// Everything that is wrong with the configuration.
     pub fn new(config: AiConfig, billing: Billing) -> Result<Arc<Self>, Vec<Problem>> {
-        let source = Source { config, rows: Vec::new() };
-        let catalog = Arc::new(ArcSwap::from_pointee(build(&source, None, Arc::default())?));
-        let ended_jobs = broadcast::Sender::new(256);
-        Ok(Arc::new(Self { catalog, billing, ended_jobs, source: Mutex::new(source) }))
+        Self::with_starter(config, billing, Starter::default())
     }
 
-    /// Takes another configuration; calls under way end with the one that they began with.
+    /// The same with another table of providers that count while the configuration names none.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the configuration or the table.
+    pub fn with_starter(
+        config: AiConfig,
+        billing: Billing,
+        starter: Starter,
+    ) -> Result<Arc<Self>, Vec<Problem>> {
+        let was_configured = config.names_its_own();
+        let source = Source { config, rows: Vec::new(), was_configured };
+        let catalog = build(&source, &starter, None, Arc::default())?;
+        Ok(Arc::new(Self {
+            catalog: Arc::new(ArcSwap::from_pointee(catalog)),
+            billing,
+            starter,
+            ended_jobs: broadcast::Sender::new(256),
+            source: Mutex::new(source),
+        }))
+    }
+
+    /// Takes another configuration; calls under way end with the one that they began with. One that has
+    /// lost its providers leaves `echo`: what is built in comes back with the next start.
     ///
     /// # Errors
     /// Everything that is wrong with the configuration. The running one stays then.
-    pub fn apply(&self, config: AiConfig) -> Result<(), Vec<Problem>> {
+    pub fn apply(&self, mut config: AiConfig) -> Result<(), Vec<Problem>> {
         let mut source = self.source();
-        let next = Source { config, rows: source.rows.clone() };
+        let is_lost = source.was_configured && !config.names_its_own();
+        if is_lost && config.starter {
+            // A file that was emptied, or is being written, must not make calls free of charge.
+            tracing::warn!(
+                "the configuration names no provider and no model any more: echo answers"
+            );
+            config.starter = false;
+        }
+        let was_configured = source.was_configured || config.names_its_own();
+        let next = Source { config, rows: source.rows.clone(), was_configured };
         self.take(next, &mut source)
     }
 
@@ -67,7 +98,8 @@ impl Ai {
         if source.rows == rows {
             return;
         }
-        let next = Source { config: source.config.clone(), rows };
+        let was_configured = source.was_configured;
+        let next = Source { config: source.config.clone(), rows, was_configured };
         // The configuration was good before, and no row can spoil it.
         if let Err(problems) = self.take(next, &mut source) {
             tracing::error!(?problems, "the models of the table were not taken over");
@@ -77,7 +109,7 @@ impl Ai {
     fn take(&self, next: Source, current: &mut Source) -> Result<(), Vec<Problem>> {
         let running = self.catalog();
         let cooling = running.settings.cooling.clone();
-        let catalog = build(&next, Some(&running.upstream), cooling)?;
+        let catalog = build(&next, &self.starter, Some(&running.upstream), cooling)?;
         for left_out in catalog.left_out.iter().filter(|it| !running.left_out.contains(it)) {
             let LeftOut { id, problem } = left_out;
             tracing::warn!(model = id, problem, "a model of the table ai_models is left out");
@@ -87,9 +119,10 @@ impl Ai {
         Ok(())
     }
 
-    /// The configuration in effect, without the models of the table.
+    /// The configuration in effect with the providers that there are, without the models of the table
+    /// and those that are built in.
     pub(crate) fn configuration(&self) -> AiConfig {
-        self.source().config.clone()
+        self.starter.with_providers(&self.source().config)
     }
 
     fn source(&self) -> MutexGuard<'_, Source> {
@@ -109,10 +142,11 @@ impl Ai {
     }
 }
 
-/// The catalog of a configuration and the rows of the table; connections of the one before are kept
-/// where they fit.
+/// The catalog of a configuration, the rows of the table and what is built in; connections of the one
+/// before are kept where they fit.
 fn build(
-    Source { config, rows }: &Source,
+    Source { config, rows, .. }: &Source,
+    starter: &Starter,
     running: Option<&Arc<HyperUpstream>>,
     cooling: Arc<Cooling>,
 ) -> Result<Catalog, Vec<Problem>> {
@@ -129,26 +163,24 @@ fn build(
             vec![Problem { path: "provider".to_owned(), message: format!("no TLS: {error}") }]
         })?),
     };
-    let (merged, left_out) = merge(config, rows);
-    match Catalog::build(&merged, upstream.clone(), cooling.clone()) {
-        Ok(mut catalog) => {
-            let stored = merged.model.iter().skip(config.model.len());
-            catalog.stored = stored.map(|model| model.id.clone()).collect();
-            catalog.left_out = left_out;
-            Ok(catalog)
-        }
-        Err(problems) if !config.validate().is_empty() => Err(problems),
+    let known = starter.with_providers(config);
+    let built_in = without_rows(starter.models(config), rows);
+    let mut merged = merge(&known, &built_in, rows);
+    let mut catalog = match Catalog::build(&merged.config, upstream.clone(), cooling.clone()) {
+        Ok(catalog) => catalog,
+        Err(problems) if !known.validate().is_empty() => return Err(problems),
         // Each row is good by itself, but not all of them together.
         Err(problems) => {
             let problem = problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
             let enabled = rows.iter().filter(|row| row.enabled);
             let left_out =
                 enabled.map(|row| LeftOut { id: row.id.clone(), problem: problem.clone() });
-            let mut catalog = Catalog::build(config, upstream, cooling)?;
-            catalog.left_out = left_out.collect();
-            Ok(catalog)
+            merged = Merged { left_out: left_out.collect(), ..merge(&known, &built_in, &[]) };
+            Catalog::build(&merged.config, upstream, cooling)?
         }
-    }
+    };
+    catalog.take_origins(config, merged);
+    Ok(catalog)
 }
 
 /// Several providers may use one key: it works where one of them accepts it.
@@ -221,6 +253,7 @@ impl Service for Ai {
                  the table of models out (`left_out`). With `city_id` the admin sees what calls of \
                  that city find. `data` is the same list in the form of OpenAI.",
             );
+        self.declare_stored(service);
         service
             .post("test", ADMIN, &self, Self::test)
             .summary("Make tiny live calls that show whether models work.")

@@ -155,16 +155,22 @@ impl Inner {
 
     /// Sends a call whose answer is read as it comes. Only its beginning has to come in time.
     pub(crate) async fn stream(&self, call: Call) -> Result<ByteStream> {
+        self.download(call).await.map(|(_, bytes)| bytes)
+    }
+
+    /// The same, with the headers of the answer.
+    pub(crate) async fn download(&self, call: Call) -> Result<(HeaderMap, ByteStream)> {
         let (answer, attempts) = self.in_time(&call, self.head(&call)).await?;
         let Request { method, url, .. } = call.request;
-        Ok(Box::pin(answer.body.map(move |bytes| {
+        let bytes = answer.body.map(move |bytes| {
             bytes.map_err(|source| Error::Transport {
                 source,
                 method: method.clone(),
                 url: Box::new(url.clone()),
                 attempts,
             })
-        })))
+        });
+        Ok((answer.headers, Box::pin(bytes)))
     }
 
     async fn in_time<T>(&self, call: &Call, work: impl Future<Output = Result<T>>) -> Result<T> {
@@ -232,6 +238,11 @@ impl Call {
         self.request.headers.insert(IDEMPOTENCY_KEY, value);
         self.is_repeatable = true;
         Ok(self)
+    }
+
+    /// Lets the call take so long, whatever the client's timeout.
+    pub(crate) fn within(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// How and what was called, for errors.

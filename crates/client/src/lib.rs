@@ -40,6 +40,7 @@ mod transport;
 mod user;
 
 pub use admin::amount::{Amount, AmountError, Credits};
+pub use admin::backup::Backup;
 pub use admin::balance::{Balance, RedeemCodes};
 pub use admin::cities::{Cities, CityCreate, CityRecord, CityStatus, CityTokens};
 pub use admin::env::{

@@ -244,6 +244,7 @@ pub struct Action {
     pub(crate) body_limit: Option<usize>,
     pub(crate) detached: bool,
     pub(crate) moves_money: bool,
+    pub(crate) is_named: bool,
     /// Whether its `city_id` is that of a city to be made, which stands for no other.
     pub(crate) makes_city: bool,
     /// Whether it is the Federation's own: then the tenant field has all of its names.
@@ -320,6 +321,11 @@ impl Action {
     /// Whether it moves money: service keys with amounts then move no more than they may.
     pub fn moves_money(&self) -> bool {
         self.moves_money
+    }
+
+    /// Whether service keys have to name it: patterns such as `*` and `ai/*` leave it out.
+    pub(crate) fn is_named(&self) -> bool {
+        self.is_named
     }
 
     /// Whether its input has a field `city_id`, so that a call can be about one city.

@@ -1,18 +1,24 @@
 //! Bodies and replies.
 
+use std::io::ErrorKind;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures_util::Stream;
+use futures_util::stream::{self, BoxStream};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use http_body::{Frame, SizeHint};
 use serde::Serialize;
+use tokio::io::AsyncReadExt as _;
 
 use crate::{Error, Result};
 
 /// Any error of a streamed body.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// How much of a file is in memory at once.
+const FILE_PIECE: u64 = 64 * 1024;
 
 type BoxedBody = Pin<Box<dyn http_body::Body<Data = Bytes, Error = BoxError> + Send>>;
 
@@ -47,6 +53,25 @@ impl Body {
         use futures_util::StreamExt as _;
         let frames = stream.map(|chunk| chunk.map(Frame::data).map_err(Into::into));
         Self::Stream(Box::pin(http_body_util::StreamBody::new(frames)))
+    }
+
+    /// The next `length` bytes of a file, read as the client takes them. `kept` is dropped with the body.
+    pub fn from_file(file: tokio::fs::File, length: u64, kept: impl Send + 'static) -> Self {
+        let pieces = stream::try_unfold((file, length, kept), async |(mut file, left, kept)| {
+            if left == 0 {
+                return Ok(None);
+            }
+            let most = usize::try_from(left.min(FILE_PIECE)).unwrap_or(usize::MAX);
+            let mut piece = BytesMut::with_capacity(most);
+            let read = (&mut file).take(most as u64).read_buf(&mut piece).await?;
+            if read == 0 {
+                return Err(BoxError::from(std::io::Error::from(ErrorKind::UnexpectedEof)));
+            }
+            Ok(Some((piece.freeze(), (file, left - read as u64, kept))))
+        });
+        Self::from_stream::<_, BoxError>(
+            Box::pin(pieces) as BoxStream<'_, std::result::Result<Bytes, BoxError>>
+        )
     }
 
     /// Whether the body is streamed.

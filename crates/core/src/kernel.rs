@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use downcity_db::{Db, DbOptions, MigrationSet};
+use downcity_db::{Db, DbOptions};
 use http::{Request, Response};
 use tokio_util::sync::CancellationToken;
 
@@ -79,15 +79,13 @@ impl Kernel {
     /// Starts a node: checks the services, migrates, opens the vault, seeds a first start, loads
     /// the snapshot and begins to follow changes and to run jobs.
     ///
-    /// `services` come on top of the built-in `env`, `cities`, `keys`, `jobs` and `audit`.
+    /// `services` come on top of the built-in `env`, `cities`, `keys`, `jobs`, `audit` and `backup`.
     ///
     /// # Errors
     /// Any of these steps; nothing is left running then, and the start may be tried again.
     pub async fn start(options: KernelOptions, services: RegistryBuilder) -> Result<Self> {
         let registry = Arc::new(services.build().map_err(Error::internal)?);
-        let mut migrations: Vec<MigrationSet> = vec![crate::migrations()];
-        migrations.extend(registry.migrations().iter().cloned());
-        let db = Db::open(options.database, &migrations).await?;
+        let db = Db::open(options.database, &registry.migrations()).await?;
         let ids = Ids::new(options.clock.clone(), options.random.clone());
         let now = options.clock.now();
         let vault = Vault::open(&db, &options.master_key, &*options.random, now).await?;

@@ -17,6 +17,7 @@
 
 mod action;
 pub mod audit;
+mod backup;
 mod body;
 mod boot;
 mod call;
@@ -44,6 +45,7 @@ pub mod last_use;
 pub mod limits;
 mod migrations;
 mod observe;
+mod openai_paths;
 mod public_url;
 mod registry;
 mod resume;

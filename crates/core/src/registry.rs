@@ -13,36 +13,10 @@ use crate::env::EnvProbe;
 use crate::fact::Recorder;
 use crate::finish::ActionMetrics;
 use crate::jobs::JobRegistration;
+use crate::openai_paths;
 use crate::service::{EnvScopeSource, InstructionText};
 use crate::snapshot::Reload;
 use crate::{Dialect, Hook, Service, ServiceDef};
-
-/// The first segments of the paths of OpenAI's API, under `/v1`.
-const OF_OPENAI: &[&str] = &[
-    "assistants",
-    "audio",
-    "batches",
-    "chat",
-    "completions",
-    "containers",
-    "conversations",
-    "edits",
-    "embeddings",
-    "evals",
-    "files",
-    "fine-tunes",
-    "fine_tuning",
-    "images",
-    "models",
-    "moderations",
-    "organization",
-    "realtime",
-    "responses",
-    "threads",
-    "uploads",
-    "vector_stores",
-    "videos",
-];
 
 /// Ids that only built-in services may take: every generation's routes hang on them.
 const RESERVED: &[&str] = &[
@@ -450,7 +424,8 @@ impl Registry {
             .builtin(Arc::new(crate::cities::CitiesService))
             .builtin(Arc::new(crate::keys::KeysService))
             .builtin(Arc::new(crate::jobs::JobsService))
-            .builtin(Arc::new(crate::audit::AuditService))
+            .builtin(Arc::new(crate::audit::AuditService::default()))
+            .builtin(Arc::new(crate::backup::BackupService::default()))
             .builtin(Arc::new(crate::system::SystemService::default()))
     }
 
@@ -469,9 +444,9 @@ impl Registry {
         &self.aliases
     }
 
-    /// The tables of all services.
-    pub fn migrations(&self) -> &[MigrationSet] {
-        &self.migrations
+    /// The tables of a node with these services: the kernel's own, then those of the services.
+    pub fn migrations(&self) -> Vec<MigrationSet> {
+        std::iter::once(crate::migrations()).chain(self.migrations.iter().copied()).collect()
     }
 
     /// The figures of requests that no action answers.
@@ -534,10 +509,8 @@ impl Registry {
     /// Whether a path belongs to the API of OpenAI, whose clients ask for all of it under `/v1`, by its
     /// first segment there. A service of that name is nobody's but the product's own.
     pub(crate) fn is_of_openai(&self, path: &str) -> bool {
-        let segment = path.strip_prefix("/v1/").and_then(|rest| rest.split('/').next());
-        segment.is_some_and(|segment| {
-            OF_OPENAI.contains(&segment) && self.services.iter().all(|own| own.id() != segment)
-        })
+        openai_paths::segment(path)
+            .is_some_and(|segment| self.services.iter().all(|own| own.id() != segment))
     }
 }
 

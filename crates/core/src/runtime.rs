@@ -11,7 +11,6 @@ use http::{HeaderMap, Request, Response};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-use crate::audit::Trail;
 use crate::limits::{LimitSettings, Limiter};
 use crate::snapshot::{Snapshot, State};
 use crate::{
@@ -220,24 +219,6 @@ impl Runtime {
             self.state.publish(revision).await.map_err(stored_but_not_shown)?;
             Ok(value)
         }
-    }
-
-    /// Like [`Runtime::change`], for a command of the operator rather than a call: the audit trail
-    /// names this action, done by the system.
-    ///
-    /// # Errors
-    /// As [`Runtime::change`]; 500 when the write recorded nothing: it is undone.
-    pub fn change_by_command<T, F>(
-        &self,
-        action: &str,
-        mut write: F,
-    ) -> impl Future<Output = Result<T>> + Send
-    where
-        F: FnMut(&mut Tx<'_>, &mut Trail) -> Result<T> + Send + 'static,
-        T: Send + 'static,
-    {
-        let trail = Trail::system(self.state.vault().clone(), action, self.clock.now());
-        self.change(move |tx| trail.run(tx, &mut write))
     }
 
     /// Tells the workers of this node that a job was enqueued; others find it by looking.

@@ -175,6 +175,7 @@ impl ServiceDef {
             body_limit: None,
             detached: false,
             moves_money: false,
+            is_named: false,
             makes_city: false,
             builtin: false,
             limited: true,
@@ -336,6 +337,12 @@ impl ActionDef<'_> {
     /// [`Trail::authorise_amount`]: crate::audit::Trail::authorise_amount
     pub fn moves_money(self) -> Self {
         self.with(|action| action.moves_money = true)
+    }
+
+    /// Declares that service keys have to name the action: `*` and `service/*` leave it out. For actions
+    /// that change something for all cities, which no key that was made before should get by a pattern.
+    pub fn named(self) -> Self {
+        self.with(|action| action.is_named = true)
     }
 
     /// Declares that the `city_id` of the input is that of a city to be made.

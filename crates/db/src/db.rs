@@ -15,6 +15,7 @@ use crate::options::DbOptions;
 use crate::postgres::{Features, Lane, Postgres};
 use crate::revision::{self, Notifier};
 use crate::sqlite::{Readers, Sqlite};
+use crate::transfer::CopyWatch;
 use crate::tx::Tx;
 use crate::url::Target;
 
@@ -32,6 +33,8 @@ struct Shared {
     notifier: Arc<Notifier>,
     tasks: Mutex<Vec<JoinHandle<()>>>,
     options: DbOptions,
+    /// What it was migrated by.
+    migrations: Vec<MigrationSet>,
 }
 
 enum Backend {
@@ -75,6 +78,7 @@ impl Db {
             notifier,
             tasks: Mutex::default(),
             options: options.clone(),
+            migrations: migrations.to_vec(),
         });
         let db = Self { shared };
         db.shared.notifier.publish(db.revision().await?);
@@ -101,8 +105,13 @@ impl Db {
                 Backend::Postgres(Box::new(postgres))
             }
         };
-        let shared =
-            Shared { backend, notifier, options: options.clone(), tasks: Mutex::default() };
+        let shared = Shared {
+            backend,
+            notifier,
+            options: options.clone(),
+            tasks: Mutex::default(),
+            migrations: Vec::new(),
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -192,6 +201,19 @@ impl Db {
                 answered(answer, DbErrorKind::Unavailable).await
             }
         }
+    }
+
+    /// Writes a copy of the whole database, as it stands at one moment, into a new SQLite file and gives
+    /// its size in bytes: [`backup`](crate::backup) with the migrations that the database was opened with.
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn backup(&self, target: &Path, mut watch: CopyWatch) -> Result<u64, DbError> {
+        let (shared, target) = (Arc::clone(&self.shared), target.to_owned());
+        blocking(move || {
+            crate::backup::backup(&shared.options, &shared.migrations, &target, &mut watch)
+        })
+        .await
     }
 
     /// Overwrites what rows of these tables held before they were replaced.

@@ -49,6 +49,8 @@ pub enum DbErrorKind {
     Closed,
     /// The closure panicked; its changes were rolled back.
     Panicked,
+    /// The database that a copy is to be put into holds something already.
+    NotEmpty,
     /// The URL or an option cannot be used.
     Config,
     /// Any other error of the engine, such as a malformed statement.

@@ -115,6 +115,38 @@ impl TestDatabase {
     }
 }
 
+/// Runs SQL on a SQLite file that nobody has open.
+///
+/// # Errors
+/// The engine's message.
+pub fn run_on(file: &std::path::Path, sql: &str) -> Result<(), String> {
+    rusqlite::Connection::open(file)
+        .and_then(|connection| connection.execute_batch(sql))
+        .map_err(|error| error.to_string())
+}
+
+/// The tables of a SQLite file, with how many rows each has.
+///
+/// # Errors
+/// The engine's message.
+pub fn tables_of(file: &std::path::Path) -> Result<Vec<(String, i64)>, String> {
+    let read = || -> rusqlite::Result<_> {
+        let connection = rusqlite::Connection::open(file)?;
+        let mut tables = connection
+            .prepare("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name")?;
+        let names = tables.query_map([], |row| row.get::<_, String>(0))?;
+        names
+            .map(|name| {
+                let name = name?;
+                let count = format!("SELECT COUNT(*) FROM \"{name}\"");
+                let rows = connection.query_row(&count, [], |row| row.get(0))?;
+                Ok((name, rows))
+            })
+            .collect()
+    };
+    read().map_err(|error| error.to_string())
+}
+
 const TABLES: &str = "SELECT CAST(table_name AS TEXT) FROM information_schema.tables
     WHERE table_schema = 'public' AND table_type = 'BASE TABLE'";
 

@@ -1,8 +1,9 @@
 //! The command line.
 
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 
-use clap::{Args as ClapArgs, Parser, Subcommand};
+use clap::{Args as ClapArgs, CommandFactory as _, Parser, Subcommand};
 use clap_complete::Shell;
 
 use crate::audit::AuditCommand;
@@ -10,7 +11,6 @@ use crate::backup::BackupCommand;
 use crate::doctor::DoctorArgs;
 use crate::fed::Flags;
 use crate::ledger::LedgerCommand;
-use crate::model::ModelCommand;
 use crate::nouns::account::AccountCommand;
 use crate::nouns::balance::BalanceCommand;
 use crate::nouns::call::{CallArgs, QueryArgs};
@@ -18,6 +18,7 @@ use crate::nouns::chat::ChatArgs;
 use crate::nouns::city::CityCommand;
 use crate::nouns::env::EnvCommand;
 use crate::nouns::job::JobCommand;
+use crate::nouns::model::ModelCommand;
 use crate::nouns::redeem::RedeemCommand;
 use crate::nouns::server::ServerCommand;
 use crate::nouns::token::TokenCommand;
@@ -25,6 +26,8 @@ use crate::nouns::usage::UsageCommand;
 use crate::payment::PaymentCommand;
 
 const EXAMPLES: &str = "\
+Plain `fed` in a terminal opens the workspace.
+
 Examples:
   fed serve                                   run on ./.base/downcity.sqlite
   fed city create Notes                       a product that may call it
@@ -40,12 +43,12 @@ Examples:
 
 /// A Federation: one self-hosted backend that many AI products share.
 #[derive(Debug, Parser)]
-#[command(name = "fed", version, after_help = EXAMPLES, arg_required_else_help = true)]
+#[command(name = "fed", version, after_help = EXAMPLES)]
 pub(crate) struct Args {
     #[command(flatten)]
     pub(crate) flags: Flags,
     #[command(subcommand)]
-    pub(crate) command: Command,
+    pub(crate) command: Option<Command>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -58,6 +61,11 @@ pub(crate) enum Command {
         #[command(flatten)]
         layers: Layers,
     },
+    /// Open the workspace: the whole Federation on one screen.
+    #[command(
+        after_help = "Plain `fed` in a terminal opens it too. ? lists the keys.\n\nExamples:\n  fed admin\n  fed admin --server work"
+    )]
+    Admin,
     /// Choose the Federations that commands go to.
     #[command(subcommand)]
     Server(ServerCommand),
@@ -155,6 +163,17 @@ pub(crate) enum Command {
     Commands,
 }
 
+/// What is run where no command is named: the workspace in a terminal; elsewhere nothing, and the help
+/// is shown as for any call that is not complete.
+pub(crate) fn without_command() -> Command {
+    if std::io::stdin().is_terminal() && std::io::stdout().is_terminal() {
+        return Command::Admin;
+    }
+    let strict = Args::command().arg_required_else_help(true).subcommand_required(true);
+    strict.get_matches();
+    Command::Admin
+}
+
 /// Flags that change the configuration.
 #[derive(Clone, Debug, Default, ClapArgs)]
 pub(crate) struct Layers {
@@ -167,6 +186,30 @@ pub(crate) struct Layers {
     /// Keep env values there: database, or dotenv:PATH for a .env file.
     #[arg(long, value_name = "STORE")]
     pub(crate) env_store: Option<String>,
+}
+
+/// Flags of commands that ask a server, or look at a database themselves.
+#[derive(Clone, Debug, Default, ClapArgs)]
+pub(crate) struct Here {
+    /// Read this database in place of asking a server: sqlite:PATH or postgres://USER@HOST/NAME;
+    /// without a value the configured one.
+    #[arg(long, value_name = "URL", num_args = 0..=1)]
+    database: Option<Option<String>>,
+    /// Read the database of this file, in place of asking a server.
+    #[arg(long, value_name = "PATH")]
+    config: Option<PathBuf>,
+}
+
+impl Here {
+    /// The configuration of the database to look at; `None` where a server is asked.
+    pub(crate) fn layers(self) -> Option<Layers> {
+        let Self { database, config } = self;
+        (database.is_some() || config.is_some()).then(|| Layers {
+            config,
+            database: database.flatten(),
+            env_store: None,
+        })
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -17,13 +17,13 @@ use crate::doctor;
 use crate::failure::Failure;
 use crate::fed::{Fed, Flags};
 use crate::ledger;
-use crate::model;
 use crate::nouns;
 use crate::nouns::server::ServerCommand;
 use crate::output::{Ask, json as print_json, note, print};
 use crate::payment;
 use crate::reference;
 use crate::vault;
+use crate::workspace;
 
 /// Threads for work that blocks: files and DNS lookups. Databases have threads of their own.
 const BLOCKING_THREADS: usize = 16;
@@ -34,7 +34,8 @@ fn only_acts(command: &Command) -> bool {
         Command::Server(command) => !matches!(command, ServerCommand::List),
         Command::Payment(command) => matches!(command, payment::PaymentCommand::Simulate(_)),
         Command::Config(command) => matches!(command, ConfigCommand::Init { .. }),
-        Command::Login
+        Command::Admin
+        | Command::Login
         | Command::Chat(_)
         | Command::Vault(_)
         | Command::Serve { .. }
@@ -48,6 +49,7 @@ pub(crate) fn run(flags: Flags, command: Command) -> Result<(), Failure> {
         return Err(Failure::usage("This command cannot be tried with --dry-run."));
     }
     match command {
+        Command::Admin => workspace::run(&flags),
         Command::Server(command) => command.run(&flags),
         Command::Login => nouns::server::login(&flags),
         Command::City(command) => Fed::run(&flags, |fed| command.run(fed)),
@@ -57,7 +59,7 @@ pub(crate) fn run(flags: Flags, command: Command) -> Result<(), Failure> {
         Command::Balance(command) => Fed::run(&flags, |fed| command.run(fed)),
         Command::Redeem(command) => Fed::run(&flags, |fed| command.run(fed)),
         Command::Usage(command) => Fed::run(&flags, |fed| command.run(fed)),
-        Command::Model(command) => model::run(&flags, command),
+        Command::Model(command) => Fed::run(&flags, |fed| command.run(fed)),
         Command::Job(command) => Fed::run(&flags, |fed| command.run(fed)),
         Command::Chat(args) => nouns::chat::run(&flags, args),
         Command::Call(args) => nouns::call::call(&flags, args),

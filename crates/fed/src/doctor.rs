@@ -49,7 +49,8 @@ impl Found {
     }
 }
 
-/// Looks at everything that can be looked at from here, and changes nothing.
+/// Looks at everything that can be looked at from here, and migrates nothing: what needs the tables of this
+/// program is not looked at in a database of an older one.
 pub(crate) fn run(flags: &Flags, args: DoctorArgs) -> Result<(), Failure> {
     let mut all = here(&args.layers)?;
     all.extend(there(flags)?);
@@ -92,6 +93,22 @@ fn here(layers: &Layers) -> Result<Vec<Found>, Failure> {
     let federation =
         || -> FederationBuilder { Federation::builder().config_sources(sources(layers.clone())) };
     let shown = url.map(|url| url.to_string()).unwrap_or_default();
+    match block_on(federation().pending_migrations())? {
+        Ok(0) => {}
+        Ok(1) => {
+            all.push(Found::warning("database", "1 migration is pending; fed serve applies it"));
+            return Ok(all);
+        }
+        Ok(count) => {
+            let what = format!("{count} migrations are pending; fed serve applies them");
+            all.push(Found::warning("database", what));
+            return Ok(all);
+        }
+        Err(error) => {
+            all.push(refused("database", &error));
+            return Ok(all);
+        }
+    }
     match block_on(federation().admin_key())? {
         Ok(_) => all.push(Found::ok("database", format!("{shown} opens with its master key"))),
         Err(error) => {
@@ -182,9 +199,12 @@ fn there(flags: &Flags) -> Result<Vec<Found>, Failure> {
     })
 }
 
-/// Whether there is a model that products can call, and what the others lack.
+/// Whether there is a model that products can call, and what the others lack. Nobody has asked for
+/// those that are built in and wait for their keys.
 fn readiness(models: &Value) -> Found {
-    let items = models["items"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let is_wanted = |model: &&Value| model["source"] != "built-in" || model["ready"] == true;
+    let items: Vec<&Value> =
+        models["items"].as_array().into_iter().flatten().filter(is_wanted).collect();
     let ready = items.iter().filter(|model| model["ready"] == Value::Bool(true)).count();
     let missing = items.iter().flat_map(|model| model["missing_env"].as_array()).flatten();
     let mut missing: Vec<&str> = missing.filter_map(Value::as_str).collect();

@@ -6,6 +6,8 @@ use std::process::ExitCode;
 use downcity_server::config::ConfigError;
 use downcity_server::{FailureKind, StartError};
 
+use crate::output::steady;
+
 /// The exit code of a command that was given wrongly, as clap has it.
 const USAGE: u8 = 2;
 
@@ -32,12 +34,17 @@ impl Failure {
         &self.message
     }
 
+    /// Whether nobody answered at all.
+    pub(crate) fn is_unreachable(&self) -> bool {
+        self.exit_code == FailureKind::Unreachable.exit_code()
+    }
+
     /// Says what failed on standard error, and gives the exit code.
     pub(crate) fn report(&self) -> ExitCode {
         let mut err = std::io::stderr();
         for line in self.message.lines() {
             // Nobody may be reading; the exit code still tells.
-            let _ = writeln!(err, "fed: {line}");
+            let _ = writeln!(err, "fed: {}", steady(line));
         }
         ExitCode::from(self.exit_code)
     }
@@ -57,6 +64,10 @@ impl From<ConfigError> for Failure {
 
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
+        if error.kind() == std::io::ErrorKind::BrokenPipe {
+            // Whoever reads no further, such as `head`, has what they wanted.
+            return Self { exit_code: 0, message: String::new() };
+        }
         Self::new(FailureKind::Failed, error.to_string())
     }
 }

@@ -1,8 +1,11 @@
 //! What a command over HTTP works with: the Federation, and how to print.
 
 use std::future::Future;
+use std::time::Duration;
 
 use clap::Args;
+use jiff::Timestamp;
+use jiff::civil::Date;
 use serde_json::{Value, json};
 
 use crate::commands::block_on;
@@ -10,6 +13,9 @@ use crate::connection::{Connection, Target};
 use crate::failure::Failure;
 use crate::output::{Ask, Column, Output, note};
 use crate::remote::{Remote, without_nulls};
+
+/// The longest check.
+pub(crate) const CHECK_TIME: Duration = Duration::from_secs(3_600);
 
 /// Flags of every command.
 #[derive(Clone, Debug, Default, Args)]
@@ -39,6 +45,32 @@ impl Page {
             query.extend(filter);
         }
         query
+    }
+}
+
+/// Flags of commands that list what happened at a time.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Times {
+    /// Only those since then, such as 2026-03-01 or 2026-03-01T12:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) from: Option<String>,
+    /// Only those before then.
+    #[arg(long, value_name = "TIME", value_parser = moment)]
+    pub(crate) to: Option<String>,
+}
+
+/// A time of RFC 3339, or a day for its beginning in UTC.
+fn moment(text: &str) -> Result<String, String> {
+    if let Ok(day) = text.parse::<Date>()
+        && text.len() == "2026-03-01".len()
+    {
+        return Ok(format!("{day}T00:00:00Z"));
+    }
+    match text.parse::<Timestamp>() {
+        Ok(_) => Ok(text.to_owned()),
+        Err(_) => {
+            Err("must be a day or a time, such as 2026-03-01 or 2026-03-01T12:00:00Z".to_owned())
+        }
     }
 }
 
@@ -88,6 +120,15 @@ impl Fed {
         let connection: Connection = flags.target.resolve()?;
         let remote = Remote::admin(connection)?;
         block_on(task(Self { remote, output: flags.output }))?
+    }
+
+    /// What a check on the trusted side finds, however long it looks.
+    ///
+    /// # Errors
+    /// Those of the call, and what keeps it from the Federation.
+    pub(crate) fn check(flags: &Flags, path: &str, input: Value) -> Result<Value, Failure> {
+        let remote = Remote::admin_within(flags.target.resolve()?, CHECK_TIME)?;
+        block_on(remote.post(path, input))?
     }
 
     /// Reads a list and prints it.

@@ -3,91 +3,81 @@
 use std::io::Write as _;
 
 use clap::Subcommand;
-use downcity_server::{BrokenMoney, FailureKind, Federation, LedgerVerification};
+use downcity_server::{FailureKind, Federation, LedgerReport};
 use serde_json::{Value, json};
 
-use crate::args::Layers;
+use crate::args::{Here, Layers};
 use crate::commands::{block_on, sources};
 use crate::failure::Failure;
-use crate::fed::Flags;
-use crate::output::{json as print_json, print};
+use crate::fed::{Fed, Flags};
+use crate::output::{json as print_json, print, steady};
 
 /// Entries between two lines of progress.
 const PROGRESS: u64 = 100_000;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum LedgerCommand {
-    /// Check that wallets, ledger, lots, holds, charges and refunds agree. Works while the server
-    /// runs; ends with exit code 1 when something is wrong, and names the first hundred places.
+    /// Check that wallets, ledger, lots, holds, charges and refunds agree: by the server that commands go
+    /// to, or with --database or --config on a database, which needs no server. Ends with exit code 1
+    /// when something is wrong, and names the first hundred places.
     #[command(
-        after_help = "Examples:\n  fed ledger verify\n  fed ledger verify --json | jq '.broken[]'"
+        after_help = "Examples:\n  fed ledger verify\n  fed ledger verify --database\n  fed ledger verify --json | jq '.broken[]'"
     )]
     Verify {
         #[command(flatten)]
-        layers: Layers,
+        here: Here,
     },
 }
 
 pub(crate) fn run(flags: &Flags, command: LedgerCommand) -> Result<(), Failure> {
-    match command {
-        LedgerCommand::Verify { layers } => verify(layers, flags.output.json),
-    }
+    let LedgerCommand::Verify { here } = command;
+    let report = match here.layers() {
+        Some(layers) => look(layers)?,
+        None => Fed::check(flags, "balance/ledger/verify", json!({}))?,
+    };
+    show(&report, flags.output.json)
 }
 
-fn verify(layers: Layers, json: bool) -> Result<(), Failure> {
+/// Looks at the database.
+fn look(layers: Layers) -> Result<Value, Failure> {
     let federation = Federation::builder().config_sources(sources(layers));
     let mut shown = 0;
     let found = block_on(federation.verify_ledger(|done| show_progress(done, &mut shown)))??;
+    serde_json::to_value(LedgerReport::from(found))
+        .map_err(|error| std::io::Error::from(error).into())
+}
+
+fn show(report: &Value, json: bool) -> Result<(), Failure> {
     if json {
-        print_json(&report(&found))?;
+        print_json(report)?;
     }
-    if !found.is_whole() {
-        let mut lines = vec![format!("The ledger is broken: {} problems.", found.problems)];
-        lines.extend(found.broken.iter().map(ToString::to_string));
+    if report["ok"] != Value::Bool(true) {
+        let mut lines = vec![format!("The ledger is broken: {} problems.", report["problems"])];
+        let broken = report["broken"].as_array().into_iter().flatten();
+        lines.extend(broken.map(|broken| {
+            let said = |name: &str| broken[name].as_str().unwrap_or_default();
+            let (problem, subject) = (said("problem"), said("subject"));
+            steady(&format!("{problem} of {subject} in {}: {}", said("wallet_id"), said("message")))
+        }));
         return Err(Failure::new(FailureKind::Failed, lines.join("\n")));
     }
     if json {
         return Ok(());
     }
+    let money = |name: &str| report[name].as_str().unwrap_or_default();
     print(&format!(
         "The ledger is whole: {} wallets with {} microcredits, {} of them reserved; {} entries, {} \
          charges, {} holds, {} refunds, {} top-ups, {} codes\n",
-        found.wallets,
-        found.balance,
-        found.held,
-        found.entries,
-        found.charges,
-        found.holds,
-        found.refunds,
-        found.topups,
-        found.codes
+        report["wallets"],
+        steady(money("balance_microcredits")),
+        steady(money("held_microcredits")),
+        report["entries"],
+        report["charges"],
+        report["holds"],
+        report["refunds"],
+        report["topups"],
+        report["codes"]
     ))
-}
-
-fn report(found: &LedgerVerification) -> Value {
-    let broken = |broken: &BrokenMoney| {
-        json!({
-            "problem": broken.problem.as_str(),
-            "wallet_id": broken.wallet_id,
-            "subject": broken.subject,
-            "message": broken.message,
-        })
-    };
-    json!({
-        "ok": found.is_whole(),
-        "wallets": found.wallets,
-        "entries": found.entries,
-        "charges": found.charges,
-        "holds": found.holds,
-        "refunds": found.refunds,
-        "topups": found.topups,
-        "codes": found.codes,
-        // Together they may be more than JSON numbers can say exactly.
-        "balance_microcredits": found.balance.to_string(),
-        "held_microcredits": found.held.to_string(),
-        "problems": found.problems,
-        "broken": found.broken.iter().map(broken).collect::<Vec<_>>(),
-    })
 }
 
 /// Says how far a long check has come.

@@ -12,6 +12,7 @@ use downcity_server::FailureKind;
 use crate::args::Args;
 use crate::failure::Failure;
 use crate::output::print;
+use crate::shapes::{self, Shape};
 
 const HEAD: &str = "\
 # Commands
@@ -19,19 +20,21 @@ const HEAD: &str = "\
 Every command of `fed`, generated from its definitions by `scripts/generate`.
 
 Data goes to standard output, everything else to standard error. `--json` prints what the server answered, so its
-shape is that of the action in [openapi.json](openapi.json). Secrets are typed, or read from a file or from standard
-input; they never stand in a command. What ends or removes something asks first: `--yes` answers, `--dry-run` says what
+shape is that of the route in [openapi.json](openapi.json), which each command names here; commands that work on files
+and databases name their own fields. Secrets are typed, or read from a file or from standard
+input; they never stand in a command. Tables in a terminal have colours unless `NO_COLOR` is set; `CLICOLOR_FORCE=1`
+keeps them in a pipe. What ends or removes something asks first: `--yes` answers, `--dry-run` says what
 would be sent and sends nothing.
 
 | Exit code | Meaning |
 |---|---|
 | 0 | done |
-| 1 | failed |
-| 2 | the command is wrong |
+| 1 | failed; what a check or a test found is broken; a question was answered with no |
+| 2 | the command or its input is wrong; somebody would have to be asked, and nobody is there |
 | 3 | not found |
-| 4 | not allowed |
-| 5 | conflict |
-| 6 | not reached |
+| 4 | not allowed: no key, a wrong one, or a file that must not be read |
+| 5 | conflict: it is there already, in use, or in a state that does not allow this |
+| 6 | the server or the database is not reached |
 ";
 
 /// Prints the completions of a shell.
@@ -54,6 +57,11 @@ pub(crate) fn manual(folder: &Path) -> Result<(), Failure> {
 
 /// Prints the command reference as Markdown.
 pub(crate) fn markdown() -> Result<(), Failure> {
+    print(&text())
+}
+
+/// The command reference as Markdown.
+pub(crate) fn text() -> String {
     let root = built();
     let mut text = HEAD.to_owned();
     let global: Vec<&Arg> = root.get_arguments().filter(|arg| arg.is_global_set()).collect();
@@ -61,13 +69,13 @@ pub(crate) fn markdown() -> Result<(), Failure> {
     arguments(&mut text, global.into_iter());
     for noun in visible(&root) {
         let _ = write!(text, "\n## fed {}\n", noun.get_name());
-        command(&mut text, noun);
+        command(&mut text, noun, noun.get_name());
         for verb in visible(noun) {
             let _ = write!(text, "\n### fed {} {}\n", noun.get_name(), verb.get_name());
-            command(&mut text, verb);
+            command(&mut text, verb, &format!("{} {}", noun.get_name(), verb.get_name()));
         }
     }
-    print(&text)
+    text
 }
 
 fn built() -> Command {
@@ -81,7 +89,7 @@ fn visible(command: &Command) -> impl Iterator<Item = &Command> {
 }
 
 /// What one command does and takes.
-fn command(text: &mut String, command: &Command) {
+fn command(text: &mut String, command: &Command, name: &str) {
     let about = command.get_long_about().or_else(|| command.get_about());
     if let Some(about) = about {
         let _ = write!(text, "\n{}\n", plain(&about.to_string()));
@@ -99,6 +107,9 @@ fn command(text: &mut String, command: &Command) {
     if !own.is_empty() {
         text.push('\n');
         arguments(text, own.into_iter());
+    }
+    if let Some(line) = shapes::of(name).and_then(Shape::line) {
+        let _ = write!(text, "\n{line}\n");
     }
     if let Some(more) = command.get_after_help() {
         let _ = write!(text, "\n```text\n{}\n```\n", more.to_string().trim_end());

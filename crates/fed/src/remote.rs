@@ -4,13 +4,16 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use downcity::{AdminCity, City, Error, RetryPolicy, ServiceInfo, UserCity};
+use downcity::{AdminCity, Backup, City, Error, RetryPolicy, ServiceInfo, UserCity};
 use downcity_server::FailureKind;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::{Map, Value};
 
 use crate::connection::Connection;
 use crate::failure::Failure;
+
+/// The longest answer of an action of the trusted side.
+const ANSWER_TIME: Duration = Duration::from_secs(60);
 
 /// A Federation as commands reach it.
 pub(crate) struct Remote {
@@ -40,6 +43,14 @@ impl Remote {
     /// # Errors
     /// When no admin key is known, or the address is none.
     pub(crate) fn admin(connection: Connection) -> Result<Self, Failure> {
+        Self::admin_within(connection, ANSWER_TIME)
+    }
+
+    /// The same, where an answer may take so long.
+    ///
+    /// # Errors
+    /// As [`Remote::admin`].
+    pub(crate) fn admin_within(connection: Connection, limit: Duration) -> Result<Self, Failure> {
         let Some(key) = connection.admin_key.clone() else {
             return Err(Failure::new(
                 FailureKind::NotAllowed,
@@ -53,7 +64,7 @@ impl Remote {
         let admin = City::admin(&connection.url)
             .admin_secret_key(key)
             .retry(RetryPolicy::none())
-            .timeout(Duration::from_secs(60))
+            .timeout(limit)
             .build()
             .map_err(|error| failure(&connection.url, &error))?;
         Ok(Self { url: connection.url, side: Side::Admin(admin) })
@@ -138,6 +149,17 @@ impl Remote {
     ) -> Result<String, Failure> {
         let answer = on_its_side!(self, city => city.query(method, path, body).await);
         answer.map_err(|error| self.failed(&error))
+    }
+
+    /// A copy of the database, as it comes.
+    ///
+    /// # Errors
+    /// As [`Remote::get`].
+    pub(crate) async fn backup(&self) -> Result<Backup, Failure> {
+        let Side::Admin(city) = &self.side else {
+            return Err(Failure::new(FailureKind::NotAllowed, "This takes the admin key."));
+        };
+        city.backup().await.map_err(|error| self.failed(&error))
     }
 
     /// What the Federation offers.

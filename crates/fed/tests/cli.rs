@@ -145,16 +145,16 @@ fn a_backup_is_taken_while_the_server_runs_and_opens_with_the_master_key() {
     command.args(["serve", "--listen", "127.0.0.1:0"]);
     let server = Server::start(command);
     let key = run(folder.path(), &["key", "show-admin"]).stdout;
-    let taken = run(folder.path(), &["backup", "create", "kept/../copy.sqlite"]);
+    let taken = run(folder.path(), &["backup", "create", "kept/../copy.sqlite", "--database"]);
     assert_eq!(taken.status.code(), Some(4), "the folder is missing: {taken:?}");
-    let taken = run(folder.path(), &["backup", "create", "copy.sqlite", "--json"]);
+    let taken = run(folder.path(), &["backup", "create", "copy.sqlite", "--json", "--database"]);
     let report: Value = serde_json::from_slice(&taken.stdout).unwrap();
     let bytes = folder.path().join("copy.sqlite").metadata().unwrap().len();
     assert_eq!(
         (report["path"].as_str(), report["bytes"].as_u64()),
         (Some("copy.sqlite"), Some(bytes))
     );
-    let again = run(folder.path(), &["backup", "create", "copy.sqlite"]);
+    let again = run(folder.path(), &["backup", "create", "copy.sqlite", "--database"]);
     assert_eq!(again.status.code(), Some(5), "{again:?}");
     server.stop();
 
@@ -363,7 +363,7 @@ fn databases_of_earlier_generations_are_not_overlooked() {
 #[test]
 fn the_audit_trail_is_checked_beside_a_running_server() {
     let folder = TempDir::new().unwrap();
-    let early = run(folder.path(), &["audit", "verify"]);
+    let early = run(folder.path(), &["audit", "verify", "--database"]);
     assert_eq!(early.status.code(), Some(3), "{early:?}");
     assert!(!folder.path().join(".base").exists());
 
@@ -372,10 +372,10 @@ fn the_audit_trail_is_checked_beside_a_running_server() {
     let server = Server::start(command);
     // The check needs no master key.
     std::fs::remove_file(folder.path().join(".base/master.key")).unwrap();
-    let whole = run(folder.path(), &["audit", "verify"]);
+    let whole = run(folder.path(), &["audit", "verify", "--database"]);
     assert!(whole.status.success(), "{whole:?}");
     assert!(text(&whole.stdout).starts_with("The audit trail is whole: 4 rows, "), "{whole:?}");
-    let found = run(folder.path(), &["audit", "verify", "--json"]);
+    let found = run(folder.path(), &["audit", "verify", "--json", "--database"]);
     let found: Value = serde_json::from_slice(&found.stdout).unwrap();
     assert_eq!(
         (&found["ok"], &found["rows"], &found["broken"]),
@@ -383,8 +383,9 @@ fn the_audit_trail_is_checked_beside_a_running_server() {
     );
 
     let hash = found["hash"].as_str().unwrap();
-    let expect =
-        |noted: &str| run(folder.path(), &["audit", "verify", "--json", "--expect", noted]);
+    let expect = |noted: &str| {
+        run(folder.path(), &["audit", "verify", "--database", "--json", "--expect", noted])
+    };
     assert!(expect(&format!("4:{hash}")).status.success());
     let other = expect(&format!("3:{hash}"));
     assert_eq!(other.status.code(), Some(1), "{other:?}");
@@ -408,15 +409,15 @@ fn the_audit_trail_is_checked_beside_a_running_server() {
 #[test]
 fn the_ledger_is_checked_beside_a_running_server() {
     let folder = TempDir::new().unwrap();
-    let early = run(folder.path(), &["ledger", "verify"]);
+    let early = run(folder.path(), &["ledger", "verify", "--database"]);
     assert_eq!(early.status.code(), Some(3), "{early:?}");
     let mut command = fed(folder.path());
     command.args(["serve", "--listen", "127.0.0.1:0"]);
     let server = Server::start(command);
-    let whole = run(folder.path(), &["ledger", "verify"]);
+    let whole = run(folder.path(), &["ledger", "verify", "--database"]);
     assert!(whole.status.success(), "{whole:?}");
     assert!(text(&whole.stdout).starts_with("The ledger is whole: 0 wallets"), "{whole:?}");
-    let found = run(folder.path(), &["ledger", "verify", "--json"]);
+    let found = run(folder.path(), &["ledger", "verify", "--json", "--database"]);
     let found: Value = serde_json::from_slice(&found.stdout).unwrap();
     assert_eq!((&found["ok"], &found["problems"]), (&true.into(), &0.into()));
     assert!(server.stop().0.success());
@@ -431,67 +432,9 @@ fn the_ledger_is_checked_beside_a_running_server() {
         db.write(move |tx| tx.execute(wallet, &[])).await.unwrap();
         db.close().await;
     });
-    let broken = run(folder.path(), &["ledger", "verify", "--json"]);
+    let broken = run(folder.path(), &["ledger", "verify", "--json", "--database"]);
     assert_eq!(broken.status.code(), Some(1), "{broken:?}");
     assert!(text(&broken.stderr).contains("balance of user u in wal_1"), "{broken:?}");
     let found: Value = serde_json::from_slice(&broken.stdout).unwrap();
     assert_eq!(found["broken"][0]["problem"], "balance");
-}
-
-#[test]
-fn models_of_the_table_are_kept_beside_a_running_server() {
-    let folder = TempDir::new().unwrap();
-    let model = |arguments: &[&str]| run(folder.path(), &[&["model"], arguments].concat());
-    let early = model(&["list"]);
-    assert_eq!(early.status.code(), Some(3), "{early:?}");
-    let mut command = fed(folder.path());
-    command.args(["serve", "--listen", "127.0.0.1:0"]);
-    let server = Server::start(command);
-    let set = model(&["set", "one", r#"{"name": "One", "provider": "echo"}"#, "--position", "-3"]);
-    assert_eq!(text(&set.stdout), "one    -3  enabled\n", "{set:?}");
-    let file = folder.path().join("more.toml");
-    let toml = "[[ai.model]]\nid = \"two\"\nname = \"Two\"\nprovider = \"echo\"\n";
-    std::fs::write(&file, toml).unwrap();
-    let imported = model(&["import", "more.toml", "--json"]);
-    let imported: Value = serde_json::from_slice(&imported.stdout).unwrap();
-    assert_eq!(
-        (&imported["items"][0]["id"], &imported["items"][0]["position"]),
-        (&"two".into(), &(-2).into())
-    );
-
-    // Nothing is stored of what cannot be used.
-    let mixed = r#"[{"id": "three", "name": "T", "provider": "echo"}, {"id": "four", "name": "F", "provider": "nobody"}]"#;
-    std::fs::write(folder.path().join("mixed.json"), mixed).unwrap();
-    for (arguments, code, word) in [
-        (&["set", "bad", r#"{"name": "Bad", "provider": "nobody"}"#][..], 1, "nobody"),
-        (&["set", "bad", "no json"], 1, "JSON"),
-        (&["set", "bad", "--enable"], 3, "bad"),
-        (&["import", "mixed.json"], 1, "four"),
-        (&["import", "nowhere.json"], 3, "nowhere.json"),
-        (&["show", "three"], 3, "three"),
-        (&["remove", "three"], 3, "three"),
-    ] {
-        let failed = model(arguments);
-        assert_eq!(failed.status.code(), Some(code), "{failed:?}");
-        assert!(text(&failed.stderr).contains(word), "{failed:?}");
-    }
-    let off = model(&["set", "two", "--disable"]);
-    assert_eq!(text(&off.stdout), "two    -2  disabled\n", "{off:?}");
-    let list = model(&["list"]);
-    assert_eq!(text(&list.stdout), "one    -3  enabled\ntwo    -2  disabled\n");
-    let shown = model(&["show", "two"]);
-    let shown: Value = serde_json::from_slice(&shown.stdout).unwrap();
-    assert_eq!((&shown["definition"]["name"], &shown["enabled"]), (&"Two".into(), &false.into()));
-
-    // The server that runs has them; the model of its own stands back where there are others.
-    let key = text(&run(folder.path(), &["key", "show-admin"]).stdout);
-    let header = format!("authorization: Bearer {}\r\n", key.trim());
-    let listed = (0..100).any(|_| {
-        std::thread::sleep(std::time::Duration::from_millis(20));
-        let answer = server.get("/v1/ai/models", &header);
-        answer.contains("\"id\":\"one\"") && !answer.contains("\"id\":\"two\"")
-    });
-    assert!(listed, "{}", server.get("/v1/ai/models", &header));
-    assert_eq!(text(&model(&["remove", "one"]).stdout), "one\n");
-    assert!(server.stop().0.success());
 }

@@ -137,7 +137,7 @@ fn simulated(provider: &str, further: &[&str], wanted: &[&str]) {
     for name in wanted {
         assert!(steps.iter().any(|step| step["event"] == *name), "{provider}: {name}");
     }
-    let ledger = fed(server.folder.path(), &["ledger", "verify"]);
+    let ledger = fed(server.folder.path(), &["ledger", "verify", "--database"]);
     assert!(ledger.status.success(), "{}", text(&ledger.stderr));
 }
 

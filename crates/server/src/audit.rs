@@ -2,7 +2,7 @@
 
 use downcity_core::Error;
 use downcity_core::audit::verify;
-pub use downcity_core::audit::{Anchor, Broken, Problem, Verification};
+pub use downcity_core::audit::{Anchor, AuditReport, Broken, Problem, Verification};
 use downcity_db::{Db, DbOptions};
 
 use crate::builder::FederationBuilder;

@@ -27,6 +27,15 @@ pub struct Listening {
     pub admin_key: Option<Secret>,
 }
 
+/// A line of the banner.
+#[derive(Debug)]
+pub struct Hint {
+    /// What it is about, in one word.
+    pub about: &'static str,
+    /// What it says.
+    pub says: String,
+}
+
 /// Prints where the Federation is, where its data is, and what to try next.
 pub(crate) fn print(federation: &Federation, address: SocketAddr, guide: Option<Guide>) {
     let config = federation.config();
@@ -47,10 +56,11 @@ pub(crate) fn print(federation: &Federation, address: SocketAddr, guide: Option<
         }
         MailMode::Off | MailMode::Smtp => "",
     };
-    let commands = guide.and_then(|guide| guide(&listening(federation, address)));
-    let commands = commands.map(|line| format!("  Commands   {line}\n")).unwrap_or_default();
+    let hints = guide.map(|guide| guide(&listening(federation, address))).unwrap_or_default();
+    let hints = hints.into_iter().map(|hint| format!("  {:<9}  {}\n", hint.about, hint.says));
+    let hints: String = hints.collect();
     let text = format!(
-        "Downcity Federation {}\n  URL        {url}\n  Database   {database}\n  Admin key  {shown}\n{mail}{commands}  Try        curl {url}/health\n",
+        "Downcity Federation {}\n  URL        {url}\n  Database   {database}\n  Admin key  {shown}\n{mail}{hints}  Try        curl {url}/health\n",
         env!("CARGO_PKG_VERSION"),
     );
     // Nobody may be reading; that is no reason to stop.

@@ -12,12 +12,12 @@ use downcity_core::env::{
 use downcity_core::{
     Hook, Kernel, KernelOptions, Registry, RegistryBuilder, Secret, Service, Settings,
 };
-use downcity_db::{DbOptions, DbUrl};
+use downcity_db::{DbOptions, DbUrl, MigrationSet};
 use downcity_services::{Accounts, Balance, Payment, StripePayment, Usage};
 use serde_json::Value;
 use tokio::net::TcpListener;
 
-use crate::banner::Listening;
+use crate::banner::{Hint, Listening};
 use crate::config::{Config, ConfigSources, LoadedConfig};
 use crate::error::{FailureKind, StartError};
 use crate::federation::Federation;
@@ -40,12 +40,14 @@ pub struct FederationBuilder {
     start_patience: Duration,
     master_key: Option<MasterKey>,
     seeds: Vec<(String, Secret)>,
+    /// Whether it only looks at the database of servers.
+    is_beside: bool,
     /// Asked for a line of the banner when the server listens.
     pub(crate) guide: Option<Guide>,
 }
 
 /// See [`FederationBuilder::when_listening`].
-pub(crate) type Guide = Box<dyn FnOnce(&Listening) -> Option<String> + Send>;
+pub(crate) type Guide = Box<dyn FnOnce(&Listening) -> Vec<Hint> + Send>;
 
 enum Configuration {
     /// Read from layers; may be read again.
@@ -64,6 +66,7 @@ impl Default for FederationBuilder {
             start_patience: Duration::ZERO,
             master_key: None,
             seeds: Vec::new(),
+            is_beside: false,
             guide: None,
         }
     }
@@ -133,11 +136,11 @@ impl FederationBuilder {
         self
     }
 
-    /// Tells this when [`FederationBuilder::serve`] listens; what it answers is a line of the banner.
+    /// Tells this when [`FederationBuilder::serve`] listens; what it answers are lines of the banner.
     #[must_use]
     pub fn when_listening(
         mut self,
-        guide: impl FnOnce(&Listening) -> Option<String> + Send + 'static,
+        guide: impl FnOnce(&Listening) -> Vec<Hint> + Send + 'static,
     ) -> Self {
         self.guide = Some(Box::new(guide));
         self
@@ -153,6 +156,22 @@ impl FederationBuilder {
         let services = services.builtin(Arc::new(MetricsService { figures: None }));
         let registry = services.build().map_err(|error| error.to_string())?;
         Ok(downcity_core::views::openapi(&registry, &Settings::default()))
+    }
+
+    /// How many steps of the schema the configured database lacks; the next `fed serve` applies them. Only
+    /// reads: nothing is migrated, and no master key is needed.
+    ///
+    /// # Errors
+    /// When there is no database yet, when it cannot be read, or when a newer program has migrated it.
+    pub async fn pending_migrations(mut self) -> Result<usize, StartError> {
+        self.existing_database()?;
+        install_crypto_provider();
+        let config = self.load()?.0.config;
+        let options = self.database_options(&config)?;
+        let shown = options.url.to_string();
+        let sets = self.migrations()?;
+        let pending = downcity_db::pending_migrations(&options, &sets).await;
+        pending.map_err(|error| StartError::kernel(&shown, &error.into()))
     }
 
     /// The admin key that the configured database holds. Works while a server runs on it.
@@ -171,18 +190,8 @@ impl FederationBuilder {
     ///
     /// # Errors
     /// When there is no database yet, or when it cannot be opened.
-    pub async fn env_values(
-        mut self,
-        keys: &[&str],
-    ) -> Result<BTreeMap<String, Secret>, StartError> {
-        self.existing_database()?;
-        let (loaded, sources) = self.load()?;
-        let mut config = loaded.config;
-        // Only a reader: the work of the node is left to those that serve.
-        config.jobs.workers = 0;
-        config.metrics.enabled = false;
-        config.telemetry.otlp_endpoint = None;
-        let federation = self.start(config.into(), sources, None).await?;
+    pub async fn env_values(self, keys: &[&str]) -> Result<BTreeMap<String, Secret>, StartError> {
+        let federation = self.open_beside().await?;
         let snapshot = federation.runtime().state().snapshot();
         let found =
             keys.iter().filter_map(|key| Some(((*key).to_owned(), snapshot.env().get(key)?)));
@@ -218,6 +227,22 @@ impl FederationBuilder {
         crate::run::serve(self, loaded, sources).await
     }
 
+    /// Opens the configured database for one task, beside nodes that serve: their work is left to them.
+    ///
+    /// # Errors
+    /// When there is no database yet, or when it cannot be opened.
+    pub(crate) async fn open_beside(mut self) -> Result<Federation, StartError> {
+        self.existing_database()?;
+        let (loaded, sources) = self.load()?;
+        let mut config = loaded.config;
+        config.jobs.workers = 0;
+        config.metrics.enabled = false;
+        config.telemetry.otlp_endpoint = None;
+        // Variables of this shell are not those of the servers: they give no provider its first key.
+        self.is_beside = true;
+        self.start(config.into(), sources, None).await
+    }
+
     /// Where the configured database is.
     ///
     /// # Errors
@@ -230,6 +255,19 @@ impl FederationBuilder {
             return Err(StartError::new(FailureKind::NotFound, message));
         }
         Ok(url)
+    }
+
+    /// The tables of this Federation: those of the built-in services and of the added ones.
+    ///
+    /// # Errors
+    /// The rule that a service breaks.
+    pub(crate) fn migrations(mut self) -> Result<Vec<MigrationSet>, StartError> {
+        let config = self.load()?.0.config;
+        let (services, _) = official(self.services, &config)?;
+        let registry = services
+            .build()
+            .map_err(|error| StartError::new(FailureKind::Failed, error.to_string()))?;
+        Ok(registry.migrations())
     }
 
     pub(crate) fn load(&mut self) -> Result<(LoadedConfig, Option<ConfigSources>), StartError> {
@@ -343,7 +381,9 @@ impl FederationBuilder {
             options.env.fallback = process.map(secret).chain(given.clone()).collect();
         }
         options.env.store = store;
-        options.seeds.extend(given);
+        if !self.is_beside {
+            options.seeds.extend(given);
+        }
         Ok(options)
     }
 }

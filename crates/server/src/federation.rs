@@ -50,11 +50,6 @@ impl Federation {
         &self.kernel
     }
 
-    /// The AI service.
-    pub(crate) fn ai(&self) -> &Ai {
-        &self.ai
-    }
-
     /// Answers one request without a socket. Never fails: every failure is an answer.
     pub async fn handle(&self, request: Request<Body>) -> Response<Body> {
         self.kernel.handle(request).await

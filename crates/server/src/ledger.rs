@@ -4,7 +4,8 @@ use downcity_core::Error;
 use downcity_db::{Db, DbOptions};
 use downcity_services::balance::verify;
 pub use downcity_services::balance::{
-    Broken as BrokenMoney, Problem as MoneyProblem, Verification as LedgerVerification,
+    Broken as BrokenMoney, LedgerReport, Problem as MoneyProblem,
+    Verification as LedgerVerification,
 };
 
 use crate::builder::FederationBuilder;

@@ -1,25 +1,24 @@
 //! Copies of a configured database, tried and put in its place.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use downcity_core::Secret;
 use downcity_core::env::{ADMIN_KEY, MasterKey, MasterKeySource};
-use downcity_db::{DbErrorKind, DbOptions, DbUrl};
+use downcity_db::{CopyWatch, DbError, DbErrorKind, DbOptions, DbUrl, MigrationSet};
 
 use crate::audit::Verification;
+use crate::backup::kind_of;
 use crate::builder::FederationBuilder;
 use crate::error::{FailureKind, StartError};
 use crate::ledger::LedgerVerification;
-
-/// How long to wait for a lock that another process holds.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a trial of a copy has found.
 #[derive(Debug)]
 pub struct CheckedBackup {
     /// Size of the copy in bytes.
     pub bytes: u64,
+    /// Whether it is the copy of a PostgreSQL database.
+    pub is_from_postgres: bool,
     /// Whether a Federation started on it with the master key at hand; `None` where there is no key.
     pub opens: Option<bool>,
     /// Whether its money is where its ledger says.
@@ -35,19 +34,21 @@ impl CheckedBackup {
     }
 }
 
-/// A database that a copy has replaced.
+/// A database that a copy has become, or has replaced.
 #[derive(Debug)]
 pub struct Restored {
-    /// Where it is.
-    pub path: PathBuf,
-    /// Its size in bytes.
+    /// Where it is, without its password.
+    pub database: String,
+    /// Its file; `None` for PostgreSQL.
+    pub path: Option<PathBuf>,
+    /// Size of the file, or of the copy where there is none, in bytes.
     pub bytes: u64,
-    /// Where the database of before is kept, when there was one.
+    /// Where the SQLite database of before is kept, when there was one.
     pub kept: Option<PathBuf>,
 }
 
 impl FederationBuilder {
-    /// Restores a copy of a SQLite database into a folder of its own, checks its ledger and its audit
+    /// Restores a copy into a folder of its own, checks its ledger and its audit
     /// trail, and starts a Federation on it with the master key of the configured database. The copy and
     /// the configured database stay as they are.
     ///
@@ -59,8 +60,13 @@ impl FederationBuilder {
         let key = self.key_at_hand()?;
         let folder = tempfile::tempdir().map_err(|error| failed(&error.to_string()))?;
         let place = folder.path().join("downcity.sqlite");
-        let (from, to) = (DbUrl::sqlite(copy), place.clone());
-        let bytes = blocking(move || downcity_db::backup(&from, &to, PATIENCE)).await?;
+        let url = DbUrl::sqlite(copy);
+        let (from, to) = (DbOptions::new(url.clone()), place.clone());
+        let (bytes, is_from_postgres) = blocking(&url, move || {
+            let bytes = downcity_db::backup(&from, &[], &to, &mut CopyWatch::default())?;
+            Ok((bytes, downcity_db::came_from_postgres(&to)?))
+        })
+        .await?;
         // Its own configuration, but nothing of the values that stand outside the database.
         let mut config = self.load()?.0.config;
         config.env = crate::config::EnvConfig::default();
@@ -79,38 +85,35 @@ impl FederationBuilder {
             // Whatever keeps it from starting, the copy is no use with this key.
             Some(key) => Some(restored(Some(key)).env_values(&[ADMIN_KEY]).await.is_ok()),
         };
-        Ok(CheckedBackup { bytes, opens, ledger, audit })
+        Ok(CheckedBackup { bytes, is_from_postgres, opens, ledger, audit })
     }
 
-    /// Puts a copy in the place of the configured SQLite database. What stands there is kept beside it,
-    /// and only replaced where `replace` says so.
+    /// Puts a copy in the place of the configured database, of either engine. What stands there is only
+    /// replaced where `replace` says so. A SQLite database of before is kept beside the new one, also a
+    /// damaged one; a PostgreSQL database is replaced in one transaction. `watch` is told of its tables, and
+    /// can stop either.
     ///
     /// # Errors
-    /// When there is no copy or it is damaged; when the configured database is PostgreSQL, exists and
-    /// shall not be replaced, or has a server running on it. Nothing has changed then.
-    pub async fn restore(mut self, copy: &Path, replace: bool) -> Result<Restored, StartError> {
+    /// When there is no copy or it is damaged; when the configured database exists (PostgreSQL: holds
+    /// something) and shall not be replaced, or has a server running on it; when it lacks what the copy
+    /// has of services that this program does not have. Nothing has changed then, except where the message
+    /// says that it is not certain.
+    pub async fn restore(
+        mut self,
+        copy: &Path,
+        replace: bool,
+        watch: CopyWatch,
+    ) -> Result<Restored, StartError> {
         existing(copy)?;
         let config = self.load()?.0.config;
-        let url = self.database_options(&config)?.url;
-        let Some(path) = url.sqlite_path().map(Path::to_path_buf) else {
-            let advice = "This database is PostgreSQL: restore it with pg_restore.";
-            return Err(StartError::new(FailureKind::Failed, advice));
-        };
-        let exists = path.exists();
-        if exists && !replace {
-            let message = format!(
-                "{} exists already and is left as it is; --replace puts the copy in its place and keeps it beside.",
-                path.display()
-            );
-            return Err(StartError::new(FailureKind::Conflict, message));
+        let options = self.database_options(&config)?;
+        match options.url.sqlite_path().map(Path::to_path_buf) {
+            Some(path) => restore_file(copy, options.url, path, replace, watch).await,
+            None => {
+                let migrations = self.migrations()?;
+                restore_server(copy, options, migrations, replace, watch).await
+            }
         }
-        if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            std::fs::create_dir_all(folder).map_err(|error| failed(&error.to_string()))?;
-        }
-        let aside = aside(&path);
-        let (copy, kept) = (copy.to_path_buf(), aside.clone());
-        let bytes = blocking(move || downcity_db::restore(&copy, &url, &aside, PATIENCE)).await?;
-        Ok(Restored { path, bytes, kept: exists.then_some(kept) })
     }
 
     /// The master key of the configured database, where there is one.
@@ -136,19 +139,56 @@ impl FederationBuilder {
     ///
     /// # Errors
     /// When there is no database yet, or when it cannot be opened or written.
-    pub async fn reset_admin_key(mut self) -> Result<Secret, StartError> {
-        self.existing_database()?;
-        let (loaded, sources) = self.load()?;
-        let mut config = loaded.config;
-        // The work of the node is left to those that serve.
-        config.jobs.workers = 0;
-        config.metrics.enabled = false;
-        config.telemetry.otlp_endpoint = None;
-        let federation = self.start(config.into(), sources, None).await?;
+    pub async fn reset_admin_key(self) -> Result<Secret, StartError> {
+        let federation = self.open_beside().await?;
         let replaced = crate::federation::replace_admin_key(&federation).await;
         federation.shutdown().await;
         replaced
     }
+}
+
+async fn restore_file(
+    copy: &Path,
+    url: DbUrl,
+    path: PathBuf,
+    replace: bool,
+    mut watch: CopyWatch,
+) -> Result<Restored, StartError> {
+    let exists = path.exists();
+    if exists && !replace {
+        let message = format!(
+            "{} exists already and is left as it is; --replace puts the copy in its place and keeps it beside.",
+            path.display()
+        );
+        return Err(StartError::new(FailureKind::Conflict, message));
+    }
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|error| failed(&error.to_string()))?;
+    }
+    let aside = aside(&path);
+    let (copy, kept, to) = (copy.to_path_buf(), aside.clone(), url.clone());
+    let work = move || downcity_db::restore(&copy, &to, &aside, &mut watch);
+    let bytes = blocking(&url, work).await?;
+    let database = url.to_string();
+    Ok(Restored { database, path: Some(path), bytes, kept: exists.then_some(kept) })
+}
+
+async fn restore_server(
+    copy: &Path,
+    options: DbOptions,
+    migrations: Vec<MigrationSet>,
+    replace: bool,
+    mut watch: CopyWatch,
+) -> Result<Restored, StartError> {
+    let scratch = tempfile::tempdir().map_err(|error| failed(&error.to_string()))?;
+    let bytes = copy.metadata().map_err(|error| failed(&error.to_string()))?.len();
+    let (url, copy) = (options.url.clone(), copy.to_path_buf());
+    blocking(&url, move || {
+        let folder = scratch.path();
+        downcity_db::restore_server(&copy, folder, &options, &migrations, replace, &mut watch)
+    })
+    .await?;
+    Ok(Restored { database: url.to_string(), path: None, bytes, kept: None })
 }
 
 fn existing(copy: &Path) -> Result<(), StartError> {
@@ -168,17 +208,25 @@ fn aside(path: &Path) -> PathBuf {
     (1..).map(named).find(|name| !name.exists()).unwrap_or_else(|| named(0))
 }
 
-async fn blocking(
-    work: impl FnOnce() -> Result<u64, downcity_db::DbError> + Send + 'static,
-) -> Result<u64, StartError> {
+async fn blocking<T: Send + 'static>(
+    url: &DbUrl,
+    work: impl FnOnce() -> Result<T, DbError> + Send + 'static,
+) -> Result<T, StartError> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|ended| failed(&ended.to_string()))?.map_err(|error| {
-        let (kind, advice) = match error.kind() {
-            DbErrorKind::Busy => (FailureKind::Conflict, " Stop the servers that run on it first."),
-            DbErrorKind::Unavailable => (FailureKind::NotAllowed, ""),
-            _ => (FailureKind::Failed, ""),
+        let advice = match error.kind() {
+            DbErrorKind::Busy => " Stop the servers that run on it first.",
+            DbErrorKind::NotEmpty => {
+                " Name a new database with --database, or let --replace put the copy in the place of what it holds."
+            }
+            _ => "",
         };
-        StartError::new(kind, format!("The copy was not restored: {error}.{advice}"))
+        let outcome = match error.kind() {
+            DbErrorKind::CommitUnknown => "It is not certain that the copy was restored",
+            _ => "The copy was not restored",
+        };
+        let told = format!("{outcome}: {error}.{advice}");
+        StartError::new(kind_of(url, &error), told)
     })
 }
 

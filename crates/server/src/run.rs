@@ -26,6 +26,12 @@ pub(crate) async fn serve(
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
+    let ai = &loaded.config.ai;
+    if ai.starter && !ai.names_its_own() {
+        tracing::info!(
+            "no provider is configured: well-known ones answer as soon as their keys are stored, free of charge to users"
+        );
+    }
     for path in banner::overlooked(&loaded, Path::new(".")) {
         tracing::warn!(
             "{path} is a database of an earlier generation; this start makes a new, empty one and leaves it alone"

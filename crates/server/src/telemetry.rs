@@ -47,7 +47,8 @@ const CAPPED: &[&str] = &[
 
 /// Begins to log. A program that has a subscriber of its own keeps it.
 pub(crate) fn install(config: &LogConfig) {
-    let colours = std::io::stderr().is_terminal();
+    let is_plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colours = std::io::stderr().is_terminal() && !is_plain;
     if tracing::subscriber::set_global_default(subscriber(config, std::io::stderr, colours))
         .is_err()
     {

@@ -34,7 +34,7 @@ impl Job for Settle {
 
     /// Money that is owed is asked for over days, not minutes.
     fn policy(&self) -> JobPolicy {
-        JobPolicy { max_attempts: 500, ..JobPolicy::default() }
+        JobPolicy { max_attempts: 500, cancelable: false, ..JobPolicy::default() }
     }
 
     async fn run(&self, cx: JobCx, ending: Ending) -> Result<JobEnd> {

@@ -3,6 +3,7 @@
 mod media;
 mod model;
 mod provider;
+mod starter;
 mod storage;
 mod validate;
 
@@ -14,16 +15,18 @@ use serde::{Deserialize, Serialize};
 pub use media::{AnswerConfig, JobsConfig, RequestTemplate, TemplateConfig};
 pub use model::{DefaultModes, Mode, ModelConfig, Params, PriceConfig, UpstreamConfig};
 pub use provider::{Auth, MaxTokensField, OpenAiMode, ProtocolKind, ProviderConfig};
+pub use starter::Starter;
+pub(crate) use starter::echo_model;
+use starter::echo_provider;
 pub use storage::{DownloadConfig, StorageConfig, StorageKind};
 pub use validate::Problem;
 pub(crate) use validate::{MAX_CALL_MS, unknown};
 
-use crate::catalog::ECHO_ID;
-
 /// The `[ai]` section: how models are called, which providers there are, and their models.
 ///
-/// Unknown keys are errors. With neither a provider nor a model configured, the model `echo`
-/// answers, so that everything works offline.
+/// Unknown keys are errors. With neither a provider nor a model configured, well-known providers
+/// answer once their keys are stored, see `starter`; until then the model `echo` does, so that
+/// everything works offline.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct AiConfig {
@@ -56,6 +59,10 @@ pub struct AiConfig {
     pub media_wait_ms: u64,
     /// The most bytes of a recording whose words are asked for (`asr`).
     pub max_audio_bytes: usize,
+    /// Whether OpenAI, Anthropic, Google, DeepSeek, OpenRouter and Mistral are known without being
+    /// configured: as soon as the key of one is stored, such as `OPENAI_API_KEY`, its model can be
+    /// called. It counts while the configuration names neither a provider nor a model.
+    pub starter: bool,
     /// The providers.
     pub provider: Vec<ProviderConfig>,
     /// The models, in the order of the list that clients see.
@@ -78,6 +85,7 @@ impl Default for AiConfig {
             image_max_pending_duration_ms: 7_200_000,
             media_wait_ms: 120_000,
             max_audio_bytes: 25 * 1024 * 1024,
+            starter: true,
             provider: Vec::new(),
             model: Vec::new(),
         }
@@ -155,16 +163,15 @@ pub enum OnDisconnect {
 }
 
 impl AiConfig {
+    /// Whether it names a provider or a model: those that are built in do not count beside it then.
+    pub fn names_its_own(&self) -> bool {
+        !self.provider.is_empty() || !self.model.is_empty()
+    }
+
     /// The providers that there are: those configured, else the built-in `echo`.
     pub(crate) fn providers(&self) -> Cow<'_, [ProviderConfig]> {
         if self.provider.is_empty() {
-            return Cow::Owned(vec![ProviderConfig {
-                id: ECHO_ID.to_owned(),
-                protocol: ProtocolKind::Echo,
-                auth: Auth::None,
-                include_usage: true,
-                ..ProviderConfig::default()
-            }]);
+            return Cow::Owned(vec![echo_provider()]);
         }
         Cow::Borrowed(&self.provider)
     }

@@ -115,7 +115,7 @@ impl Job for Produce {
 
     /// What goes wrong here is our own: a job that cannot be looked at must not be given up.
     fn policy(&self) -> JobPolicy {
-        JobPolicy { max_attempts: 500, ..JobPolicy::default() }
+        JobPolicy { max_attempts: 500, cancelable: false, ..JobPolicy::default() }
     }
 
     async fn run(&self, cx: JobCx, job_id: String) -> Result<JobEnd> {

@@ -25,6 +25,7 @@ use crate::stream::tap::{JsonTap, StreamTap, usage_of};
 
 /// A chat completion in the form of OpenAI. Fields that are not listed are passed on as well.
 #[derive(Clone, Debug, JsonSchema)]
+#[schemars(extend("additionalProperties" = true))]
 pub struct ChatRequest {
     /// Id of the model; without it the default model answers.
     pub model: Option<String>,

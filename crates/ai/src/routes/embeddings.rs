@@ -18,6 +18,7 @@ use crate::service::{Ai, GUARD};
 
 /// A request for embeddings in the form of OpenAI. Fields that are not listed are passed on as well.
 #[derive(Clone, Debug, JsonSchema)]
+#[schemars(extend("additionalProperties" = true))]
 pub struct EmbeddingsRequest {
     /// Id of the model; without it the default model for `embeddings` answers.
     pub model: Option<String>,

@@ -37,7 +37,8 @@ pub struct TestRequest {
     /// Id of the one model to test.
     #[serde(default)]
     pub model: Option<String>,
-    /// Ids of the models to test; without these and `model`, all models are tested.
+    /// Ids of the models to test; without these and `model`, all models are tested, those that are
+    /// built in only where they can be called.
     #[serde(default)]
     pub models: Option<Vec<String>>,
     /// Test with the keys that calls of this city use.
@@ -129,7 +130,10 @@ fn check_city(cx: &Call, input: &TestRequest) -> Result<()> {
 
 fn chosen(catalog: &Catalog, cx: &Cx, input: TestRequest) -> Result<Vec<Arc<Model>>> {
     let asked: BTreeSet<String> = match (input.model, input.models) {
-        (None, None) => return Ok(catalog.listed().into_iter().cloned().collect()),
+        (None, None) => {
+            let models = catalog.listed().into_iter();
+            return Ok(models.filter(|model| catalog.is_wanted(model, cx)).cloned().collect());
+        }
         (model, models) => model.into_iter().chain(models.into_iter().flatten()).collect(),
     };
     let known = |id: &String| catalog.find(id).is_some();

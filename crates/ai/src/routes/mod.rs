@@ -8,6 +8,7 @@ mod live_test;
 mod media;
 mod messages;
 mod models;
+mod stored;
 mod stream;
 pub(crate) mod surface;
 mod text;
@@ -21,6 +22,7 @@ pub use messages::MessagesRequest;
 pub use models::{
     KeyState, LeftOutModel, ListedModel, ModelId, ModelList, OpenAiModel, OpenAiModelList,
 };
+pub use stored::StoredModels;
 
 use downcity_core::{Cx, Result};
 

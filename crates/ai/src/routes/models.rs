@@ -88,7 +88,7 @@ pub struct ListedModel {
     /// The API keys of its upstreams, in the order in which they are asked. For the admin only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub keys: Option<Vec<KeyState>>,
-    /// Where it is defined: `configuration` or `table`. For the admin only.
+    /// Where it is defined: `configuration`, `table`, or `built-in`. For the admin only.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub source: Option<&'static str>,
 }
@@ -180,12 +180,14 @@ impl Ai {
 }
 
 /// The models that a caller is shown: the trusted side sees all of them, users those that can be
-/// called.
+/// called. What is built in and waits for its key comes last, because nobody has asked for it.
 fn visible<'a>(catalog: &'a Catalog, cx: &Cx) -> impl Iterator<Item = &'a Arc<Model>> {
     let is_trusted = cx.identity().is_trusted();
     let shown =
         move |model: &&Arc<Model>| is_trusted || (!model.hidden && model.missing_env(cx).is_none());
-    catalog.listed().into_iter().filter(shown)
+    let (wanted, waiting): (Vec<_>, Vec<_>) =
+        catalog.listed().into_iter().filter(shown).partition(|model| catalog.is_wanted(model, cx));
+    wanted.into_iter().chain(waiting)
 }
 
 /// A model that is asked for by its address is not there; in a call it cannot be carried out.
@@ -247,12 +249,16 @@ impl ListedModel {
             let keys = provider.accesses.iter().filter_map(|access| access.key.as_deref());
             keys.map(|key| key_state(&provider.id, key, catalog, cx))
         });
-        let is_stored = catalog.stored.contains(&model.id);
+        let source = match &model.id {
+            id if catalog.stored.contains(id) => "table",
+            id if catalog.built_in.contains(id) => "built-in",
+            _ => "configuration",
+        };
         Self {
             ready: Some(model.missing_env(cx).is_none()),
             missing_env: Some(model.all_missing_env(cx)),
             keys: Some(keys.collect()),
-            source: Some(if is_stored { "table" } else { "configuration" }),
+            source: Some(source),
             ..self
         }
     }

@@ -1,12 +1,10 @@
 //! `GET /v1/ai/files/{key}`: a file of the directory, for whoever has a link to it.
 
-use std::io::{ErrorKind, SeekFrom};
+use std::io::SeekFrom;
 use std::sync::Arc;
 
-use bytes::{Bytes, BytesMut};
-use downcity_core::{Body, BoxError, Cx, Error, Reply, Result};
+use downcity_core::{Body, Cx, Error, Reply, Result};
 use downcity_types::ErrorCode;
-use futures_util::stream;
 use http::header::{
     ACCEPT_RANGES, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE,
     CONTENT_SECURITY_POLICY, CONTENT_TYPE, ETAG, IF_NONE_MATCH, IF_RANGE, RANGE,
@@ -16,7 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use tokio::fs::File;
-use tokio::io::{AsyncReadExt as _, AsyncSeekExt as _};
+use tokio::io::AsyncSeekExt as _;
 
 use super::key::Key;
 use super::link::{self, Terms};
@@ -24,8 +22,6 @@ use super::range::{self, Asked};
 use super::{Storage, local};
 use crate::Ai;
 
-/// How much of a file is in memory at once.
-const PIECE: u64 = 64 * 1024;
 /// Under this policy a file runs no script, also one that can hold them, and sends nothing.
 const POLICY: &str = "default-src 'none'; img-src 'self' data:; media-src 'self'; style-src 'unsafe-inline'; sandbox";
 
@@ -153,19 +149,5 @@ async fn read(mut file: File, first: u64, length: u64) -> Result<Body> {
     if first > 0 {
         file.seek(SeekFrom::Start(first)).await.map_err(Error::internal)?;
     }
-    let pieces = stream::try_unfold((file, length), async |(mut file, left)| {
-        if left == 0 {
-            return Ok(None);
-        }
-        let most = usize::try_from(left.min(PIECE)).unwrap_or(usize::MAX);
-        let mut piece = BytesMut::with_capacity(most);
-        let read = (&mut file).take(most as u64).read_buf(&mut piece).await?;
-        if read == 0 {
-            return Err(BoxError::from(std::io::Error::from(ErrorKind::UnexpectedEof)));
-        }
-        Ok(Some((piece.freeze(), (file, left - read as u64))))
-    });
-    Ok(Body::from_stream::<_, BoxError>(
-        Box::pin(pieces) as stream::BoxStream<'_, Result<Bytes, BoxError>>
-    ))
+    Ok(Body::from_file(file, length, ()))
 }

@@ -1,5 +1,7 @@
 //! How rows become models beside those of the configuration.
 
+use std::collections::HashSet;
+
 use serde_json::{Map, Value};
 
 use super::store::StoredRow;
@@ -12,9 +14,20 @@ pub(crate) struct LeftOut {
     pub(crate) problem: String,
 }
 
-/// The configuration with the models of the rows after its own. A row that cannot be used is left
-/// out: what stands in a table never keeps a Federation from serving.
-pub(crate) fn merge(config: &AiConfig, rows: &[StoredRow]) -> (AiConfig, Vec<LeftOut>) {
+/// What a catalog is made of.
+pub(crate) struct Merged {
+    /// The configuration with all of the models.
+    pub(crate) config: AiConfig,
+    /// The ids of the models of rows.
+    pub(crate) stored: HashSet<String>,
+    /// The rows that are no models.
+    pub(crate) left_out: Vec<LeftOut>,
+}
+
+/// The configuration with the models of the rows after its own, and those that are built in after
+/// both. A row that cannot be used is left out: what stands in a table never keeps a Federation from
+/// serving.
+pub(crate) fn merge(config: &AiConfig, built_in: &[ModelConfig], rows: &[StoredRow]) -> Merged {
     let mut merged = config.clone();
     let mut left_out = Vec::new();
     for row in rows.iter().filter(|row| row.enabled) {
@@ -27,7 +40,17 @@ pub(crate) fn merge(config: &AiConfig, rows: &[StoredRow]) -> (AiConfig, Vec<Lef
             Err(problem) => left_out.push(LeftOut { id: row.id.clone(), problem }),
         }
     }
-    (merged, left_out)
+    let stored: HashSet<String> =
+        merged.model.iter().skip(config.model.len()).map(|model| model.id.clone()).collect();
+    merged.model.extend_from_slice(built_in);
+    Merged { config: merged, stored, left_out }
+}
+
+/// The models that are built in and have no row. One that has a row is what the row says, also where that
+/// is disabled or cannot be used: nobody calls for nothing what somebody has put a price on.
+pub(crate) fn without_rows(built_in: Vec<ModelConfig>, rows: &[StoredRow]) -> Vec<ModelConfig> {
+    let has_none = |model: &ModelConfig| rows.iter().all(|row| row.id != model.id);
+    built_in.into_iter().filter(has_none).collect()
 }
 
 /// Why a row has no effect, where the configuration has a model of its id.
@@ -119,9 +142,14 @@ mod tests {
             row("else", r#"{"id": "other", "name": "E", "provider": "up"}"#, true),
             row("same", r#"{"id": "same", "name": "S", "provider": "up"}"#, true),
         ];
-        let (merged, left_out) = merge(&config(), &rows);
+        let built_in = |id: &str| ModelConfig { id: id.to_owned(), ..ModelConfig::default() };
+        let built_in = ["same", "gone", "off", "last"].map(built_in).to_vec();
+        let built_in = without_rows(built_in, &rows);
+        let Merged { config: merged, left_out, stored } = merge(&config(), &built_in, &rows);
+        assert_eq!(stored, ["more", "same"].map(str::to_owned).into());
         let ids: Vec<&str> = merged.model.iter().map(|model| model.id.as_str()).collect();
-        assert_eq!(ids, ["own", "more", "same"]);
+        assert_eq!(ids, ["own", "more", "same", "last"]);
+        assert_eq!(merged.model[2].name, "S", "a good row takes the place of a built-in model");
         assert_eq!(merged.model[0].name, "Own", "the configuration counts");
         let told: Vec<(&str, &str)> =
             left_out.iter().map(|it| (it.id.as_str(), it.problem.as_str())).collect();

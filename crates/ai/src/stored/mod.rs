@@ -1,29 +1,27 @@
 //! Models as data: rows of the table `ai_models` beside the models of the configuration.
 //!
 //! The configuration counts where both have a model of one id, and providers stand in it alone. Rows
-//! are read at the start and whenever the state of the Federation changes on any node; commands write
-//! them, never an action.
+//! are read at the start and whenever the state of the Federation changes on any node.
 
 mod merge;
 mod store;
 
+use std::collections::HashSet;
+
 use async_trait::async_trait;
 use downcity_core::audit::Target;
-use downcity_core::{Error, Reload, Result, Runtime};
+use downcity_core::{Cx, Error, Reload, Result, Runtime};
 use downcity_db::{Db, MigrationSet, Tx, migrations};
 use downcity_types::{ErrorCode, Timestamp};
-use serde::Serialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
-pub(crate) use merge::{LeftOut, merge};
+pub(crate) use merge::{LeftOut, Merged, merge, without_rows};
 pub(crate) use store::StoredRow;
 
 use crate::config::AiConfig;
 use crate::service::Ai;
-
-/// What the audit trail calls the commands.
-const SET: &str = "models/set";
-const REMOVE: &str = "models/remove";
 
 /// The table of models.
 pub(crate) fn migrations() -> MigrationSet {
@@ -31,7 +29,7 @@ pub(crate) fn migrations() -> MigrationSet {
 }
 
 /// A model as a row has it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct StoredModel {
     /// Id to call it by.
     pub id: String,
@@ -50,24 +48,30 @@ pub struct StoredModel {
 }
 
 /// A model that is to be stored.
-#[derive(Clone, Debug)]
-pub struct NewModel {
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+pub(crate) struct NewModel {
     /// Id to call it by.
-    pub id: String,
-    /// The definition in the form of an `[[ai.model]]`.
-    pub definition: Map<String, Value>,
-    /// Whether it is a model of the catalog; `None` keeps what the row says, `true` for a new one.
-    pub enabled: Option<bool>,
-    /// Its place among the rows; `None` keeps the row's, and a new one comes last.
-    pub position: Option<i64>,
+    id: String,
+    /// The definition in the form of an `[[ai.model]]`; without it that of the row stays.
+    #[serde(default)]
+    definition: Option<Map<String, Value>>,
+    /// Whether it is a model of the catalog; without it what the row says, `true` for a new one.
+    #[serde(default)]
+    enabled: Option<bool>,
+    /// Its place among the rows; without it the row's, and a new one comes last.
+    #[serde(default)]
+    position: Option<i64>,
 }
+
+/// The most models that are stored at once.
+const MOST: usize = 1_000;
 
 impl Ai {
     /// The models of the table, in their order, disabled ones and those that cannot be used included.
     ///
     /// # Errors
     /// When the database does not answer.
-    pub async fn stored_models(&self, runtime: &Runtime) -> Result<Vec<StoredModel>> {
+    pub(crate) async fn stored(&self, runtime: &Runtime) -> Result<Vec<StoredModel>> {
         let rows = runtime.db().scan(store::list).await?;
         let config = self.configuration();
         Ok(rows.into_iter().map(|row| shown(&config, row)).collect())
@@ -76,29 +80,18 @@ impl Ai {
     /// Stores models, all or none; every node has them in its catalog then. Gives them as they stand.
     ///
     /// # Errors
-    /// 400 that says what is wrong with which definition.
-    pub async fn store_models(
-        &self,
-        runtime: &Runtime,
-        models: Vec<NewModel>,
-    ) -> Result<Vec<StoredModel>> {
+    /// 400 that says what is wrong with which definition; 404 for a model without a definition that
+    /// the table does not have.
+    pub(crate) async fn store(&self, cx: &Cx, models: Vec<NewModel>) -> Result<Vec<StoredModel>> {
         let config = self.configuration();
-        let now = runtime.clock().now();
-        let mut checked = Vec::with_capacity(models.len());
-        for mut model in models {
-            let definition = Value::Object(model.definition.clone()).to_string();
-            merge::check(&config, &model.id, &definition).map_err(|problem| {
-                Error::new(ErrorCode::InvalidInput, format!("The model {:?}: {problem}.", model.id))
-            })?;
-            model.definition.shift_remove("id");
-            checked.push((Value::Object(model.definition.clone()).to_string(), model));
-        }
-        let stored = runtime.change_by_command(SET, move |tx, trail| {
+        let now = cx.runtime().clock().now();
+        let checked = checked(&config, models)?;
+        let of_rows = config.clone();
+        let stored = cx.change(move |tx, trail| {
             let mut rows = Vec::with_capacity(checked.len());
-            trail.unchanged();
-            for (definition, model) in &checked {
+            for model in &checked {
                 let before = store::find(tx, &model.id)?;
-                let row = row_of(tx, model, definition, before.as_ref(), now)?;
+                let row = row_of(tx, &of_rows, model, before.as_ref(), now)?;
                 store::put(tx, &row)?;
                 let target = Target::new("model", &row.id);
                 trail.record(target, before.as_ref().map(recorded), recorded(&row));
@@ -109,22 +102,18 @@ impl Ai {
         Ok(stored.await?.into_iter().map(|row| shown(&config, row)).collect())
     }
 
-    /// Removes the row of a model. Says whether there was one.
+    /// Removes the row of a model.
     ///
     /// # Errors
-    /// When the database does not answer.
-    pub async fn remove_stored_model(&self, runtime: &Runtime, id: &str) -> Result<bool> {
-        let id = id.to_owned();
-        let removed = runtime.change_by_command(REMOVE, move |tx, trail| {
-            let Some(before) = store::find(tx, &id)? else {
-                trail.unchanged();
-                return Ok(false);
-            };
+    /// 404 when there is none.
+    pub(crate) async fn remove_stored(&self, cx: &Cx, id: String) -> Result<()> {
+        cx.change(move |tx, trail| {
+            let before = store::find(tx, &id)?.ok_or_else(|| unknown(&id))?;
             store::delete(tx, &id)?;
             trail.record(Target::new("model", &id), recorded(&before), ());
-            Ok(true)
-        });
-        removed.await
+            Ok(())
+        })
+        .await
     }
 }
 
@@ -138,21 +127,59 @@ impl Reload for Ai {
     }
 }
 
+/// The models with their definitions as they are stored: checked, and without an id.
+fn checked(config: &AiConfig, mut models: Vec<NewModel>) -> Result<Vec<NewModel>> {
+    if models.is_empty() || models.len() > MOST {
+        return Err(Error::invalid("models", format!("must hold 1 to {MOST} models")));
+    }
+    let mut ids = HashSet::new();
+    if let Some(twice) = models.iter().find(|model| !ids.insert(model.id.as_str())) {
+        return Err(invalid(&twice.id, "is named twice"));
+    }
+    for model in &mut models {
+        let Some(definition) = &mut model.definition else { continue };
+        let text = Value::Object(definition.clone()).to_string();
+        merge::check(config, &model.id, &text).map_err(|problem| invalid(&model.id, &problem))?;
+        definition.shift_remove("id");
+    }
+    Ok(models)
+}
+
 fn row_of(
     tx: &mut Tx<'_>,
+    config: &AiConfig,
     model: &NewModel,
-    definition: &str,
     before: Option<&StoredRow>,
     now: Timestamp,
 ) -> Result<StoredRow> {
+    let definition = match (&model.definition, before) {
+        (Some(definition), _) => Value::Object(definition.clone()).to_string(),
+        (None, Some(before)) => before.definition.clone(),
+        (None, None) => return Err(unknown(&model.id)),
+    };
+    // Whoever switches on what stands there wants it to be used; it may still be moved or switched off.
+    if model.definition.is_none() && model.enabled == Some(true) {
+        merge::check(config, &model.id, &definition)
+            .map_err(|problem| invalid(&model.id, &problem))?;
+    }
     let position = match (model.position, before) {
         (Some(position), _) => position,
         (None, Some(before)) => before.position,
         (None, None) => store::next_position(tx)?,
     };
     let enabled = model.enabled.or(before.map(|before| before.enabled)).unwrap_or(true);
-    let (id, definition) = (model.id.clone(), definition.to_owned());
+    let id = model.id.clone();
     Ok(StoredRow { id, definition, enabled, position, updated_at: now, damage: None })
+}
+
+fn invalid(id: &str, problem: &str) -> Error {
+    Error::new(ErrorCode::InvalidInput, format!("The model {id:?}: {problem}."))
+        .with_field("models", problem)
+}
+
+fn unknown(id: &str) -> Error {
+    Error::new(ErrorCode::NotFound, format!("The table has no model {id:?}."))
+        .with_fix("GET /v1/ai/models/stored lists those that it has.")
 }
 
 fn shown(config: &AiConfig, row: StoredRow) -> StoredModel {

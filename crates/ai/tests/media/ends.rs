@@ -59,6 +59,19 @@ on_both! {
         assert!(studio.upstream.requests().is_empty());
     }
 
+    async fn operators_do_not_give_up_what_holds_money(engine: Engine) {
+        let studio = Studio::open(engine).await;
+        let ann = studio.buyer("ann", 100_000).await;
+        let asked = json!({"prompt": "A cat"});
+        ann.post("/v1/ai/image/create", asked).await.expect(200);
+        let admin = studio.app.admin();
+        let page = admin.get("/v1/jobs/list?kind=ai.media").await.expect(200);
+        let job = json!({"job_id": page["items"][0]["job_id"]});
+        admin.post("/v1/jobs/cancel", job.clone()).await.expect_error(409, "conflict");
+        assert_eq!(wallet(&ann).await, (100_000, 50_000));
+        assert_eq!(admin.post("/v1/jobs/retry", job).await.expect(200)["status"], "queued");
+    }
+
     async fn a_city_has_its_images_made_with_its_own_key(engine: Engine) {
         const OWN: &str = "sk-what-the-city-has-brought";
         let provider = json!({"protocol": "async-image-jobs"});

@@ -43,6 +43,8 @@ mod responses;
 #[cfg(test)]
 mod routing;
 #[cfg(test)]
+mod starter;
+#[cfg(test)]
 mod stored;
 #[cfg(test)]
 mod stream;

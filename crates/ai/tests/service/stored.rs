@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use downcity_ai::{Ai, AiConfig, NewModel, StoredModel};
+use downcity_ai::{Ai, AiConfig};
 use downcity_core::Error;
 use downcity_db::sql;
-use downcity_testkit::{Answer, Client, Engine, MockUpstream, TestApp, both_engines};
+use downcity_testkit::{Answer, Client, Engine, MockUpstream, TestApp, TestReply, both_engines};
 use serde_json::{Value, json};
 
 use crate::common::{Logged, ai, completion, read, set_env};
@@ -40,12 +40,24 @@ impl Node {
         Self { app, ai, upstream, user }
     }
 
-    async fn store(&self, id: &str, definition: Value) -> Result<StoredModel, Error> {
-        self.store_all(vec![new(id, definition)]).await.map(|mut stored| stored.remove(0))
+    async fn set(&self, models: Value) -> TestReply {
+        self.app.admin().post("/v1/ai/models/set", json!({ "models": models })).await
     }
 
-    async fn store_all(&self, models: Vec<NewModel>) -> Result<Vec<StoredModel>, Error> {
-        self.ai.store_models(self.app.runtime(), models).await
+    /// Stores one model and gives it as it stands.
+    async fn store(&self, id: &str, definition: Value) -> Value {
+        let models = json!([{"id": id, "definition": definition}]);
+        self.set(models).await.expect(200)["items"][0].clone()
+    }
+
+    async fn remove(&self, id: &str) -> TestReply {
+        self.app.admin().post("/v1/ai/models/remove", json!({ "id": id })).await
+    }
+
+    /// The rows of the table.
+    async fn stored(&self) -> Vec<Value> {
+        let stored = self.app.admin().get("/v1/ai/models/stored").await.expect(200);
+        stored["items"].as_array().unwrap().clone()
     }
 
     /// Writes a row as somebody with a database shell does.
@@ -65,9 +77,9 @@ impl Node {
     }
 }
 
-fn new(id: &str, definition: Value) -> NewModel {
-    let definition = definition.as_object().unwrap().clone();
-    NewModel { id: id.to_owned(), definition, enabled: None, position: None }
+/// What a refusal says.
+fn refusal(reply: &TestReply, status: u16, code: &str) -> String {
+    reply.expect_error(status, code)["error"].as_str().unwrap().to_owned()
 }
 
 fn more() -> Value {
@@ -84,17 +96,19 @@ both_engines! {
     async fn a_stored_model_is_listed_called_and_removed_at_once(app: TestApp) {
         let node = Node::on(&app).await;
         assert_eq!(ids(&node.user).await, ["own"]);
-        let stored = node.store("more", more()).await.unwrap();
-        assert_eq!((stored.enabled, stored.position, stored.problem), (true, 1, None));
-        assert_eq!(stored.definition, more());
+        let stored = node.store("more", more()).await;
+        assert_eq!((&stored["enabled"], &stored["position"]), (&json!(true), &json!(1)));
+        assert_eq!((&stored["definition"], stored.get("problem")), (&more(), None));
+        assert_eq!(node.stored().await, [stored]);
         assert_eq!(ids(&node.user).await, ["own", "more"]);
         let input = json!({"prompt": "Hi", "model": "more"});
         node.user.post("/v1/ai/text", input.clone()).await.expect(200);
         assert_eq!(node.upstream.request().json()["model"], "more-1");
         let list = node.admin().await;
         assert_eq!((&list["items"][0]["source"], &list["items"][1]["source"]), (&json!("configuration"), &json!("table")));
-        assert!(node.ai.remove_stored_model(node.app.runtime(), "more").await.unwrap());
-        assert!(!node.ai.remove_stored_model(node.app.runtime(), "more").await.unwrap());
+        assert_eq!(node.remove("more").await.expect(200), json!({"success": true}));
+        node.remove("more").await.expect_error(404, "not_found");
+        assert_eq!(node.stored().await, [] as [Value; 0]);
         assert_eq!(ids(&node.user).await, ["own"]);
         node.user.post("/v1/ai/text", input).await.expect_error(422, "model_not_found");
     }
@@ -107,37 +121,55 @@ both_engines! {
             (json!({"provider": "mock"}), "name"),
             (json!({"id": "other", "name": "N", "provider": "mock"}), "other"),
         ] {
-            let both = vec![new("good", more()), new("bad", definition)];
-            let error = node.store_all(both).await.unwrap_err();
-            assert!(error.message().contains("\"bad\"") && error.message().contains(word), "{error}");
+            let both = json!([{"id": "good", "definition": more()}, {"id": "bad", "definition": definition}]);
+            let error = refusal(&node.set(both).await, 400, "invalid_input");
+            assert!(error.contains("\"bad\"") && error.contains(word), "{error}");
         }
-        assert!(node.ai.stored_models(node.app.runtime()).await.unwrap().is_empty(), "all or none");
+        let again = json!([{"id": "good", "definition": more()}, {"id": "good", "definition": more()}]);
+        assert!(refusal(&node.set(again).await, 400, "invalid_input").contains("twice"));
+        let unknown = json!([{"id": "good", "definition": more()}, {"id": "bad", "enabled": true}]);
+        assert!(refusal(&node.set(unknown).await, 404, "not_found").contains("\"bad\""));
+        for models in [json!([]), json!(null), json!({}), json!([{"definition": more()}]), json!([{"id": "a", "definition": "x"}])] {
+            node.set(models).await.expect_error(400, "invalid_input");
+        }
+        assert_eq!(node.stored().await, [] as [Value; 0], "all or none");
         assert_eq!(ids(&node.user).await, ["own"]);
     }
 
     async fn the_order_the_switch_and_what_is_not_said(app: TestApp) {
         let node = Node::on(&app).await;
         for id in ["b", "a"] {
-            node.store(id, more()).await.unwrap();
+            node.store(id, more()).await;
         }
         assert_eq!(ids(&node.user).await, ["own", "b", "a"], "in the order in which they came");
-        let off = NewModel { enabled: Some(false), position: Some(9), ..new("b", more()) };
-        node.store_all(vec![off]).await.unwrap();
+        node.set(json!([{"id": "b", "enabled": false, "position": 9}])).await.expect(200);
         assert_eq!(ids(&node.user).await, ["own", "a"]);
         // A change of the definition leaves switch and place alone.
-        let again = node.store("b", more()).await.unwrap();
-        assert_eq!((again.enabled, again.position), (false, 9));
-        let on = NewModel { enabled: Some(true), ..new("b", more()) };
-        node.store_all(vec![on]).await.unwrap();
+        let again = node.store("b", json!({"name": "Again", "provider": "mock"})).await;
+        assert_eq!((&again["enabled"], &again["position"]), (&json!(false), &json!(9)));
+        // What is not said stays.
+        let on = node.set(json!([{"id": "b", "enabled": true}])).await.expect(200);
+        assert_eq!((&on["items"][0]["definition"]["name"], &on["items"][0]["position"]), (&json!("Again"), &json!(9)));
         assert_eq!(ids(&node.user).await, ["own", "a", "b"]);
+    }
+
+    async fn what_cannot_be_used_is_switched_off_but_not_on(app: TestApp) {
+        let node = Node::on(&app).await;
+        node.by_hand("gone", r#"{"name": "Gone", "provider": "nobody"}"#).await;
+        let row = node.stored().await.remove(0);
+        assert!(row["problem"].as_str().unwrap().contains("nobody"), "{row}");
+        let off = node.set(json!([{"id": "gone", "enabled": false}])).await.expect(200);
+        assert_eq!((&off["items"][0]["enabled"], off["items"][0].get("problem")), (&json!(false), None));
+        let on = node.set(json!([{"id": "gone", "enabled": true}])).await;
+        assert!(refusal(&on, 400, "invalid_input").contains("nobody"));
     }
 
     async fn the_configuration_counts(app: TestApp) {
         let node = Node::on(&app).await;
         let mut mine = more();
         mine["name"] = json!("Mine");
-        let stored = node.store("own", mine).await.unwrap();
-        assert!(stored.problem.unwrap().contains("configuration"));
+        let stored = node.store("own", mine).await;
+        assert!(stored["problem"].as_str().unwrap().contains("configuration"));
         let list = node.admin().await;
         assert_eq!(list["items"][0]["name"], "Own");
         assert_eq!(list["left_out"][0]["id"], "own");
@@ -169,7 +201,7 @@ both_engines! {
     async fn other_nodes_follow(app: TestApp) {
         let node = Node::on(&app).await;
         let other = Node::on(&node.app).await;
-        node.store("more", more()).await.unwrap();
+        node.store("more", more()).await;
         for _ in 0..2_000 {
             if ids(&other.user).await == ["own", "more"] {
                 return;
@@ -179,15 +211,15 @@ both_engines! {
         panic!("the other node did not follow");
     }
 
-    async fn the_trail_tells_what_commands_did(app: TestApp) {
+    async fn the_trail_tells_who_did_what(app: TestApp) {
         let node = Node::on(&app).await;
-        node.store("more", more()).await.unwrap();
-        node.ai.remove_stored_model(node.app.runtime(), "more").await.unwrap();
+        node.store("more", more()).await;
+        node.remove("more").await.expect(200);
         let trail = node.app.admin().get("/v1/audit/list?limit=2").await.expect(200);
         let told: Vec<Value> = trail["items"].as_array().unwrap().iter().map(|entry| {
             json!([entry["action"], entry["actor"], entry["target_id"]])
         }).collect();
-        assert_eq!(json!(told), json!([["models/remove", "system", "more"], ["models/set", "system", "more"]]));
+        assert_eq!(json!(told), json!([["ai/models/remove", "admin", "more"], ["ai/models/set", "admin", "more"]]));
         assert_eq!(trail["items"][1]["after"]["definition"], more());
     }
 }
@@ -241,10 +273,28 @@ async fn a_row_with_a_value_of_a_wrong_type_is_left_out() {
             (left_out["id"].as_str().unwrap(), left_out["problem"].as_str().unwrap());
         assert!(problem.contains(id) && !problem.contains("some day"), "{problem}");
     }
-    // A node starts with it, and a command mends it.
+    // A node starts with it, and whoever stores it anew mends it.
     let again = Node::on(&node.app).await;
     assert_eq!(ids(&again.user).await, ["own", "good"]);
-    again.store("position", more()).await.unwrap();
-    assert_eq!(again.ai.stored_models(again.app.runtime()).await.unwrap().len(), 4);
+    again.store("position", more()).await;
+    assert_eq!(again.stored().await.len(), 4);
     assert!(ids(&again.user).await.contains(&"position".to_owned()));
+}
+
+#[tokio::test]
+async fn service_keys_change_models_only_where_they_name_that() {
+    let app = TestApp::builder(Engine::Sqlite).start().await;
+    let node = Node::on(&app).await;
+    let models = json!({"models": [{"id": "more", "definition": more()}]});
+    for (actions, status) in [
+        (json!(["*"]), 403),
+        (json!(["ai/*"]), 403),
+        (json!(["ai/models/set", "ai/models/stored"]), 200),
+    ] {
+        let key = json!({"name": "K", "actions": actions});
+        let key = node.app.admin().post("/v1/keys/create", key).await.expect(200);
+        let service = node.app.user(key["key"].as_str().unwrap());
+        service.get("/v1/ai/models/stored").await.expect(200);
+        service.post("/v1/ai/models/set", models.clone()).await.expect(status);
+    }
 }

@@ -1,6 +1,7 @@
 //! What your server does with the admin key.
 
 pub(crate) mod amount;
+pub(crate) mod backup;
 pub(crate) mod balance;
 pub(crate) mod cities;
 pub(crate) mod env;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 
 use crate::tests::{Turn, Wire};
@@ -336,4 +337,16 @@ async fn refusals_are_told_with_status_code_and_sentence() {
         assert_eq!((error.code(), error.body()), (Some("some_code"), Some(&*body.to_string())));
         assert_eq!((error.is_not_found(), error.is_forbidden()), (status == 404, status == 403));
     }
+}
+
+#[tokio::test]
+async fn a_copy_of_the_database_comes_as_it_is_sent() {
+    let wire = Wire::new([Turn::Answer(200, "SQLite format 3".to_owned())]);
+    let copy: Vec<_> = wire.admin().backup().await.unwrap().collect().await;
+    let bytes: Vec<u8> = copy.into_iter().flat_map(|piece| piece.unwrap().to_vec()).collect();
+    assert_eq!(bytes, b"SQLite format 3");
+    assert_eq!(sent(&wire), [("backup/create".to_owned(), None, json!({}))]);
+    let wire = Wire::new([Turn::Answer(409, json!({"error": "Another one."}).to_string())]);
+    let refused = wire.admin().backup().await.unwrap_err();
+    assert_eq!(refused.status(), Some(409));
 }

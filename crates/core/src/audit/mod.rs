@@ -17,7 +17,7 @@ mod verify;
 
 pub use service::AuditService;
 pub use trail::{Target, Trail};
-pub use verify::{Anchor, Broken, Problem, Verification, verify};
+pub use verify::{Anchor, AuditProblem, AuditReport, Broken, Problem, Verification, verify};
 
 /// The action of what a start of a node changes.
 pub(crate) const START: &str = "system/start";

@@ -1,22 +1,32 @@
 //! `/v1/audit/*`.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use downcity_db::Tx;
-use downcity_types::{AuditRecord, Cursor, Items, LimitParam, Page, Timestamp};
+use downcity_types::{AuditRecord, Cursor, ErrorCode, Items, LimitParam, Page, Timestamp};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
+use tokio::sync::Mutex;
 
 use super::store::{self, Filter, Stored};
+use super::verify::{Anchor, AuditReport, verify};
 use crate::{ADMIN, Cx, Error, Result, Service, ServiceDef};
 
 /// Rows of a page when none is asked for, and the most of one.
 const PAGE: u32 = 100;
 const PAGE_MAX: u32 = 1_000;
 
+/// The longest check.
+const CHECK_TIME: Duration = Duration::from_secs(3_600);
+
 /// The service `audit`.
-pub struct AuditService;
+#[derive(Default)]
+pub struct AuditService {
+    /// Held while a check runs: one at a time.
+    checking: Mutex<()>,
+}
 
 impl Service for AuditService {
     fn id(&self) -> &'static str {
@@ -37,7 +47,35 @@ impl Service for AuditService {
                  follow. Filters that are given together all apply. Secrets appear as fingerprints \
                  only.",
             );
+        service
+            .post("verify", ADMIN, &self, Self::verify)
+            .summary("Check that no row of the audit trail was changed, removed or put in later.")
+            .description(
+                "Reads the whole trail, some rows at a time, while others go on writing, and names the \
+                 first row that is wrong. expect names a row and the hash that it had earlier: a trail \
+                 that was written anew from its beginning shows only there. A node runs one check at a \
+                 time; another is refused with 409.",
+            )
+            .timeout(CHECK_TIME)
+            .cancel_on_disconnect();
     }
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct VerifyIn {
+    /// A row that was seen earlier; the trail must still have it.
+    #[serde(default)]
+    expect: Option<ExpectIn>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+struct ExpectIn {
+    /// The number of the row.
+    #[schemars(range(min = 1))]
+    seq: i64,
+    /// Its hash: 64 hexadecimal digits.
+    #[schemars(regex(pattern = "^[0-9A-Fa-f]{64}$"))]
+    hash: String,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -84,6 +122,24 @@ impl AuditService {
         let last = rows.last().filter(|_| more);
         let next_cursor = last.map(|row| Cursor::new([row.link.seq.into()]).encode());
         Ok(Items { items: rows.into_iter().map(record).collect(), next_cursor })
+    }
+}
+
+impl AuditService {
+    async fn verify(self: Arc<Self>, cx: Cx, input: VerifyIn) -> Result<AuditReport> {
+        let anchor = input.expect.map(|noted| {
+            Anchor::noted(noted.seq, &noted.hash).ok_or_else(|| {
+                let what =
+                    "must be the number of a row, from 1 on, and its hash of 64 hexadecimal digits";
+                Error::invalid("expect", what)
+            })
+        });
+        let anchor = anchor.transpose()?;
+        let _turn = self.checking.try_lock().map_err(|_| {
+            let message = "The audit trail is being checked on this node; wait for that to end.";
+            Error::new(ErrorCode::Conflict, message)
+        })?;
+        verify(cx.runtime().db(), anchor.as_ref(), |_, _| ()).await.map(AuditReport::from)
     }
 }
 

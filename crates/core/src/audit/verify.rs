@@ -3,6 +3,8 @@
 use std::fmt;
 
 use downcity_db::{Db, DbError};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use super::chain::GENESIS;
 use super::store::{self, Head, Stored};
@@ -20,6 +22,41 @@ pub struct Verification {
     pub hash: String,
     /// The first thing that is wrong; `None` when the trail is whole.
     pub broken: Option<Broken>,
+}
+
+/// What was found, as `audit/verify` answers it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct AuditReport {
+    /// Whether the trail is whole.
+    pub ok: bool,
+    /// How many rows are good, counted from the first.
+    pub rows: i64,
+    /// The hash of the last good row; 64 zeros when there is none.
+    pub hash: String,
+    /// The first thing that is wrong; `null` when the trail is whole.
+    pub broken: Option<AuditProblem>,
+}
+
+/// A row of the audit trail that is not what was appended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct AuditProblem {
+    /// The number of the row.
+    pub seq: i64,
+    /// `missing`, `changed`, `unlinked`, `cut_off`, `head`, `no_head` or `rewritten`.
+    pub problem: String,
+    /// What is wrong, in words.
+    pub message: String,
+}
+
+impl From<Verification> for AuditReport {
+    fn from(found: Verification) -> Self {
+        let broken = found.broken.map(|broken| AuditProblem {
+            seq: broken.seq,
+            problem: broken.problem.as_str().to_owned(),
+            message: broken.to_string(),
+        });
+        Self { ok: broken.is_none(), rows: found.rows, hash: found.hash, broken }
+    }
 }
 
 /// A row that is not what was appended.
@@ -97,6 +134,15 @@ pub struct Anchor {
     pub seq: i64,
     /// Its hash.
     pub hash: String,
+}
+
+impl Anchor {
+    /// One that somebody noted: the number of a row, from 1 on, and its hash of 64 hexadecimal digits,
+    /// of either case. `None` where it cannot be one.
+    pub fn noted(seq: i64, hash: &str) -> Option<Self> {
+        let is_hash = hash.len() == 64 && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+        (seq > 0 && is_hash).then(|| Self { seq, hash: hash.to_ascii_lowercase() })
+    }
 }
 
 /// Walks the whole chain, some thousand rows at a time, up to its end as it stands when the walk

@@ -56,6 +56,9 @@ pub struct JobPolicy {
     pub backoff: Duration,
     /// The longest wait between two runs.
     pub max_backoff: Duration,
+    /// Whether operators may give it up. Not where something else waits for its end: money that is
+    /// held, or a row of its own.
+    pub cancelable: bool,
 }
 
 impl Default for JobPolicy {
@@ -65,6 +68,7 @@ impl Default for JobPolicy {
             lease: Duration::from_secs(60),
             backoff: Duration::from_secs(1),
             max_backoff: Duration::from_secs(600),
+            cancelable: true,
         }
     }
 }

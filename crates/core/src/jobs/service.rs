@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::store::{self, JobRow, JobStatus};
+use super::worker::policy;
 use crate::audit::{Target, Trail};
 use crate::{ADMIN, Cx, Error, Result, Service, ServiceDef};
 
@@ -96,8 +97,9 @@ impl Service for JobsService {
             .post("cancel", ADMIN, &self, Self::cancel)
             .summary("Give up a job that waits.")
             .description(
-                "409 for a job that runs or is done. What the job should have brought about does not \
-                 come about: a charge that is not settled is not taken.",
+                "What the job should have brought about does not come about. 409 for a job that runs or \
+                 is done, and for kinds whose end something waits for: money that is held, images and \
+                 videos that were ordered.",
             );
     }
 }
@@ -132,14 +134,24 @@ impl JobsService {
 
     async fn retry(self: Arc<Self>, cx: Cx, input: JobIn) -> Result<JobRecord> {
         let now = cx.runtime().clock().now();
-        let job = change(&cx, input, move |tx, job_id| store::requeue(tx, job_id, now)).await?;
+        let job =
+            change(&cx, input, move |tx, before| store::requeue(tx, &before.job_id, now)).await?;
         cx.runtime().wake_workers();
         Ok(job)
     }
 
     async fn cancel(self: Arc<Self>, cx: Cx, input: JobIn) -> Result<JobRecord> {
         let now = cx.runtime().clock().now();
-        change(&cx, input, move |tx, job_id| store::give_up(tx, job_id, CANCELED, now)).await
+        let runtime = cx.runtime().clone();
+        let give_up = move |tx: &mut Tx<'_>, before: &JobRow| {
+            if !policy(&runtime, &before.kind).cancelable {
+                let message = format!("Jobs of the kind {} are not given up.", before.kind);
+                return Err(Error::new(ErrorCode::Conflict, message)
+                    .with_fix("Something waits for its end: let it run, or retry it."));
+            }
+            store::give_up(tx, &before.job_id, CANCELED, now)
+        };
+        change(&cx, input, give_up).await
     }
 }
 
@@ -150,7 +162,7 @@ impl JobsService {
 async fn change(
     cx: &Cx,
     input: JobIn,
-    mut change: impl FnMut(&mut Tx<'_>, &str) -> Result<bool> + Send + 'static,
+    mut change: impl FnMut(&mut Tx<'_>, &JobRow) -> Result<bool> + Send + 'static,
 ) -> Result<JobRecord> {
     let job_id = input.job_id.trim().to_owned();
     if job_id.is_empty() || job_id.contains('\0') {
@@ -158,7 +170,7 @@ async fn change(
     }
     let write = move |tx: &mut Tx<'_>, trail: &mut Trail| {
         let before = store::get(tx, &job_id)?.ok_or_else(unknown)?;
-        if !change(tx, &job_id)? {
+        if !change(tx, &before)? {
             let status = before.status.as_str();
             return Err(Error::new(ErrorCode::Conflict, format!("The job is {status}."))
                 .with_fix("Only jobs that wait or were given up can be changed."));

@@ -105,7 +105,7 @@ async fn due(runtime: &Arc<Runtime>) -> Result<Vec<JobRow>> {
         .await
 }
 
-fn policy(runtime: &Runtime, kind: &str) -> JobPolicy {
+pub(super) fn policy(runtime: &Runtime, kind: &str) -> JobPolicy {
     runtime.registry().jobs().get(kind).map(|job| job.policy).unwrap_or_default()
 }
 

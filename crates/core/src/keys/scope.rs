@@ -3,10 +3,10 @@
 use downcity_types::ErrorCode;
 
 use super::SERVICE_ID;
-use crate::{Action, Error, Registry, Result};
+use crate::{Action, Error, Registry, Result, backup};
 
-/// The service that `*` leaves out.
-const ENV: &str = "env";
+/// The services that `*` leaves out: secrets, and copies of everything.
+const NAMED: [&str; 2] = ["env", backup::SERVICE_ID];
 
 /// Most actions of one key.
 const ACTIONS_MAX: usize = 100;
@@ -18,9 +18,9 @@ const PATTERN_MAX_LEN: usize = 200;
 /// One entry of a key's actions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum ActionPattern {
-    /// `*`: every action but those of `env`.
+    /// `*`: every action but those of `env` and `backup`, and those that have to be named.
     All,
-    /// `service/*`.
+    /// `service/*`: but those that have to be named.
     Service(Box<str>),
     /// `service/action`.
     Action {
@@ -46,8 +46,8 @@ impl ActionPattern {
     /// Whether the action is one of those meant.
     pub(crate) fn covers(&self, action: &Action) -> bool {
         match self {
-            Self::All => action.service_id() != ENV,
-            Self::Service(service) => action.service_id() == &**service,
+            Self::All => !NAMED.contains(&action.service_id()) && !action.is_named(),
+            Self::Service(service) => action.service_id() == &**service && !action.is_named(),
             Self::Action { service, action: id } => {
                 action.service_id() == &**service && action.id() == &**id
             }

@@ -90,7 +90,7 @@ impl Service for KeysService {
 struct NewServiceKey {
     /// What people see; trimmed, at most 200 characters.
     name: String,
-    /// What the key may call: `service/action`, `service/*`, or `*` for all but `env`.
+    /// What the key may call: `service/action`, `service/*`, or `*` for all but `env` and `backup`.
     actions: Vec<String>,
     /// The cities that the key may name; empty = all, and calls that are not about one city.
     #[serde(default)]

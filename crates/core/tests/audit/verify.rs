@@ -109,6 +109,43 @@ fn documented_hash(row: &Value) -> String {
 }
 
 both_engines! {
+    async fn the_trusted_side_checks_over_http(app: TestApp) {
+        open_to_change(&app).await;
+        let row = since(&app, 7).await.remove(0);
+        let admin = app.admin();
+        let check = async |input: Value| admin.post("/v1/audit/verify", input).await;
+        let noted = json!({"seq": row["seq"], "hash": row["hash"].as_str().unwrap().to_uppercase()});
+        for input in [json!({}), json!({"expect": null}), json!({"expect": noted})] {
+            let found = check(input).await.expect(200);
+            assert_eq!((&found["ok"], &found["rows"], &found["broken"]), (&json!(true), &json!(10), &Value::Null));
+        }
+        // Nothing that was checked leaves a row.
+        assert_eq!(last(&app).await, 10);
+        let zeros = "0".repeat(64);
+        let found = check(json!({"expect": {"seq": 3, "hash": zeros}})).await.expect(200);
+        assert_eq!((&found["ok"], &found["broken"]["problem"]), (&json!(false), &json!("rewritten")));
+        for wrong in [json!({"seq": 0, "hash": zeros}), json!({"seq": 3, "hash": "abc"}), json!({"seq": 3})] {
+            check(json!({"expect": wrong})).await.expect_error(400, "invalid_input");
+        }
+        app.by_hand("DELETE FROM audit WHERE seq = 4");
+        let found = check(json!({})).await.expect(200);
+        let broken = &found["broken"];
+        assert_eq!((&found["ok"], &found["rows"]), (&json!(false), &json!(3)));
+        assert_eq!((&broken["seq"], &broken["problem"]), (&json!(4), &json!("missing")));
+        assert!(broken["message"].as_str().unwrap().starts_with("row 4 "), "{broken}");
+    }
+
+    async fn one_check_runs_at_a_time_and_writers_do_not_wait(app: TestApp) {
+        let admin = app.admin();
+        let check = || admin.post("/v1/audit/verify", json!({}));
+        let write = admin.post("/v1/cities/create", json!({"city_id": "shop", "name": "S"}));
+        let (first, second, written) = tokio::join!(check(), check(), write);
+        assert_eq!(first.expect(200)["ok"], true);
+        second.expect_error(409, "conflict");
+        written.expect(200);
+        assert_eq!(check().await.expect(200)["ok"], true);
+    }
+
     async fn every_column_of_every_row_is_guarded(app: TestApp) {
         open_to_change(&app).await;
         let rows = since(&app, 0).await;

@@ -1,18 +1,18 @@
 //! What rows said before they were sealed is gone from the files.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use downcity_core::SystemRandom;
 use downcity_core::env::MasterKey;
-use downcity_db::{DbError, sql};
+use downcity_db::{CopyWatch, DbError, DbOptions, sql};
 use downcity_testkit::{Engine, TestApp, both_engines};
 
 use crate::common::{applied, refresh, stored, write_by_hand};
 
 /// A whole copy: what a database has committed may still be in the log beside its file.
 fn copy_of(app: &TestApp, target: &Path) {
-    downcity_db::backup(&app.database_url(), target, Duration::from_secs(5)).unwrap();
+    let options = DbOptions::new(app.database_url());
+    downcity_db::backup(&options, &[], target, &mut CopyWatch::default()).unwrap();
 }
 
 /// Puts a copy in the place of a database and its log.

@@ -15,6 +15,9 @@ use refinery::error::Kind;
 
 use crate::Engine;
 use crate::error::{DbError, DbErrorKind};
+use crate::options::DbOptions;
+use crate::sqlite::open_plain;
+use crate::url::Target;
 
 /// The migrations of one service, made by [`migrations!`](crate::migrations).
 #[derive(Clone, Copy, Debug)]
@@ -144,7 +147,8 @@ impl MigrationSet {
         self.steps.last().map_or(0, |step| step.version)
     }
 
-    fn runner(&self, engine: Engine) -> Result<Runner, DbError> {
+    /// The steps as the migration runner knows them.
+    pub(crate) fn steps(&self, engine: Engine) -> Result<Vec<refinery::Migration>, DbError> {
         let steps = self.steps.iter().map(|step| {
             let text = match (step.sql, engine) {
                 (MigrationSql::Same(text), _) => text,
@@ -153,7 +157,11 @@ impl MigrationSet {
             };
             refinery::Migration::unapplied(&format!("V{}__{}", step.version, step.name), text)
         });
-        let steps = steps.collect::<Result<Vec<_>, _>>().map_err(|error| self.failed(&error))?;
+        steps.collect::<Result<Vec<_>, _>>().map_err(|error| self.failed(&error))
+    }
+
+    fn runner(&self, engine: Engine) -> Result<Runner, DbError> {
+        let steps = self.steps(engine)?;
         let mut runner =
             Runner::new(&steps).set_grouped(true).set_abort_divergent(true).set_abort_missing(true);
         runner.set_migration_table_name(self.history_table());
@@ -205,6 +213,39 @@ fn driver_error(error: &refinery::Error) -> Option<DbError> {
 pub(crate) struct Found {
     pub(crate) set: MigrationSet,
     pub(crate) version: u32,
+}
+
+/// How many steps of these migrations a database lacks. Only reads: nothing is created or migrated.
+///
+/// # Errors
+/// `Unavailable` if the database cannot be reached, `SchemaNewer` if a newer binary migrated it, `Config`
+/// for options that cannot be used.
+pub async fn pending_migrations(
+    options: &DbOptions,
+    migrations: &[MigrationSet],
+) -> Result<usize, DbError> {
+    let sets = all_sets(migrations)?;
+    let options = options.clone();
+    let looking = tokio::task::spawn_blocking(move || {
+        let found = match options.url.target() {
+            Target::Sqlite(path) => {
+                sqlite::versions(&open_plain(path, options.connect_timeout)?, &sets)?
+            }
+            Target::Postgres(target) => postgres::look(target, &options, &sets)?,
+        };
+        refuse_newer(&found)?;
+        Ok(found.iter().map(Found::pending).sum())
+    });
+    looking.await.unwrap_or_else(|_ended| {
+        Err(DbError::new(DbErrorKind::Unavailable, "looking at the database was interrupted"))
+    })
+}
+
+impl Found {
+    /// How many steps the database lacks.
+    fn pending(&self) -> usize {
+        self.set.steps.iter().filter(|step| step.version > self.version).count()
+    }
 }
 
 /// Refuses a database that a newer binary has migrated.

@@ -13,7 +13,7 @@ use crate::postgres::{Ended, Features, Session, connector, translate};
 use crate::url::PostgresTarget;
 
 /// Key of the advisory lock under which nodes migrate ("downcity" in ASCII).
-const LOCK_KEY: i64 = 0x646f_776e_6369_7479;
+pub(crate) const LOCK_KEY: i64 = 0x646f_776e_6369_7479;
 /// How long a node waits for another one that is migrating.
 const LOCK_WAIT: Duration = Duration::from_secs(120);
 /// How long one look at the database may take.
@@ -29,10 +29,7 @@ pub(crate) fn run(
 ) -> Result<Features, DbError> {
     let mut session = Session::connect(target, &connector(target)?, options.connect_timeout)?;
     lock(&mut session)?;
-    let found = sets
-        .iter()
-        .map(|set| Ok(Found { set: *set, version: version(&mut session, set)? }))
-        .collect::<Result<Vec<_>, DbError>>()?;
+    let found = versions(&mut session, sets)?;
     refuse_newer(&found)?;
     for Found { set, version } in &found {
         apply(&mut session, set)?;
@@ -42,6 +39,20 @@ pub(crate) fn run(
     }
     // The lock ends with this connection.
     Ok(Features { notify: has_notify(&mut session) })
+}
+
+/// Which versions the database has; changes nothing.
+pub(crate) fn look(
+    target: &PostgresTarget,
+    options: &DbOptions,
+    sets: &[MigrationSet],
+) -> Result<Vec<Found>, DbError> {
+    let mut session = Session::connect(target, &connector(target)?, options.connect_timeout)?;
+    versions(&mut session, sets)
+}
+
+fn versions(session: &mut Session, sets: &[MigrationSet]) -> Result<Vec<Found>, DbError> {
+    sets.iter().map(|set| Ok(Found { set: *set, version: version(session, set)? })).collect()
 }
 
 fn apply(session: &mut Session, set: &MigrationSet) -> Result<(), DbError> {

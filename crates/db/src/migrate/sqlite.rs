@@ -43,10 +43,18 @@ pub(crate) fn run(path: &Path, options: &DbOptions, sets: &[MigrationSet]) -> Re
         }
     }
     for Found { set, version } in &found {
-        set.runner(Engine::Sqlite)?.run(&mut connection).map_err(|error| set.failed(&error))?;
+        apply(&mut connection, &[*set])?;
         if set.known() > *version {
             tracing::info!(service = set.service, version = set.known(), "schema migrated");
         }
+    }
+    Ok(())
+}
+
+/// Applies what is pending to a file that nobody else has.
+pub(crate) fn apply(connection: &mut Connection, sets: &[MigrationSet]) -> Result<(), DbError> {
+    for set in sets {
+        set.runner(Engine::Sqlite)?.run(connection).map_err(|error| set.failed(&error))?;
     }
     Ok(())
 }
@@ -69,7 +77,10 @@ fn pending(found: &[Found]) -> Option<&MigrationSet> {
     found.iter().find(|found| found.set.known() > found.version).map(|found| &found.set)
 }
 
-fn versions(connection: &Connection, sets: &[MigrationSet]) -> Result<Vec<Found>, DbError> {
+pub(crate) fn versions(
+    connection: &Connection,
+    sets: &[MigrationSet],
+) -> Result<Vec<Found>, DbError> {
     sets.iter()
         .map(|set| {
             let table = set.history_table();

@@ -15,6 +15,10 @@ use crate::error::{DbError, DbErrorKind};
 use crate::revision::{CHANNEL, Notifier};
 use crate::url::PostgresTarget;
 
+/// Key of the advisory lock that every node shares while it runs ("downnode" in ASCII): who puts a copy
+/// into the database has it alone.
+pub(crate) const NODES_KEY: i64 = 0x646f_776e_6e6f_6465;
+
 const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// For the connection as a whole, signing in included.
@@ -92,6 +96,11 @@ where
             .await
             .map_err(|error| translate(&error))?;
         *pause = SHORTEST_PAUSE;
+        // It ends with the connection. Engines without such locks are recognised by the other signs.
+        let shared = format!("SELECT pg_try_advisory_lock_shared({NODES_KEY})");
+        if let Err(error) = client.batch_execute(&shared).await {
+            tracing::debug!(%error, "this node does not show that it runs");
+        }
         std::future::pending::<Result<(), DbError>>().await
     };
     tokio::select! {

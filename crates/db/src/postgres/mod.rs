@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 
 pub(crate) use connection::PgConnection;
 pub(crate) use error::translate;
+pub(crate) use listen::NODES_KEY;
 pub(crate) use session::{Ended, Session};
 pub(crate) use tls::{Connector, connector};
 

@@ -1,13 +1,15 @@
 //! Copies for keeps.
 
-use std::time::Duration;
+use std::path::{Path, PathBuf};
 
-use downcity_db::testing::TestDatabase;
-use downcity_db::{Db, DbErrorKind, DbOptions, DbUrl, Engine, backup};
+use downcity_db::{CopyWatch, Db, DbError, DbErrorKind, DbOptions, DbUrl, restore};
 
 use crate::common::{insert, schema, stored};
 
-const PATIENCE: Duration = Duration::from_secs(5);
+/// A copy of a SQLite database.
+fn backup(url: &DbUrl, target: &Path) -> Result<u64, DbError> {
+    downcity_db::backup(&DbOptions::new(url.clone()), &[], target, &mut CopyWatch::default())
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_copy_is_one_state_taken_while_others_write() {
@@ -30,7 +32,7 @@ async fn a_copy_is_one_state_taken_while_others_write() {
     let target = folder.path().join("copy.sqlite");
     let copying = {
         let (url, target) = (url.clone(), target.clone());
-        tokio::task::spawn_blocking(move || backup(&url, &target, PATIENCE).unwrap())
+        tokio::task::spawn_blocking(move || backup(&url, &target).unwrap())
     };
     for number in 1..200 {
         pair(number).await;
@@ -59,32 +61,24 @@ async fn nothing_is_overwritten_and_nothing_half_made_is_left() {
     let db = Db::open(DbOptions::new(url.clone()), &[schema()]).await.unwrap();
     let taken = folder.path().join("taken");
     std::fs::write(&taken, "mine").unwrap();
-    let error = backup(&url, &taken, PATIENCE).unwrap_err();
+    let error = backup(&url, &taken).unwrap_err();
     assert_eq!(error.kind(), DbErrorKind::Unavailable);
     assert_eq!(std::fs::read_to_string(&taken).unwrap(), "mine");
 
     let nowhere = folder.path().join("no/such/folder/copy");
-    assert_eq!(backup(&url, &nowhere, PATIENCE).unwrap_err().kind(), DbErrorKind::Unavailable);
+    assert_eq!(backup(&url, &nowhere).unwrap_err().kind(), DbErrorKind::Unavailable);
     db.close().await;
 
     let broken = folder.path().join("broken.sqlite");
     std::fs::write(&broken, "this is no database, whatever its name says").unwrap();
     let target = folder.path().join("copy");
-    backup(&DbUrl::sqlite(&broken), &target, PATIENCE).unwrap_err();
+    backup(&DbUrl::sqlite(&broken), &target).unwrap_err();
     let left: Vec<_> = std::fs::read_dir(folder.path())
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| name.starts_with("copy"))
         .collect();
     assert_eq!(left, [] as [String; 0]);
-}
-
-#[test]
-fn postgres_is_left_to_its_own_tools() {
-    let database = TestDatabase::new(Engine::Postgres).unwrap_or_else(|reason| panic!("{reason}"));
-    let folder = tempfile::tempdir().unwrap();
-    let error = backup(&database.url(), &folder.path().join("copy"), PATIENCE).unwrap_err();
-    assert_eq!(error.kind(), DbErrorKind::Config);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -94,13 +88,114 @@ async fn of_several_copies_to_one_place_one_is_made() {
     let db = Db::open(DbOptions::new(url.clone()), &[schema()]).await.unwrap();
     db.write(|tx| insert(tx, "a", 1)).await.unwrap();
     let target = folder.path().join("copy");
-    backup(&url, &target, PATIENCE).unwrap();
+    backup(&url, &target).unwrap();
     let made = std::fs::read(&target).unwrap();
     db.write(|tx| insert(tx, "b", 2)).await.unwrap();
-    backup(&url, &target, PATIENCE).unwrap_err();
+    backup(&url, &target).unwrap_err();
     assert_eq!(std::fs::read(&target).unwrap(), made, "the first copy stays");
     let drafts = std::fs::read_dir(folder.path()).unwrap();
     let drafts =
         drafts.filter(|file| file.as_ref().unwrap().path().extension() == Some("part".as_ref()));
     assert_eq!(drafts.count(), 0);
+}
+
+/// A closed database with one row, and a copy of it from before that row.
+async fn with_copy(folder: &Path) -> (DbUrl, PathBuf) {
+    let url = DbUrl::sqlite(folder.join("fed.sqlite"));
+    let copy = folder.join("copy.sqlite");
+    let db = Db::open(DbOptions::new(url.clone()), &[schema()]).await.unwrap();
+    backup(&url, &copy).unwrap();
+    db.write(|tx| insert(tx, "a", 1)).await.unwrap();
+    db.close().await;
+    (url, copy)
+}
+
+/// What is in a folder, by name.
+fn names(folder: &Path) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).unwrap();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn a_restore_that_is_stopped_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let (url, copy) = with_copy(folder.path()).await;
+    let before = (names(folder.path()), std::fs::read(url.sqlite_path().unwrap()).unwrap());
+    let mut watch = CopyWatch::default();
+    watch.stop().stop();
+    let aside = folder.path().join("aside");
+    let stopped = restore(&copy, &url, &aside, &mut watch).unwrap_err();
+    assert_eq!(stopped.kind(), DbErrorKind::Closed);
+    let after = (names(folder.path()), std::fs::read(url.sqlite_path().unwrap()).unwrap());
+    assert!(before == after, "{:?}", after.0);
+    restore(&copy, &url, &aside, &mut CopyWatch::default()).unwrap();
+    let db = Db::open(DbOptions::new(url), &[schema()]).await.unwrap();
+    assert_eq!(stored(&db, "a").await, None);
+}
+
+#[tokio::test]
+async fn what_is_damaged_is_put_aside_as_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let (url, copy) = with_copy(folder.path()).await;
+    let path = url.sqlite_path().unwrap();
+    let file = |name: &str| folder.path().join(name);
+    let whole = std::fs::read(path).unwrap();
+    // No database; one whose first page is damaged behind its header; one that was cut off.
+    let mut damaged = whole.clone();
+    damaged[100..].fill(0xa5);
+    for (number, content) in
+        [b"noise".repeat(100), damaged, whole[..600].to_vec()].iter().enumerate()
+    {
+        std::fs::write(path, content).unwrap();
+        std::fs::write(file("fed.sqlite-wal"), "a log").unwrap();
+        let aside = file(&format!("aside-{number}"));
+        restore(&copy, &url, &aside, &mut CopyWatch::default()).unwrap();
+        assert!(std::fs::read(&aside).unwrap() == *content, "{number}");
+        let log = std::fs::read_to_string(file(&format!("aside-{number}-wal")));
+        assert_eq!(log.unwrap(), "a log");
+        let db = Db::open(DbOptions::new(url.clone()), &[schema()]).await.unwrap();
+        assert_eq!(stored(&db, "a").await, None);
+        db.close().await;
+    }
+}
+
+/// Files of these sizes take no room: nothing was ever written into most of them.
+#[cfg(unix)]
+#[tokio::test]
+async fn no_copy_is_begun_where_there_is_no_room_for_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (url, copy) = with_copy(folder.path()).await;
+    let grow = |path: &Path| {
+        let file = std::fs::File::options().write(true).open(path).unwrap();
+        file.set_len(15 << 40).unwrap();
+    };
+    grow(&copy);
+    let aside = folder.path().join("aside");
+    let before = names(folder.path());
+    let refused = restore(&copy, &url, &aside, &mut CopyWatch::default()).unwrap_err();
+    assert_eq!(refused.kind(), DbErrorKind::DiskFull, "{refused}");
+    grow(url.sqlite_path().unwrap());
+    let refused = backup(&url, &folder.path().join("other")).unwrap_err();
+    assert_eq!(refused.kind(), DbErrorKind::DiskFull, "{refused}");
+    assert!(refused.to_string().contains("MiB are needed"), "{refused}");
+    assert_eq!(names(folder.path()), before);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_link_in_the_folder_leads_nowhere() {
+    let folder = tempfile::tempdir().unwrap();
+    let (url, _) = with_copy(folder.path()).await;
+    let mine = folder.path().join("mine");
+    std::fs::write(&mine, "mine").unwrap();
+    let target = folder.path().join("other");
+    for ending in ["part", &format!("{}.part", std::process::id())] {
+        let link = folder.path().join(format!("other.{ending}"));
+        std::os::unix::fs::symlink(&mine, link).unwrap();
+    }
+    backup(&url, &target).unwrap();
+    assert_eq!(std::fs::read_to_string(&mine).unwrap(), "mine");
 }

@@ -21,6 +21,8 @@ mod silence;
 #[cfg(test)]
 mod transactions;
 #[cfg(test)]
+mod transfer;
+#[cfg(test)]
 mod url;
 #[cfg(test)]
 mod values;

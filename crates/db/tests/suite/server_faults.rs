@@ -203,7 +203,8 @@ async fn a_deadlock_is_run_again() {
     let (one, other) = tokio::join!(crossed("a", "b"), crossed("b", "a"));
     let both: Result<Vec<u64>, DbError> = [one, other].into_iter().collect();
     assert_eq!(both.unwrap(), [1, 1]);
-    assert_eq!(count(), 3, "one of the two ran twice");
+    // The one that was ended may take its first row again before the other gets it: then once more.
+    assert!(count() >= 3, "one of the two ran again: {}", count());
     assert_eq!(
         (stored(&fixture.db, "a").await, stored(&fixture.db, "b").await),
         (Some(2), Some(2))

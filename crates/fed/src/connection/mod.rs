@@ -6,7 +6,7 @@ use std::io::Read as _;
 use std::path::PathBuf;
 
 use clap::Args;
-use downcity_server::{FailureKind, Listening};
+use downcity_server::{FailureKind, Hint, Listening};
 use secrecy::{ExposeSecret as _, SecretString};
 
 pub(crate) use servers::{Server, Servers};
@@ -47,6 +47,22 @@ pub(crate) struct Connection {
     pub(crate) user_token: Option<SecretString>,
 }
 
+impl Connection {
+    /// To a stored server.
+    pub(crate) fn to(server: Server, user_token: Option<SecretString>) -> Self {
+        let name = Some(server.name).filter(|name| !name.is_empty());
+        Self { name, url: server.url, admin_key: server.admin_key, user_token }
+    }
+
+    /// Where it goes, for people.
+    pub(crate) fn place(&self) -> String {
+        match &self.name {
+            Some(name) => format!("{name} · {}", self.url),
+            None => self.url.clone(),
+        }
+    }
+}
+
 impl Target {
     /// Finds the Federation: flags, then the environment, then the current one of the file.
     ///
@@ -77,12 +93,9 @@ impl Target {
             None if !server.name.is_empty() => None,
             None => set(ADMIN_KEY).map(SecretString::from),
         };
-        Ok(Connection {
-            name: Some(server.name).filter(|name| !name.is_empty()),
-            url: server.url,
-            admin_key: given.or(server.admin_key),
-            user_token: set(USER_TOKEN).map(SecretString::from),
-        })
+        let user_token = set(USER_TOKEN).map(SecretString::from);
+        let connection = Connection::to(server, user_token);
+        Ok(Connection { admin_key: given.or(connection.admin_key), ..connection })
     }
 }
 
@@ -119,12 +132,43 @@ const LOCAL: &str = "local";
 
 /// Stores a server that has begun to listen, so that commands go to it at once: under the name `local`,
 /// where nothing else has that name, and only where it serves this machine alone. Says so for the banner.
-pub(crate) fn remember(listening: &Listening) -> Option<String> {
+pub(crate) fn remember(listening: &Listening) -> Vec<Hint> {
+    let Some(stored) = store_local(listening) else { return Vec::new() };
+    let commands = |says: String| Hint { about: "Commands", says };
+    match stored {
+        Stored::Elsewhere => {
+            vec![commands(format!("go elsewhere; fed server add NAME {}", listening.url))]
+        }
+        Stored::Here { path, goes_there } => {
+            let named = if goes_there { "" } else { " --server local" };
+            vec![
+                commands(format!(
+                    "go here{}; the key is in {path}",
+                    named.replacen(' ', " with ", 1)
+                )),
+                Hint {
+                    about: "Next",
+                    says: format!("fed admin{named}, in another terminal, shows the first steps"),
+                },
+            ]
+        }
+    }
+}
+
+/// Where commands go after a server of this machine has begun to listen.
+enum Stored {
+    /// The name `local` is that of another server.
+    Elsewhere,
+    /// It is stored in this file; perhaps another one is the current one.
+    Here { path: String, goes_there: bool },
+}
+
+fn store_local(listening: &Listening) -> Option<Stored> {
     let key = listening.admin_key.as_ref().filter(|_| listening.is_local)?;
     let mut servers = Servers::open().ok()?;
     let known = servers.get(LOCAL);
     if known.as_ref().is_some_and(|known| known.url != listening.url) {
-        return Some(format!("go elsewhere; fed server add NAME {}", listening.url));
+        return Some(Stored::Elsewhere);
     }
     let is_news = known.is_none_or(|known| {
         known.admin_key.is_none_or(|stored| stored.expose_secret() != key.expose())
@@ -136,8 +180,7 @@ pub(crate) fn remember(listening: &Listening) -> Option<String> {
         servers.save().ok()?;
     }
     let goes_there = servers.current().is_some_and(|current| current.name == LOCAL);
-    let how = if goes_there { "go here" } else { "go here with --server local" };
-    Some(format!("{how}; the key is in {}", servers.path().display()))
+    Some(Stored::Here { path: servers.path().display().to_string(), goes_there })
 }
 
 fn unknown(name: &str, servers: &Servers) -> Failure {

@@ -45,10 +45,13 @@ impl Servers {
         if !text.is_empty() {
             check_owner_only(&path)?;
         }
-        let document = text.parse().map_err(|error: toml_edit::TomlError| {
+        let document: DocumentMut = text.parse().map_err(|error: toml_edit::TomlError| {
             // What it says shows the line, which may hold a key.
             unusable(&path, &format!("it is not TOML: {}", error.message()))
         })?;
+        if document.get("servers").is_some_and(|servers| !servers.is_table_like()) {
+            return Err(unusable(&path, "`servers` is no table of servers"));
+        }
         Ok(Self { path, document })
     }
 
@@ -116,13 +119,15 @@ impl Servers {
 
     /// Forgets a server; says whether it was known.
     pub(crate) fn remove(&mut self, name: &str) -> bool {
+        let was_only = self.current().is_some_and(|current| current.name == name);
         let Some(servers) = self.document.get_mut("servers").and_then(Item::as_table_like_mut)
         else {
             return false;
         };
         let was_known = servers.remove(name).is_some();
-        if self.document.get("current").and_then(Item::as_str) == Some(name) {
-            self.document.remove("current");
+        if self.document.get("current").and_then(Item::as_str) == Some(name) || was_only {
+            // Commands that went there go nowhere until another one is chosen: not to whichever is left.
+            self.document["current"] = value("");
         }
         was_known
     }
@@ -192,6 +197,17 @@ mod tests {
             name: name.to_owned(),
             url: format!("https://{name}.example.com"),
             admin_key: key.map(SecretString::from),
+        }
+    }
+
+    #[test]
+    fn a_file_of_another_form_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("servers.toml");
+        Servers::at(path.clone()).unwrap().save().unwrap();
+        for text in ["servers = []\n", "[[servers]]\nname = \"one\"\n"] {
+            std::fs::write(&path, text).unwrap();
+            assert!(Servers::at(path.clone()).err().unwrap().message().contains("no table"));
         }
     }
 

@@ -4,7 +4,7 @@ use clap::Args;
 use serde_json::json;
 
 use crate::failure::Failure;
-use crate::fed::{Fed, Page};
+use crate::fed::{Fed, Page, Times};
 use crate::output::Column;
 
 pub(crate) const ROW: &[Column] = &[
@@ -31,19 +31,15 @@ pub(crate) struct ListArgs {
     /// Only those of this city.
     #[arg(long, value_name = "CITY")]
     city: Option<String>,
-    /// Only those since then.
-    #[arg(long, value_name = "TIME")]
-    from: Option<String>,
-    /// Only those before then.
-    #[arg(long, value_name = "TIME")]
-    to: Option<String>,
+    #[command(flatten)]
+    times: Times,
     #[command(flatten)]
     page: Page,
 }
 
 /// Lists what the trusted side has changed.
 pub(crate) async fn list(fed: Fed, args: ListArgs) -> Result<(), Failure> {
-    let ListArgs { action, target, city, from, to, page } = args;
+    let ListArgs { action, target, city, times: Times { from, to }, page } = args;
     let filter =
         json!({ "action": action, "target": target, "city_id": city, "from": from, "to": to });
     fed.list("audit/list", page.query(filter), ROW).await

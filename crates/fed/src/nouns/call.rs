@@ -3,9 +3,9 @@
 use std::io::Read as _;
 
 use clap::{Args, ValueEnum};
-use downcity_server::FailureKind;
 use serde_json::{Value, json};
 
+use crate::actions::{Described, find, operations};
 use crate::commands::block_on;
 use crate::connection::Connection;
 use crate::failure::Failure;
@@ -50,14 +50,6 @@ pub(crate) struct QueryArgs {
 enum Method {
     Get,
     Post,
-}
-
-/// An action as the Federation describes it in its OpenAPI document.
-struct Described<'a> {
-    document: &'a Value,
-    method: &'a str,
-    path: &'a str,
-    operation: &'a Value,
 }
 
 /// Calls an action after checking its input, or says what there is.
@@ -135,31 +127,6 @@ fn input(text: Option<&str>) -> Result<Value, Failure> {
     }
 }
 
-fn operations(document: &Value) -> impl Iterator<Item = Described<'_>> {
-    let paths = document["paths"].as_object().into_iter().flatten();
-    paths.flat_map(move |(path, methods)| {
-        let methods = methods.as_object().into_iter().flatten();
-        methods.map(move |(method, operation)| {
-            let method = if method == "get" { "GET" } else { "POST" };
-            Described { document, method, path, operation }
-        })
-    })
-}
-
-fn find<'a>(document: &'a Value, action: &str) -> Result<Described<'a>, Failure> {
-    let wanted = format!("/v1/{}", action.trim().trim_matches('/'));
-    operations(document).find(|described| described.path == wanted).ok_or_else(|| {
-        let near = operations(document)
-            .map(|described| described.path)
-            .min_by_key(|path| strsim::damerau_levenshtein(path, &wanted));
-        let near = near.map(|path| path.trim_start_matches("/v1/")).unwrap_or_default();
-        let message = format!(
-            "The Federation has no action {action:?}; did you mean {near:?}? `fed call` lists them."
-        );
-        Failure::new(FailureKind::NotFound, message)
-    })
-}
-
 fn list(output: Output, document: &Value) -> Result<(), Failure> {
     const ACTION: &[crate::output::Column] = &[
         crate::output::Column::new("METHOD", "method"),
@@ -198,124 +165,17 @@ fn describe(output: Output, described: &Described<'_>) -> Result<(), Failure> {
     }
     for field in fields {
         let mark = if field.required { "*" } else { " " };
-        text.push_str(&format!(" {mark} {:<22} {:<10} {}\n", field.name, field.kind, field.what));
+        let mut what = field.what.to_owned();
+        if !field.choices.is_empty() {
+            what.push_str(&format!(" One of {}.", field.choices.join(", ")));
+        }
+        if let Some(default) = field.default {
+            what.push_str(&format!(" [default: {default}]"));
+        }
+        if field.is_secret {
+            what.push_str(" A secret.");
+        }
+        text.push_str(&format!(" {mark} {:<22} {:<10} {}\n", field.name, field.kind, what.trim()));
     }
     print(&text)
-}
-
-/// A field of an action's input.
-struct Field<'a> {
-    name: &'a str,
-    required: bool,
-    kind: String,
-    what: &'a str,
-}
-
-impl<'a> Described<'a> {
-    /// What the action takes.
-    fn fields(&self) -> Vec<Field<'a>> {
-        let body = &self.operation["requestBody"]["content"]["application/json"]["schema"];
-        if let Some(schema) = self.resolved(body) {
-            let required = schema["required"].as_array();
-            let is_required =
-                |name: &str| required.is_some_and(|names| names.iter().any(|known| known == name));
-            let fields = schema["properties"].as_object().into_iter().flatten();
-            return fields
-                .map(|(name, field)| Field {
-                    name,
-                    required: is_required(name),
-                    kind: self.kind(field),
-                    what: field["description"].as_str().unwrap_or_default(),
-                })
-                .collect();
-        }
-        let parameters = self.operation["parameters"].as_array().into_iter().flatten();
-        parameters
-            .filter_map(|field| {
-                Some(Field {
-                    name: field["name"].as_str()?,
-                    required: field["required"] == Value::Bool(true),
-                    kind: self.kind(&field["schema"]),
-                    what: field["description"].as_str().unwrap_or_default(),
-                })
-            })
-            .collect()
-    }
-
-    /// A schema, wherever it stands in the document.
-    fn resolved(&self, schema: &'a Value) -> Option<&'a Value> {
-        match schema["$ref"].as_str() {
-            Some(place) => self.document.pointer(place.strip_prefix('#')?),
-            None => schema.is_object().then_some(schema),
-        }
-    }
-
-    fn kind(&self, schema: &'a Value) -> String {
-        let schema = self.resolved(schema).unwrap_or(schema);
-        match &schema["type"] {
-            Value::String(kind) => kind.clone(),
-            Value::Array(kinds) => {
-                let kinds = kinds.iter().filter_map(Value::as_str).filter(|kind| *kind != "null");
-                kinds.collect::<Vec<_>>().join(" or ")
-            }
-            _ => "value".to_owned(),
-        }
-    }
-
-    /// Whether the trusted side cannot call it.
-    fn is_for_users(&self) -> bool {
-        let known = self.operation["security"].as_array();
-        known.is_some_and(|ways| {
-            let has = |name: &str| ways.iter().any(|way| way.get(name).is_some());
-            has("user_token") && !has("admin_key")
-        })
-    }
-
-    /// Finds what the server would refuse for sure: fields that are missing, and values of another
-    /// kind.
-    ///
-    /// # Errors
-    /// A sentence that names them.
-    fn check(&self, input: &Value) -> Result<(), Failure> {
-        let fields = self.fields();
-        let given = input.as_object();
-        let is_given = |name: &str| given.is_some_and(|given| given.contains_key(name));
-        let missing: Vec<&str> = fields
-            .iter()
-            .filter(|field| field.required && !is_given(field.name))
-            .map(|field| field.name)
-            .collect();
-        if !missing.is_empty() {
-            return Err(Failure::usage(format!(
-                "The input lacks {}. `--describe` shows what the action takes.",
-                missing.join(", ")
-            )));
-        }
-        for field in &fields {
-            let value = input.get(field.name).filter(|value| !value.is_null());
-            if let Some(value) = value
-                && !is_of_kind(value, &field.kind)
-            {
-                return Err(Failure::usage(format!(
-                    "{} must be {}, not {value}. `--describe` shows what the action takes.",
-                    field.name, field.kind
-                )));
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Whether a value can stand where the schema wants one of these kinds, such as `string or integer`.
-/// What says nothing about kinds takes all.
-fn is_of_kind(value: &Value, kinds: &str) -> bool {
-    kinds.split(" or ").any(|kind| match kind {
-        "string" => value.is_string(),
-        "integer" => value.is_i64() || value.is_u64(),
-        "number" => value.is_number(),
-        "boolean" => value.is_boolean(),
-        "array" => value.is_array(),
-        "object" => value.is_object(),
-        _ => true,
-    })
 }

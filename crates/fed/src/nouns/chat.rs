@@ -93,7 +93,7 @@ async fn issued(
     let input = json!({ "city_id": city, "user_id": USER, "ttl": TTL });
     let token = remote.post("cities/tokens/apply", input).await?;
     let token = token["user_token"].as_str().unwrap_or_default();
-    note(&format!("Talking as the user {USER} of {city}; /exit ends."));
+    note(&format!("Talking as the user {USER} of {city}."));
     Ok((SecretString::from(token), city))
 }
 
@@ -109,6 +109,9 @@ impl Talk<'_> {
     /// Turn by turn, until the input ends.
     async fn converse(&mut self) -> Result<(), Failure> {
         let is_terminal = std::io::stdin().is_terminal();
+        if is_terminal {
+            note("/exit ends.");
+        }
         loop {
             if is_terminal {
                 let mut err = std::io::stderr();

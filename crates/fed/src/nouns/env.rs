@@ -51,7 +51,7 @@ pub(crate) enum EnvCommand {
         #[command(flatten)]
         of: Of,
     },
-    /// Print one value in the clear. That it was read is in the audit trail.
+    /// Print one value in the clear.
     #[command(after_help = "Example:\n  fed env get OPENAI_API_KEY | wc -c")]
     Get {
         /// Name of the value.
@@ -94,7 +94,7 @@ pub(crate) enum EnvCommand {
         #[command(flatten)]
         of: Of,
     },
-    /// Print all values in the clear as a .env file. That they were read is in the audit trail. The keys
+    /// Print all values in the clear as a .env file. The keys
     /// of the Federation itself are left out: another one has its own.
     #[command(after_help = "Example:\n  (umask 077; fed env export --yes > backup.env)")]
     Export {

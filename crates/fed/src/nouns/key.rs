@@ -20,7 +20,7 @@ pub(crate) const KEY: &[Column] = &[
     Column::time("REVOKED", "revoked_at"),
 ];
 
-const SIGNING: &[Column] = &[
+pub(crate) const SIGNING: &[Column] = &[
     Column::new("ID", "key_id"),
     Column::new("ALGORITHM", "algorithm"),
     Column::status("STATUS", "status"),

@@ -11,7 +11,10 @@ use crate::fed::Flags;
 use crate::output::{Ask, Column, choose, note, secret};
 use crate::remote::Remote;
 
-const SERVER: &[Column] = &[
+/// The name of a Federation that was only ever given by its address.
+const DEFAULT: &str = "default";
+
+pub(crate) const SERVER: &[Column] = &[
     Column::new("", "current"),
     Column::new("NAME", "name"),
     Column::new("URL", "url"),
@@ -61,28 +64,30 @@ impl ServerCommand {
                 let key = secret(flags.target.admin_key_file.as_deref(), "Admin key:")?;
                 let server = Server { name, url: address, admin_key: Some(key) };
                 if !unchecked {
-                    check(&server)?;
+                    block_on(check(&server))??;
                 }
                 store(servers, server, flags)
             }
-            Self::List => {
-                let current = servers.current().map(|server| server.name);
-                let shown = |server: Server| {
-                    json!({
-                        "current": if current.as_ref() == Some(&server.name) { "*" } else { "" },
-                        "name": server.name,
-                        "url": server.url,
-                        "admin_key": if server.admin_key.is_some() { "set" } else { "missing" },
-                    })
-                };
-                let all: Vec<Value> = servers.all().into_iter().map(shown).collect();
-                flags.output.list(&json!({ "items": all }), SERVER)
-            }
+            Self::List => flags.output.list(&list(&servers), SERVER),
             Self::Use { name } => go_to(servers, &name, flags),
             Self::Manage => manage(servers, flags),
             Self::Remove { name } => forget(servers, &name, flags),
         }
     }
+}
+
+/// The stored Federations as a list; keys are not in it.
+pub(crate) fn list(servers: &Servers) -> Value {
+    let current = servers.current().map(|server| server.name);
+    let shown = |server: Server| {
+        json!({
+            "current": if current.as_ref() == Some(&server.name) { "*" } else { "" },
+            "name": server.name,
+            "url": server.url,
+            "admin_key": if server.admin_key.is_some() { "set" } else { "missing" },
+        })
+    };
+    json!({ "items": servers.all().into_iter().map(shown).collect::<Vec<_>>() })
 }
 
 fn go_to(mut servers: Servers, name: &str, flags: &Flags) -> Result<(), Failure> {
@@ -117,7 +122,7 @@ fn manage(servers: Servers, flags: &Flags) -> Result<(), Failure> {
         GO => go_to(servers, &name, flags),
         FORGET => forget(servers, &name, flags),
         _ => {
-            check(&known(&servers, &name)?)?;
+            block_on(check(&known(&servers, &name)?))??;
             flags.output.done(&json!({ "name": name }), &format!("{name} takes the key."))
         }
     }
@@ -126,12 +131,30 @@ fn manage(servers: Servers, flags: &Flags) -> Result<(), Failure> {
 /// Stores the admin key of the Federation that commands go to, after trying it.
 pub(crate) fn login(flags: &Flags) -> Result<(), Failure> {
     let place = Target { admin_key_file: None, ..flags.target.clone() }.resolve()?;
-    let name = place.name.clone().unwrap_or_else(|| "default".to_owned());
+    let servers = Servers::open()?;
+    let name = match place.name.clone() {
+        Some(name) => name,
+        None => name_of(&servers, &place.url)?,
+    };
     let key =
         secret(flags.target.admin_key_file.as_deref(), &format!("Admin key of {}:", place.url))?;
     let server = Server { name, url: place.url, admin_key: Some(key) };
-    check(&server)?;
-    store(Servers::open()?, server, flags)
+    block_on(check(&server))??;
+    store(servers, server, flags)
+}
+
+/// The name for a Federation that was given by its address: the one that it has, or `default`.
+fn name_of(servers: &Servers, url: &str) -> Result<String, Failure> {
+    if let Some(known) = servers.all().into_iter().find(|known| known.url == url) {
+        return Ok(known.name);
+    }
+    match servers.get(DEFAULT) {
+        None => Ok(DEFAULT.to_owned()),
+        Some(other) => Err(Failure::new(
+            FailureKind::Conflict,
+            format!("{DEFAULT} is {}. Name this one: fed server add NAME {url}", other.url),
+        )),
+    }
 }
 
 fn store(mut servers: Servers, server: Server, flags: &Flags) -> Result<(), Failure> {
@@ -145,15 +168,12 @@ fn store(mut servers: Servers, server: Server, flags: &Flags) -> Result<(), Fail
 }
 
 /// Whether the Federation takes the key.
-fn check(server: &Server) -> Result<(), Failure> {
-    let connection = Connection {
-        name: None,
-        url: server.url.clone(),
-        admin_key: server.admin_key.clone(),
-        user_token: None,
-    };
-    let remote = Remote::admin(connection)?;
-    block_on(async { remote.get("env/catalog", json!({})).await })?.map(drop)
+///
+/// # Errors
+/// When it does not, or is not reached.
+pub(crate) async fn check(server: &Server) -> Result<(), Failure> {
+    let remote = Remote::admin(Connection::to(server.clone(), None))?;
+    remote.get("env/catalog", json!({})).await.map(drop)
 }
 
 fn known(servers: &Servers, name: &str) -> Result<Server, Failure> {
@@ -164,7 +184,10 @@ fn known(servers: &Servers, name: &str) -> Result<Server, Failure> {
 }
 
 /// Names that need no quotes in a shell.
-fn check_name(name: &str) -> Result<(), Failure> {
+///
+/// # Errors
+/// For all others.
+pub(crate) fn check_name(name: &str) -> Result<(), Failure> {
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_.".contains(letter);
     if name.is_empty() || !name.chars().all(is_plain) {
         return Err(Failure::usage(format!(

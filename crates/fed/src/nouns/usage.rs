@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use crate::failure::Failure;
-use crate::fed::{Fed, Page};
+use crate::fed::{Fed, Page, Times};
 use crate::output::Column;
 
 pub(crate) const SUM: &[Column] = &[
@@ -35,7 +35,7 @@ pub(crate) const EVENT: &[Column] = &[
     Column::credits("CHARGED", "charge_microcredits"),
 ];
 
-const RECEIPT: &[Column] = &[
+pub(crate) const RECEIPT: &[Column] = &[
     Column::new("REQUEST", "request_id"),
     Column::time("BEGAN", "started_at"),
     Column::time("ENDED", "ended_at"),
@@ -91,19 +91,16 @@ pub(crate) struct Filter {
     /// Only those of this model.
     #[arg(long, value_name = "MODEL")]
     model: Option<String>,
-    /// Only those since then, such as 2026-03-01 or 2026-03-01T12:00:00Z.
-    #[arg(long, value_name = "TIME")]
-    from: Option<String>,
-    /// Only those before then.
-    #[arg(long, value_name = "TIME")]
-    to: Option<String>,
+    #[command(flatten)]
+    times: Times,
 }
 
 impl Filter {
     fn query(self) -> Value {
         json!({
             "city_id": self.city, "user_id": self.user, "service": self.service,
-            "status": self.status, "model_id": self.model, "from": self.from, "to": self.to,
+            "status": self.status, "model_id": self.model, "from": self.times.from,
+            "to": self.times.to,
         })
     }
 }

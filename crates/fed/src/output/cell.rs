@@ -65,6 +65,33 @@ impl Column {
         })
     }
 
+    /// Where its value stands in a record.
+    pub(crate) const fn path(&self) -> &'static str {
+        self.path
+    }
+
+    /// The value of a record as running text, whose lines stay.
+    pub(crate) fn steady(&self, record: &Value) -> String {
+        match (self.show, at(record, self.path)) {
+            (Show::Plain, Some(Value::String(text))) => steady(text),
+            _ => self.text(record),
+        }
+    }
+
+    /// Its text where there is little room: times without year and seconds.
+    pub(crate) fn brief(&self, record: &Value) -> String {
+        let text = self.text(record);
+        match (self.show, text.get(5..16)) {
+            (Show::Time, Some(brief)) => brief.to_owned(),
+            _ => text,
+        }
+    }
+
+    /// Whether a part of its text would mislead: of a time, an amount or a status.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.show != Show::Plain
+    }
+
     /// Whether numbers stand in it, which are aligned at their ends.
     pub(crate) fn is_number(&self) -> bool {
         self.show == Show::Credits

@@ -7,13 +7,14 @@ mod ask;
 mod cell;
 mod table;
 
+use std::ffi::OsString;
 use std::io::{IsTerminal as _, Write as _};
 
 use clap::Args;
 use serde_json::Value;
 
 pub(crate) use ask::{Ask, choose, secret};
-pub(crate) use cell::{Column, credits, steady};
+pub(crate) use cell::{Column, Mood, at, credits, steady};
 
 use crate::failure::Failure;
 
@@ -74,11 +75,23 @@ impl Output {
     }
 }
 
-/// Whether standard output takes colours: a terminal, and nobody has said otherwise
-/// (<https://no-color.org>).
-fn is_colored() -> bool {
-    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    std::io::stdout().is_terminal() && !is_set("NO_COLOR")
+/// Whether standard output takes colours.
+pub(crate) fn is_colored() -> bool {
+    takes_colors(std::io::stdout().is_terminal(), &|name| std::env::var_os(name))
+}
+
+/// What the environment says of colours: none with `NO_COLOR` (<https://no-color.org>); else always with
+/// `CLICOLOR_FORCE`; else in a terminal that has them, unless `CLICOLOR` is 0.
+fn takes_colors(is_terminal: bool, variable: &dyn Fn(&str) -> Option<OsString>) -> bool {
+    let value = |name| variable(name).filter(|value| !value.is_empty());
+    if value("NO_COLOR").is_some() {
+        return false;
+    }
+    if value("CLICOLOR_FORCE").is_some_and(|value| value != "0") {
+        return true;
+    }
+    let is_off = value("CLICOLOR").is_some_and(|value| value == "0");
+    is_terminal && !is_off && value("TERM").is_some_and(|term| term != "dumb")
 }
 
 /// Prints data.
@@ -102,4 +115,29 @@ pub(crate) fn json(value: &Value) -> Result<(), Failure> {
 pub(crate) fn note(text: &str) {
     // Nobody may be reading; the exit code still tells.
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_says_whether_there_are_colors() {
+        let colors = |is_terminal: bool, set: &[(&str, &str)]| {
+            takes_colors(is_terminal, &|name| {
+                set.iter().find(|(known, _)| *known == name).map(|(_, value)| OsString::from(value))
+            })
+        };
+        const TERM: (&str, &str) = ("TERM", "xterm");
+        assert!(colors(true, &[TERM]));
+        assert!(colors(true, &[TERM, ("NO_COLOR", "")]));
+        assert!(!colors(true, &[TERM, ("NO_COLOR", "0")]));
+        assert!(!colors(true, &[TERM, ("CLICOLOR", "0")]));
+        assert!(!colors(true, &[("TERM", "dumb")]));
+        assert!(!colors(true, &[]));
+        assert!(!colors(false, &[TERM]));
+        assert!(!colors(false, &[TERM, ("CLICOLOR_FORCE", "0")]));
+        assert!(colors(false, &[("CLICOLOR_FORCE", "1")]));
+        assert!(!colors(false, &[("CLICOLOR_FORCE", "1"), ("NO_COLOR", "1")]));
+    }
 }

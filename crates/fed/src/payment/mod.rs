@@ -11,7 +11,7 @@ use std::fmt::Write as _;
 use clap::Subcommand;
 use downcity_server::FailureKind;
 use downcity_server::simulation::Vendor;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use self::simulate::SimulateArgs;
 use crate::args::Layers;
@@ -72,6 +72,26 @@ pub(crate) fn run(flags: &Flags, command: PaymentCommand) -> Result<(), Failure>
     }
 }
 
+fn address(base: &str, vendor: Vendor) -> String {
+    format!("{}/v1/payment/webhook?provider={}", base.trim_end_matches('/'), vendor.id())
+}
+
+fn webhook(base: &str, vendor: Vendor) -> Value {
+    json!({
+        "provider": vendor.id(),
+        "url": address(base, vendor),
+        "events": vendor.events(),
+        "env_key": vendor.webhook_key(),
+    })
+}
+
+/// Where the provider of this name has to send its webhooks, which events, and the env key of their
+/// secret; for a Federation at this address.
+pub(crate) fn webhook_of(base: &str, provider: &str) -> Option<Value> {
+    let vendor = Vendor::ALL.into_iter().find(|vendor| vendor.id() == provider)?;
+    Some(webhook(base, vendor))
+}
+
 fn webhooks(url: Option<String>, layers: Layers, json: bool) -> Result<(), Failure> {
     let base = match url {
         Some(url) => Some(url),
@@ -83,25 +103,11 @@ fn webhooks(url: Option<String>, layers: Layers, json: bool) -> Result<(), Failu
             "server.public_url is not set; set it, or name the address with --url.",
         )
     })?;
-    let address = |vendor: Vendor| {
-        format!("{}/v1/payment/webhook?provider={}", base.trim_end_matches('/'), vendor.id())
-    };
     if json {
-        let list: Vec<_> = Vendor::ALL
-            .into_iter()
-            .map(|vendor| {
-                json!({
-                    "provider": vendor.id(),
-                    "url": address(vendor),
-                    "events": vendor.events(),
-                    "env_key": vendor.webhook_key(),
-                })
-            })
-            .collect();
-        return print_json(&json!(list));
+        return print_json(&Vendor::ALL.into_iter().map(|vendor| webhook(&base, vendor)).collect());
     }
     let text = Vendor::ALL.into_iter().fold(String::new(), |mut text, vendor| {
-        let _ = writeln!(text, "{}\n  url     {}", vendor.id(), address(vendor));
+        let _ = writeln!(text, "{}\n  url     {}", vendor.id(), address(&base, vendor));
         let _ = writeln!(text, "  secret  {}", vendor.webhook_key());
         for (number, event) in vendor.events().iter().enumerate() {
             let _ = writeln!(text, "  {:6}  {event}", if number == 0 { "events" } else { "" });

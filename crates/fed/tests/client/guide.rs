@@ -83,9 +83,9 @@ async fn env(admin: &AdminCity) -> Result<()> {
 
     let city = CityId::from("city_demo");
     let own = admin.env().of_city(&city);
-    own.upsert("OPENAI_API_KEY", "sk-of-the-city").await?;
+    own.upsert("GROQ_API_KEY", "sk-of-the-city").await?;
     let keys_of_city = own.list().await?;
-    own.remove("OPENAI_API_KEY").await?;
+    own.remove("GROQ_API_KEY").await?;
 
     assert_eq!(keys_of_city.len(), 1);
     assert_eq!(keys_of_city[0].city_id.as_deref(), Some("city_demo"));

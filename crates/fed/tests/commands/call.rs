@@ -20,6 +20,16 @@ fn any_action_can_be_described_and_called() {
         world.fed(&["call", "cities/list", wrong]).fails(2);
     }
     assert_snapshot!("type", world.fed(&["call", "cities/create", r#"{"name": 5}"#]).fails(2));
+    for (action, input, said) in [
+        ("cities/create", r#"{"nmae": "X", "name": "Y"}"#, "did you mean name?"),
+        ("cities/list", r#"{"limit": 0}"#, "limit must be 1 or more"),
+        ("cities/list", r#"{"limit": "many"}"#, "limit must be integer"),
+        ("cities/list", r#"{"first": 5}"#, "The action takes no first"),
+        ("audit/verify", r#"{"expect": {"seq": 1}}"#, "expect"),
+    ] {
+        let refused = world.fed(&["call", action, input]).fails(2);
+        assert!(refused.contains(said), "{action} {input}: {refused}");
+    }
     let told = world.fed(&["call", "cities/create", r#"{"name": "X"}"#, "--dry-run"]);
     assert!(told.code == 0 && told.err.contains("Would call"), "{told:?}");
 }
@@ -39,4 +49,14 @@ fn routes_are_queried_by_their_paths() {
     assert_snapshot!("services", world.fed(&["service", "list"]).ok());
     let text = world.fed(&["instruction"]).ok();
     assert!(text.contains("cities"), "{text}");
+}
+
+#[test]
+fn fields_that_are_passed_on_to_providers_are_not_refused() {
+    let world = World::start();
+    let input = r#"{"messages": [{"role": "user", "content": "Hi"}], "temperature": 0.2}"#;
+    let answer = world.fed(&["call", "chat/completions", input]).value();
+    assert_eq!(answer["object"], "chat.completion");
+    let told = world.fed(&["call", "balance/add", r#"{"user_id": "ann", "amout": 5}"#]).fails(2);
+    assert!(told.contains("amout"), "{told}");
 }

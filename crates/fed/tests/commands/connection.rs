@@ -65,8 +65,12 @@ fn a_key_is_tried_before_it_is_stored() {
         use std::os::unix::fs::PermissionsExt as _;
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
-    // The key of a Federation is never sent to another one.
+    // The key of a Federation is never sent to another one, and its name not taken by another.
     let other = World::start();
+    let mut login = world.bare();
+    login.arg("login").env("DOWNCITY_FEDERATION_URL", &other.url);
+    let taken = world.run(login, ADMIN_KEY).fails(5);
+    assert!(taken.contains("fed server add"), "{taken}");
     let mut command = world.bare();
     command.args(["city", "list", "--url", &other.url]);
     world.run(command, "").fails(4);

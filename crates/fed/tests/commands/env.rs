@@ -6,7 +6,8 @@ const SECRET: &str = "sk-of-the-env-test-0123456789";
 
 #[test]
 fn values_are_set_listed_read_and_rolled_back() {
-    let world = World::start();
+    // Nobody is asked about the key.
+    let world = World::configured("[ai]\nstarter = false\n");
     let set = world.fed_with(&["env", "set", "DEEPSEEK_API_KEY", "--from", "-"], SECRET);
     assert_snapshot!("set", set.ok());
     let listed = world.fed(&["env", "list"]);

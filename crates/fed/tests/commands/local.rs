@@ -1,8 +1,10 @@
 //! Commands that work on the database, beside a server.
 
+use downcity_db::sql;
 use insta::assert_snapshot;
 use serde_json::Value;
 
+use crate::verify::by_hand;
 use crate::world::{ADMIN_KEY, World, steady};
 
 #[test]
@@ -32,7 +34,7 @@ fn a_copy_is_tried_and_put_in_the_place_of_the_database() {
         let found = world.fed(&[&["ledger", "verify", "--json"], arguments].concat()).value();
         found["balance_microcredits"].clone()
     };
-    assert_eq!(wallets(&[]), "5000000");
+    assert_eq!(wallets(&["--database"]), "5000000");
     let before = format!("sqlite:{}", kept.display());
     assert_eq!(wallets(&["--database", &before]), "12000000");
 
@@ -46,7 +48,7 @@ fn a_copy_is_tried_and_put_in_the_place_of_the_database() {
     assert!(refused.err.contains("downcity.sqlite-wal"), "{refused:?}");
     std::fs::remove_file(&log).unwrap();
     world.fed(&replace).ok();
-    assert_eq!(wallets(&[]), "5000000");
+    assert_eq!(wallets(&["--config", "federation.toml"]), "5000000");
     world.fed(&["vault", "rekey", "--dry-run"]).fails(2);
 
     // Another key does not open it, and what is no database is refused.
@@ -104,6 +106,32 @@ fn the_doctor_says_what_is_wrong() {
 }
 
 #[test]
+fn the_doctor_changes_nothing_in_a_database_of_an_older_version() {
+    let mut world = World::start();
+    world.stop();
+    by_hand(
+        &world,
+        [
+            sql!("DELETE FROM schema_history_balance WHERE version = 3"),
+            sql!("DELETE FROM schema_history_balance WHERE version = 2"),
+        ],
+    );
+    // It says the same again: what was pending still is.
+    for _ in 0..2 {
+        let mut command = world.bare();
+        command.args(["doctor", "--json"]);
+        let report = world.run(command, "").value();
+        let database = report["items"].as_array().unwrap().iter();
+        let told = database.filter(|item| item["check"] == "database").collect::<Vec<_>>();
+        assert_eq!(told.len(), 1, "{report}");
+        assert_eq!(
+            (&told[0]["status"], &told[0]["what"]),
+            (&"warning".into(), &"2 migrations are pending; fed serve applies them".into())
+        );
+    }
+}
+
+#[test]
 fn the_first_server_of_a_machine_is_where_commands_go() {
     let folder = tempfile::TempDir::new().unwrap();
     let world = World::at_home(folder);
@@ -128,8 +156,26 @@ fn what_is_generated_covers_every_command() {
     world.fed(&["man", "pages"]).ok();
     let page = std::fs::read_to_string(world.folder.path().join("pages/fed-city-create.1"));
     assert!(page.unwrap().contains("fed city create"));
+    // Nothing of the environment of whoever makes them stands in them; `World` looks at what is printed.
+    for page in std::fs::read_dir(world.folder.path().join("pages")).unwrap() {
+        let text = std::fs::read_to_string(page.unwrap().path()).unwrap();
+        assert!(!text.contains(ADMIN_KEY) && !text.contains(&world.url), "{text}");
+    }
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = world.fed(&["completions", shell]).ok();
         assert!(script.contains("reset-admin"), "{shell}");
     }
+}
+
+#[test]
+fn who_reads_no_further_is_not_told_of_it() {
+    let world = World::start();
+    let mut command = world.bare();
+    command.args(["completions", "zsh"]);
+    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // The pipe is closed before anything is read.
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
 }

@@ -3,6 +3,8 @@
 #[cfg(test)]
 mod account;
 #[cfg(test)]
+mod backup;
+#[cfg(test)]
 mod balance;
 #[cfg(test)]
 mod call;
@@ -31,4 +33,7 @@ mod token;
 #[cfg(test)]
 mod usage;
 #[cfg(test)]
+mod verify;
+#[cfg(test)]
+#[path = "../support/world.rs"]
 mod world;

@@ -30,8 +30,8 @@ default = true
 #[test]
 fn models_are_listed_priced_and_tried() {
     let world = World::configured(CONFIG);
-    assert_snapshot!("catalog", world.fed(&["model", "catalog"]).ok());
-    world.json(&["model", "catalog"], "GET /v1/ai/models");
+    assert_snapshot!("list", world.fed(&["model", "list"]).ok());
+    world.json(&["model", "list"], "GET /v1/ai/models");
     assert_snapshot!("prices", world.fed(&["model", "prices"]).ok());
     let tested = world.json(&["model", "test", "echo"], "POST /v1/ai/test");
     assert_eq!(tested["items"][0]["ok"], true, "{tested}");
@@ -46,12 +46,56 @@ fn models_are_listed_priced_and_tried() {
 fn models_of_the_table_are_in_the_catalog_at_once() {
     let world = World::configured(CONFIG);
     let definition = r#"{"name":"Second","provider":"mirror"}"#;
-    world.fed(&["model", "set", "second", definition]).ok();
-    assert_snapshot!("table", world.fed(&["model", "list"]).ok());
-    let until = std::time::Instant::now() + std::time::Duration::from_secs(10);
-    while !world.fed(&["model", "catalog"]).ok().contains("second") {
-        assert!(std::time::Instant::now() < until, "the model is not in the catalog");
-    }
-    world.fed(&["model", "remove", "second"]).ok();
-    world.fed(&["model", "remove", "second"]).fails(3);
+    let set = world.fed(&["model", "set", "second", definition]).ok();
+    let listed = world.fed(&["model", "stored"]).ok();
+    assert_eq!(set, listed);
+    assert_snapshot!("stored", listed);
+    assert!(world.fed(&["model", "list"]).ok().contains("Second"));
+    world.json(&["model", "stored"], "GET /v1/ai/models/stored");
+    let shown = world.fed(&["model", "show", "second"]).value();
+    assert_eq!(shown["definition"]["provider"], "mirror");
+
+    let moved = ["model", "set", "second", "--disable", "--position", "-3"];
+    let moved = world.json(&moved, "POST /v1/ai/models/set");
+    let moved = &moved["items"][0];
+    assert_eq!((&moved["enabled"], &moved["position"]), (&false.into(), &(-3).into()));
+    assert_eq!(moved["definition"], shown["definition"], "what is not said stays");
+    assert!(!world.fed(&["model", "list"]).ok().contains("Second"));
+
+    world.fed(&["model", "remove", "second"]).fails(2);
+    world.json(&["model", "remove", "second", "--yes"], "POST /v1/ai/models/remove");
+    world.fed(&["model", "remove", "second", "--yes"]).fails(3);
+    world.fed(&["model", "show", "second"]).fails(3);
+}
+
+#[test]
+fn what_cannot_be_used_is_not_stored() {
+    let world = World::configured(CONFIG);
+    let refused = world.fed(&["model", "set", "odd", r#"{"name":"Odd","provider":"nobody"}"#]);
+    assert!(refused.fails(1).contains("nobody"));
+    world.fed(&["model", "set", "odd"]).fails(2);
+    world.fed(&["model", "set", "odd", "no json"]).fails(1);
+    world.fed(&["model", "set", "odd", "--enable"]).fails(3);
+    world.fed(&["model", "set", "odd", "--file", "nowhere.json"]).fails(3);
+    let tried = ["model", "set", "odd", r#"{"name":"Odd","provider":"mirror"}"#, "--dry-run"];
+    assert!(world.fed(&tried).err.contains("ai/models/set"));
+    assert_eq!(world.fed(&["model", "stored", "--json"]).value()["items"], serde_json::json!([]));
+}
+
+#[test]
+fn a_file_of_models_is_imported_whole_or_not_at_all() {
+    let world = World::configured(CONFIG);
+    let file = |name: &str, text: &str| std::fs::write(world.folder.path().join(name), text);
+    let good = r#"{"id":"a","name":"A","provider":"mirror"}"#;
+    file("bad.json", &format!(r#"[{good}, {{"id":"b","name":"B","provider":"nobody"}}]"#)).unwrap();
+    world.fed(&["model", "import", "bad.json"]).fails(1);
+    assert_eq!(world.fed(&["model", "stored", "--json"]).value()["items"], serde_json::json!([]));
+    let toml = "[[ai.model]]\nid = \"b\"\nname = \"B\"\nprovider = \"mirror\"\n";
+    file("more.toml", toml).unwrap();
+    world.fed(&["model", "import", "more.toml"]).ok();
+    world.fed_with(&["model", "import", "-"], &format!("[{good}]")).ok();
+    let stored = world.fed(&["model", "stored", "--json"]).value();
+    let ids: Vec<&str> =
+        stored["items"].as_array().unwrap().iter().map(|it| it["id"].as_str().unwrap()).collect();
+    assert_eq!(ids, ["b", "a"]);
 }

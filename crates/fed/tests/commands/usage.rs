@@ -23,7 +23,7 @@ fn calls_are_listed_added_up_and_explained() {
     assert!(receipt.contains("ai") && receipt.contains("success"), "{receipt}");
     world.fed(&["usage", "explain", "req_none"]).fails(3);
     world.fed(&["usage", "summary", "--by", "colour"]).fails(1);
-    world.fed(&["usage", "events", "--from", "yesterday"]).fails(1);
+    world.fed(&["usage", "events", "--from", "yesterday"]).fails(2);
 }
 
 #[test]
@@ -32,5 +32,23 @@ fn what_the_trusted_side_changed_is_listed() {
     world.fed(&["city", "create", "Mail", "--id", "city_mail"]).ok();
     assert_snapshot!("audit", world.fed(&["audit", "list", "--action", "cities/create"]).ok());
     world.json(&["audit", "list", "--limit", "2"], "GET /v1/audit/list");
-    world.fed(&["audit", "list", "--from", "never"]).fails(1);
+    world.fed(&["audit", "list", "--from", "never"]).fails(2);
+}
+
+#[test]
+fn a_day_is_a_time() {
+    let world = World::start();
+    let audit = |times: &[&str]| world.fed(&[&["audit", "list"], times].concat());
+    world.fed(&["city", "create", "Notes"]).ok();
+    assert!(audit(&["--from", "2026-01-01"]).ok().contains("cities/create"));
+    assert!(
+        audit(&["--from", "2026-01-01T10:00:00Z", "--to", "2999-01-01"])
+            .ok()
+            .contains("cities/create")
+    );
+    assert_eq!(audit(&["--to", "2026-01-01"]).ok(), "");
+    world.fed(&["usage", "summary", "--by", "day", "--from", "2026-03-01"]).ok();
+    for wrong in ["yesterday", "2026-02-30", "2026-03", "12:00"] {
+        assert!(audit(&["--from", wrong]).fails(2).contains("such as 2026-03-01"), "{wrong}");
+    }
 }

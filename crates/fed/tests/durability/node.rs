@@ -59,7 +59,7 @@ impl Place {
     /// Checks the audit trail, which has to begin with what the check before has seen. Gives its
     /// last row and the hash of that.
     pub(crate) fn verify_audit(&self, seen: Option<&str>) -> String {
-        let mut command = self.fed(&["audit", "verify", "--json"]);
+        let mut command = self.fed(&["audit", "verify", "--database", "--json"]);
         if let Some(seen) = seen {
             command.args(["--expect", seen]);
         }
@@ -71,7 +71,7 @@ impl Place {
 
     /// Checks all money: wallets, ledger, lots and holds agree.
     pub(crate) fn verify_ledger(&self) {
-        let output = self.fed(&["ledger", "verify"]).output().unwrap();
+        let output = self.fed(&["ledger", "verify", "--database"]).output().unwrap();
         assert!(output.status.success(), "{output:?}");
     }
 

@@ -108,6 +108,9 @@ impl ConfigSources {
             layers.set(key, Value::String(value.clone()), Source::Flag(flag));
         }
         let (config, sources) = layers.finish()?;
+        if config.ai.starter && config.ai.names_its_own() && sources.contains_key("ai.starter") {
+            warnings.push("ai.starter has no effect beside a provider or a model".to_owned());
+        }
         Ok(LoadedConfig { config, file, warnings, sources })
     }
 }

@@ -70,7 +70,7 @@ fn expected(row: &Row, caller: Caller) -> (u16, &'static str) {
         _ if row.who == Who::Users => FORBIDDEN,
         Admin => good,
         _ if row.who == Who::AdminKeyOnly => FORBIDDEN,
-        KeyOfEverything if row.is_of_env() => FORBIDDEN,
+        KeyOfEverything if row.has_to_be_named() => FORBIDDEN,
         KeyInScope | KeyOfEverything => good,
         KeyOfTheCity if row.about == About::OneCity => good,
         KeyOfAnotherCity if row.about == About::OneCity => MISMATCH,

@@ -50,8 +50,11 @@ impl Row {
         matches!(self.who, Users | UsersAndTrusted)
     }
 
-    pub(crate) fn is_of_env(&self) -> bool {
-        self.route.contains(" /v1/env/")
+    /// Whether `*` of a service key leaves the action out.
+    pub(crate) fn has_to_be_named(&self) -> bool {
+        const NAMED: [&str; 4] =
+            [" /v1/env/", " /v1/backup/", " /v1/ai/models/set", " /v1/ai/models/remove"];
+        NAMED.iter().any(|named| self.route.contains(named))
     }
 }
 
@@ -189,6 +192,8 @@ pub(crate) const TABLE: &[Row] = &[
     row("POST /v1/env/test", Trusted, OneCity, env_key),
     row("POST /v1/env/refresh", Trusted, Anything, nothing),
     row("GET /v1/audit/list", Trusted, OneCity, city),
+    row("POST /v1/audit/verify", Trusted, Anything, nothing),
+    row("POST /v1/backup/create", Trusted, Anything, nothing),
     row("GET /v1/jobs/list", Trusted, Anything, nothing),
     row("POST /v1/jobs/retry", Trusted, Anything, job).answers(404, "not_found"),
     row("POST /v1/jobs/cancel", Trusted, Anything, job).answers(404, "not_found"),
@@ -205,6 +210,15 @@ pub(crate) const TABLE: &[Row] = &[
     row("POST /v1/keys/retired/drop", AdminKeyOnly, Anything, nothing),
     row("GET /v1/ai/files/{key}", Everybody, Anything, nothing).answers(404, "not_found"),
     row("GET /v1/ai/models", UsersAndTrusted, OneCity, city),
+    row("GET /v1/ai/models/stored", Trusted, Anything, nothing),
+    row(
+        "POST /v1/ai/models/set",
+        Trusted,
+        Anything,
+        |_| json!({"models": [{"id": "m", "definition": {"name": "M", "provider": "echo"}}]}),
+    ),
+    row("POST /v1/ai/models/remove", Trusted, Anything, |_| json!({"id": "none"}))
+        .answers(404, "not_found"),
     row("POST /v1/ai/test", Trusted, OneCity, city),
     row("POST /v1/ai/text", UsersAndTrusted, Anything, prompt),
     row("POST /v1/ai/stream", UsersAndTrusted, Anything, prompt),
@@ -372,6 +386,7 @@ pub(crate) const TABLE: &[Row] = &[
         OneCity,
         |world| json!({"city_id": world.home, "hold_id": world.vouchers.hold_id}),
     ),
+    row("POST /v1/balance/ledger/verify", Trusted, Anything, nothing),
     row("POST /v1/balance/topups/create", Users, Anything, |_| json!({"amount": 5})),
     row("GET /v1/balance/topups/me", Users, Anything, nothing),
     row("GET /v1/balance/topups", Trusted, OneCity, city),

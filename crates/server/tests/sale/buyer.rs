@@ -12,7 +12,8 @@ use http::{Method, Request};
 use http_body_util::BodyExt as _;
 use serde_json::{Value, json};
 
-const ADMIN: &str = "admin_test_key_0123456789";
+pub(crate) const ADMIN: &str = "admin_test_key_0123456789";
+pub(crate) const MASTER: &str = "a passphrase for tests, of more than 32 characters";
 /// After which a test that waits fails rather than hangs.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(20);
 const SECRET: &str = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3";
@@ -23,6 +24,7 @@ pub(crate) struct Answered {
     pub(crate) status: u16,
     pub(crate) request_id: String,
     pub(crate) body: Value,
+    pub(crate) bytes: bytes::Bytes,
 }
 
 impl Answered {
@@ -40,7 +42,8 @@ pub(crate) struct Market {
     pub(crate) federation: Federation,
     pub(crate) models: MockUpstream,
     pub(crate) checkouts: MockUpstream,
-    _database: TestDatabase,
+    pub(crate) config: Config,
+    pub(crate) database: TestDatabase,
 }
 
 /// A text of an answer.
@@ -107,16 +110,14 @@ impl Market {
         options.read_connections = 1;
         options.scan_connections = 1;
         let federation = Federation::builder()
-            .config(config)
+            .config(config.clone())
             .database(options)
-            .master_key(
-                MasterKey::parse("a passphrase for tests, of more than 32 characters").unwrap(),
-            )
+            .master_key(MasterKey::parse(MASTER).unwrap())
             .seed(ADMIN_KEY, Secret::new(ADMIN))
             .build()
             .await
             .unwrap();
-        let market = Self { vendor, federation, models, checkouts, _database: database };
+        let market = Self { vendor, federation, models, checkouts, config, database };
         let (settings, account) = settings(vendor);
         for (key, value) in settings {
             market.set(key, &value).await;
@@ -137,37 +138,11 @@ impl Market {
     }
 
     pub(crate) async fn get(&self, token: &str, path: &str) -> Answered {
-        self.call(Method::GET, path, &[("authorization", format!("Bearer {token}"))], vec![]).await
+        get(&self.federation, token, path).await
     }
 
     pub(crate) async fn post(&self, token: &str, path: &str, input: Value) -> Answered {
-        let headers = [
-            ("authorization", format!("Bearer {token}")),
-            ("content-type", "application/json".to_owned()),
-        ];
-        // A guest has no credential.
-        let headers = if token.is_empty() { &headers[1..] } else { &headers[..] };
-        self.call(Method::POST, path, headers, input.to_string().into_bytes()).await
-    }
-
-    async fn call(
-        &self,
-        method: Method,
-        path: &str,
-        headers: &[(&'static str, String)],
-        body: Vec<u8>,
-    ) -> Answered {
-        let mut request = Request::builder().method(method).uri(path);
-        for (name, value) in headers {
-            request = request.header(*name, value);
-        }
-        let body: Body = bytes::Bytes::from(body).into();
-        let response = self.federation.handle(request.body(body).unwrap()).await;
-        let status = response.status().as_u16();
-        let request_id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        let body = serde_json::from_slice(&body).unwrap_or_default();
-        Answered { status, request_id, body }
+        post(&self.federation, token, path, input).await
     }
 
     /// The provider tells of a moment of a checkout.
@@ -189,7 +164,7 @@ impl Market {
         let draft = self.vendor.draft(event_id, moment, &sold, now).unwrap();
         let delivery = draft.signed(&signer, now).unwrap();
         let path = format!("/v1/payment/webhook?provider={}", self.vendor.id());
-        self.call(Method::POST, &path, &delivery.headers, delivery.body).await
+        call(&self.federation, Method::POST, &path, &delivery.headers, delivery.body).await
     }
 
     /// The admin's view of a path.
@@ -206,4 +181,44 @@ impl Market {
         };
         tokio::time::timeout(PATIENCE, charged).await.expect("the call is charged");
     }
+}
+
+pub(crate) async fn get(federation: &Federation, token: &str, path: &str) -> Answered {
+    let headers = [("authorization", format!("Bearer {token}"))];
+    call(federation, Method::GET, path, &headers, vec![]).await
+}
+
+pub(crate) async fn post(
+    federation: &Federation,
+    token: &str,
+    path: &str,
+    input: Value,
+) -> Answered {
+    let headers = [
+        ("authorization", format!("Bearer {token}")),
+        ("content-type", "application/json".to_owned()),
+    ];
+    // A guest has no credential.
+    let headers = if token.is_empty() { &headers[1..] } else { &headers[..] };
+    call(federation, Method::POST, path, headers, input.to_string().into_bytes()).await
+}
+
+async fn call(
+    federation: &Federation,
+    method: Method,
+    path: &str,
+    headers: &[(&'static str, String)],
+    body: Vec<u8>,
+) -> Answered {
+    let mut request = Request::builder().method(method).uri(path);
+    for (name, value) in headers {
+        request = request.header(*name, value);
+    }
+    let body: Body = bytes::Bytes::from(body).into();
+    let response = federation.handle(request.body(body).unwrap()).await;
+    let status = response.status().as_u16();
+    let request_id = response.headers()["x-request-id"].to_str().unwrap().to_owned();
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    let body = serde_json::from_slice(&bytes).unwrap_or_default();
+    Answered { status, request_id, body, bytes }
 }

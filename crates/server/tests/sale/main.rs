@@ -3,4 +3,6 @@
 #[cfg(test)]
 mod buyer;
 #[cfg(test)]
+mod moving;
+#[cfg(test)]
 mod sale;

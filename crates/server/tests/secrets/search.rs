@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::sync::{Arc, Mutex, OnceLock};
-use std::time::Duration;
 
 use downcity_core::env::{ADMIN_KEY, AUTH_SECRET, MasterKey, SIGNING_KEY};
 use downcity_core::{ADMIN, Body, Cx, NoInput, Result, Secret, Service, ServiceDef};
@@ -302,12 +301,11 @@ async fn search(engine: Engine) {
     let stored = database.dump().unwrap();
     assert!(memchr::memmem::find(&stored, b"sealed:v1:").is_some(), "the dump holds the rows");
     searched.check("the database", &stored);
-    if engine == Engine::Sqlite {
-        let folder = tempfile::tempdir().unwrap();
-        let copy = folder.path().join("copy.sqlite");
-        downcity_db::backup(&database.url(), &copy, Duration::from_secs(5)).unwrap();
-        searched.check("a backup", &std::fs::read(copy).unwrap());
-    }
+    let folder = tempfile::tempdir().unwrap();
+    let copy = folder.path().join("copy.sqlite");
+    let db = searched.federation.runtime().db();
+    db.backup(&copy, downcity_db::CopyWatch::default()).await.unwrap();
+    searched.check("a backup", &std::fs::read(copy).unwrap());
     let Searched { federation, upstream, planted, told } = searched;
     let debug = format!("{:?} {:?}", federation.runtime().snapshot(), federation.config());
     federation.shutdown().await;

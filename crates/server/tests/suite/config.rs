@@ -152,6 +152,17 @@ fn older_names_are_accepted_with_a_warning_and_lose_to_the_new_one() {
 }
 
 #[test]
+fn a_starter_that_is_asked_for_but_has_no_effect_is_told() {
+    const OWN: &str = "[[ai.provider]]\nid = \"mirror\"\nprotocol = \"echo\"\n";
+    let warnings = |text: &str| File::new(text).load(&[]).warnings;
+    let expected = "ai.starter has no effect beside a provider or a model";
+    assert_eq!(warnings(&format!("[ai]\nstarter = true\n{OWN}")), [expected]);
+    for quiet in [OWN, "[ai]\nstarter = true\n", &format!("[ai]\nstarter = false\n{OWN}")] {
+        assert_eq!(warnings(quiet), [] as [&str; 0], "{quiet}");
+    }
+}
+
+#[test]
 fn all_problems_are_told_with_their_lines() {
     let file = File::new(
         "[server]\n\

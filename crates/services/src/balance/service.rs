@@ -13,7 +13,7 @@ use super::config::{BalanceConfig, WalletScope};
 use super::gate::{GateAmounts, GateUnit};
 use super::holds::{self, HoldStatus};
 use super::wallet::Owner;
-use super::{changing, codes, reading, settings, sweeper, topups};
+use super::{changing, codes, reading, settings, sweeper, topups, verify};
 
 /// The longest id, in bytes: what every database can index.
 const MAX_ID: usize = 512;
@@ -23,6 +23,7 @@ const MAX_ID: usize = 512;
 pub struct Balance {
     config: BalanceConfig,
     gate_unit: GateUnit,
+    checking: verify::Turn,
 }
 
 impl Balance {
@@ -33,12 +34,16 @@ impl Balance {
 
     /// The same, where a unit of clients of the generation gate is worth this.
     pub fn with_gate_unit(config: BalanceConfig, gate_unit: GateUnit) -> Arc<Self> {
-        Arc::new(Self { config, gate_unit })
+        Arc::new(Self { config, gate_unit, checking: verify::Turn::default() })
     }
 
     /// The section `[balance]`.
     pub(crate) fn config(&self) -> &BalanceConfig {
         &self.config
+    }
+
+    pub(super) fn checking(&self) -> &verify::Turn {
+        &self.checking
     }
 
     /// Whose wallet a user of a city spends from.
@@ -151,6 +156,7 @@ impl Service for Balance {
         changing::define(&self, service);
         topups::define(&self, service);
         codes::define(&self, service);
+        verify::define(&self, service);
     }
 
     async fn start(&self, runtime: &Arc<Runtime>) -> Result<()> {

@@ -132,6 +132,34 @@ fn restore(app: &TestApp) {
 }
 
 both_engines! {
+    async fn the_trusted_side_checks_over_http(app: TestApp = balance) {
+        world(&app).await;
+        let admin = app.admin();
+        let check = || admin.post("/v1/balance/ledger/verify", json!({}));
+        let add = admin.post("/v1/balance/add", json!({"user_id": "eve", "amount": 1}));
+        // One at a time, and who moves money does not wait.
+        let (first, second, added) = tokio::join!(check(), check(), add);
+        assert_eq!(first.expect(200)["ok"], true);
+        second.expect_error(409, "conflict");
+        added.expect(200);
+        let found = check().await.expect(200);
+        let expected = self::check(&app).await;
+        let counts = ["wallets", "entries", "charges", "holds", "refunds", "topups", "codes"];
+        let counted = counts.map(|name| found[name].as_u64().unwrap());
+        assert_eq!(counted[0], 3);
+        assert_eq!((counted[1], counted[3]), (expected.entries, expected.holds));
+        assert_eq!(found["balance_microcredits"], expected.balance.to_string());
+        assert_eq!(found["held_microcredits"], "1000000");
+        assert_eq!((&found["problems"], &found["broken"]), (&json!(0), &json!([])));
+        open_to_change(&app);
+        by_hand(&app, "UPDATE balance_wallets SET balance = balance + 1 WHERE user_id = 'ann'");
+        let found = check().await.expect(200);
+        let broken = &found["broken"][0];
+        assert_eq!((&found["ok"], &broken["problem"]), (&json!(false), &json!("balance")));
+        assert_eq!(found["broken"].as_array().unwrap().len() as u64, found["problems"]);
+        assert!(broken["wallet_id"].as_str().unwrap().starts_with("wal_"), "{broken}");
+    }
+
     async fn a_ledger_that_nobody_touched_is_whole(app: TestApp = balance) {
         assert_eq!(check(&app).await, Verification::default());
         world(&app).await;

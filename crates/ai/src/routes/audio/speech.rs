@@ -65,6 +65,7 @@ pub struct TtsInput {
 
 /// A text to be spoken, in the form of OpenAI. Fields that are not listed are passed on as well.
 #[derive(Clone, Debug, JsonSchema)]
+#[schemars(extend("additionalProperties" = true))]
 pub struct SpeechRequest {
     /// Id of the model; without it the default model for `tts` answers.
     pub model: Option<String>,

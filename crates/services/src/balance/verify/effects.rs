@@ -1,6 +1,6 @@
 //! What entries stand for: charges, what settled holds, and what went back. Each has one entry.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use downcity_core::Result;
 use downcity_db::{Db, Row, Tx, sql};
@@ -66,7 +66,7 @@ pub(super) fn check(tx: &mut Tx<'_>, claims: &[Claim]) -> Result<Vec<Option<(Pro
             _ => None,
         })
         .collect();
-    let mut paid = HashMap::new();
+    let mut paid = BTreeMap::new();
     for charge_ids in charged.chunks(LOOKED_UP) {
         look_up(tx, charge_ids, &mut paid)?;
     }
@@ -77,7 +77,7 @@ pub(super) fn check(tx: &mut Tx<'_>, claims: &[Claim]) -> Result<Vec<Option<(Pro
 fn look_up(
     tx: &mut Tx<'_>,
     charge_ids: &[&str],
-    paid: &mut HashMap<String, (String, i64)>,
+    paid: &mut BTreeMap<String, (String, i64)>,
 ) -> Result<()> {
     let id = |index: usize| charge_ids.get(index).copied().unwrap_or_default();
     let rows = tx.query(
@@ -115,7 +115,7 @@ fn look_up(
 fn wrong(
     tx: &mut Tx<'_>,
     claim: &Claim,
-    paid: &HashMap<String, (String, i64)>,
+    paid: &BTreeMap<String, (String, i64)>,
 ) -> Result<Option<(Problem, String)>> {
     let (problem, id, found) = match &claim.of {
         Of::Itself => return Ok(None),

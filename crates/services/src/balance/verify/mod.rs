@@ -4,6 +4,7 @@
 //! that were there at the same time: the state of a wallet and the number of its last entry are read
 //! together, and entries do not change afterwards. Everything else is compared within one statement.
 
+mod action;
 mod effects;
 mod report;
 mod vouchers;
@@ -12,7 +13,8 @@ mod wallets;
 use downcity_core::Result;
 use downcity_db::Db;
 
-pub use report::{Broken, Problem, Verification};
+pub(super) use action::{Turn, define};
+pub use report::{Broken, LedgerProblem, LedgerReport, Problem, Verification};
 
 /// Compares wallets, ledger, lots, holds, charges, refunds, top-ups and codes with each other. `progress` is told how
 /// many entries are done.

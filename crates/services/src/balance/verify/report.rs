@@ -3,6 +3,8 @@
 use std::fmt;
 
 use downcity_types::Microcredits;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 /// Problems that are kept with their place; further ones are counted.
 const KEPT: usize = 100;
@@ -55,6 +57,80 @@ impl Verification {
                 subject: subject.to_string(),
                 message: message.into(),
             });
+        }
+    }
+}
+
+/// What was found, as `balance/ledger/verify` answers it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct LedgerReport {
+    /// Whether nothing is wrong.
+    pub ok: bool,
+    /// Wallets.
+    pub wallets: u64,
+    /// Entries of the ledger.
+    pub entries: u64,
+    /// Charges.
+    pub charges: u64,
+    /// Holds, ended ones included.
+    pub holds: u64,
+    /// Payments that went back.
+    pub refunds: u64,
+    /// Top-ups, paid or not.
+    pub topups: u64,
+    /// Redeem codes, used or not.
+    pub codes: u64,
+    /// What all wallets hold together: digits as text, since it may be more than JSON numbers can say
+    /// exactly.
+    pub balance_microcredits: String,
+    /// What of it is reserved, in the same way.
+    pub held_microcredits: String,
+    /// How many things are wrong.
+    pub problems: u64,
+    /// The first hundred of them.
+    pub broken: Vec<LedgerProblem>,
+}
+
+/// Something that is wrong with the money of a wallet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct LedgerProblem {
+    /// `balance`, `sequence`, `entry`, `lots`, `held`, `charge`, `hold`, `refund`, `topup`, `code`,
+    /// `effect` or `orphan`.
+    pub problem: String,
+    /// The wallet that it is in.
+    pub wallet_id: String,
+    /// What it is about: a user, the number of an entry, an id.
+    pub subject: String,
+    /// What was found, in words.
+    pub message: String,
+}
+
+impl From<Verification> for LedgerReport {
+    fn from(found: Verification) -> Self {
+        Self {
+            ok: found.is_whole(),
+            wallets: found.wallets,
+            entries: found.entries,
+            charges: found.charges,
+            holds: found.holds,
+            refunds: found.refunds,
+            topups: found.topups,
+            codes: found.codes,
+            balance_microcredits: found.balance.to_string(),
+            held_microcredits: found.held.to_string(),
+            problems: found.problems,
+            broken: found.broken.into_iter().map(LedgerProblem::from).collect(),
+        }
+    }
+}
+
+impl From<Broken> for LedgerProblem {
+    fn from(broken: Broken) -> Self {
+        Self {
+            problem: broken.problem.as_str().to_owned(),
+            wallet_id: broken.wallet_id,
+            subject: broken.subject,
+            message: broken.message,
         }
     }
 }

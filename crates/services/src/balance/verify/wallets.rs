@@ -1,6 +1,6 @@
 //! Wallets with their entries, lots and open holds.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use downcity_core::Result;
 use downcity_db::{Db, Row, Tx, sql};
@@ -43,7 +43,7 @@ struct Lots {
 struct Stretch {
     last: String,
     is_end: bool,
-    states: HashMap<String, State>,
+    states: BTreeMap<String, State>,
     /// Wallets that are not there, and what was found of them.
     orphans: Vec<(String, &'static str)>,
 }
@@ -80,7 +80,7 @@ fn states(tx: &mut Tx<'_>, after: &str) -> Result<Stretch> {
         ),
         &[&after, &WALLETS],
     )?;
-    let mut states = HashMap::new();
+    let mut states = BTreeMap::new();
     let mut last = after.to_owned();
     for row in &rows {
         last = row.get("wallet_id")?;
@@ -248,7 +248,7 @@ fn entries(
     tx: &mut Tx<'_>,
     from: &(String, i64),
     last: &str,
-    known: &HashMap<String, i64>,
+    known: &BTreeMap<String, i64>,
 ) -> Result<Vec<Entry>> {
     let rows = tx.query(
         sql!(
@@ -261,7 +261,7 @@ fn entries(
     let claims = rows.iter().map(Claim::of).collect::<Result<Vec<_>>>()?;
     let claims = effects::check(tx, &claims)?;
     // Asked for once per wallet.
-    let mut now = HashMap::new();
+    let mut now = BTreeMap::new();
     let mut entries = Vec::with_capacity(rows.len());
     for (row, claim) in rows.iter().zip(claims) {
         let (wallet_id, seq): (String, i64) = (row.get("wallet_id")?, row.get("seq")?);

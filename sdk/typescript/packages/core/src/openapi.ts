@@ -769,7 +769,7 @@ export interface components {
              *     only.
              */
             ready?: boolean | null;
-            /** @description Where it is defined: `configuration` or `table`. For the admin only. */
+            /** @description Where it is defined: `configuration`, `table`, or `built-in`. For the admin only. */
             source?: string | null;
             /** @description Words to group models by. */
             tags: string[];

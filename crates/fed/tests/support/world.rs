@@ -96,12 +96,17 @@ impl World {
 
     /// Runs a command on this server with something on its standard input.
     pub(crate) fn fed_with(&self, arguments: &[&str], input: &str) -> Ran {
+        self.run(self.command(arguments), input)
+    }
+
+    /// A command on this server, not yet run.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = self.bare();
         command
             .args(arguments)
             .env("DOWNCITY_FEDERATION_URL", &self.url)
             .env("DOWNCITY_FEDERATION_ADMIN_SECRET_KEY", ADMIN_KEY);
-        self.run(command, input)
+        command
     }
 
     pub(crate) fn run(&self, mut command: Command, input: &str) -> Ran {

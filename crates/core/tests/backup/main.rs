@@ -1,0 +1,4 @@
+//! Copies of the database over HTTP.
+
+#[cfg(test)]
+mod copies;

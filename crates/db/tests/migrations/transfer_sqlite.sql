@@ -1,0 +1,25 @@
+CREATE TABLE children (
+  id     INTEGER PRIMARY KEY AUTOINCREMENT,
+  parent TEXT NOT NULL REFERENCES parents (id),
+  elder  INTEGER REFERENCES children (id)
+);
+CREATE TABLE kinds (
+  id    INTEGER PRIMARY KEY,
+  text  TEXT,
+  big   BIGINT,
+  small INTEGER,
+  flag  BOOLEAN,
+  real  DOUBLE PRECISION,
+  bytes BLOB,
+  other TEXT,
+  twice BIGINT GENERATED ALWAYS AS (small * 2) STORED
+);
+CREATE TABLE pairs (
+  one TEXT NOT NULL,
+  two TEXT NOT NULL,
+  PRIMARY KEY (one, two)
+) WITHOUT ROWID;
+CREATE TRIGGER chain_grows BEFORE INSERT ON chain WHEN NEW.seq <= (SELECT seq FROM head)
+BEGIN SELECT RAISE(ABORT, 'only at its end'); END;
+CREATE TRIGGER chain_stays BEFORE DELETE ON chain BEGIN SELECT RAISE(ABORT, 'it stays'); END;
+CREATE TRIGGER head_stays BEFORE DELETE ON head BEGIN SELECT RAISE(ABORT, 'it stays'); END;
