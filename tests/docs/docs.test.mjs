@@ -21,6 +21,7 @@ const root = resolve(dirname(fileURLToPath(import.meta.url)), "../..");
 const binaries = join(process.env.CARGO_TARGET_DIR ?? join(root, "target"), "release");
 const LIVE = "http://127.0.0.1:43127/livez";
 const SERVER_START_MS = 15 * 60 * 1000; // the README's first command compiles
+const BLOCK_MS = 2 * 60 * 1000;
 
 function blocks(markdown) {
   const found = [];
@@ -56,22 +57,35 @@ class Session {
     this.shell.stderr.on("data", take);
     this.shell.on("exit", () => this.waiting?.());
     this.count = 0;
+    // The marks keep away from redirections: a command may fail within $(...) or > file.
+    this.shell.stdin.write("exec 9>&1\n");
   }
 
   async run(text) {
     const mark = `--- end of block ${this.count++}: `;
     this.output = "";
     // A failure ends the block at once, but not the session.
-    this.shell.stdin.write(`set -eE; trap 'echo "${mark}failed"; set +e; sleep infinity' ERR\n`);
+    const failed = `echo "${mark}failed at $BASH_COMMAND" >&9; set +e; sleep infinity`;
+    this.shell.stdin.write(`set -eE; trap '${failed}' ERR\n`);
     this.shell.stdin.write(`set -o pipefail\n${text}\necho "${mark}fine"\n`);
-    while (!this.output.includes(mark) || !/(fine|failed)\n/.test(this.output.split(mark)[1])) {
-      assert.equal(this.shell.exitCode, null, `the shell ended:\n${this.output}`);
-      await new Promise((done) => {
-        this.waiting = done;
-      });
+    let late = false;
+    const timer = setTimeout(() => {
+      late = true;
+      this.waiting?.();
+    }, BLOCK_MS);
+    try {
+      while (!this.output.includes(mark) || !/(fine|failed .*)\n/.test(this.output.split(mark)[1])) {
+        assert.equal(this.shell.exitCode, null, `the shell ended:\n${this.output}`);
+        assert.ok(!late, `the block does not end:\n${text}\n${this.output}`);
+        await new Promise((done) => {
+          this.waiting = done;
+        });
+      }
+    } finally {
+      clearTimeout(timer);
     }
     const [output, end] = this.output.split(mark);
-    assert.match(end, /^fine/, `the block failed:\n${text}\n${output}`);
+    assert.match(end, /^fine/, `the block ${end}:\n${text}\n${output}`);
     return output;
   }
 

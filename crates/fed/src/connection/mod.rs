@@ -167,7 +167,7 @@ fn store_local(listening: &Listening) -> Option<Stored> {
     let key = listening.admin_key.as_ref().filter(|_| listening.is_local)?;
     let mut servers = Servers::open().ok()?;
     let known = servers.get(LOCAL);
-    if known.as_ref().is_some_and(|known| known.url != listening.url) {
+    if known.as_ref().is_some_and(|known| !known.is_at(&listening.url)) {
         return Some(Stored::Elsewhere);
     }
     let is_news = known.is_none_or(|known| {

@@ -20,6 +20,13 @@ pub(crate) struct Server {
     pub(crate) admin_key: Option<SecretString>,
 }
 
+impl Server {
+    /// Whether it is the one at this address; a slash at the end makes no difference.
+    pub(crate) fn is_at(&self, url: &str) -> bool {
+        self.url.trim_end_matches('/') == url.trim_end_matches('/')
+    }
+}
+
 /// The file and what it says.
 #[derive(Debug)]
 pub(crate) struct Servers {
@@ -198,6 +205,13 @@ mod tests {
             url: format!("https://{name}.example.com"),
             admin_key: key.map(SecretString::from),
         }
+    }
+
+    #[test]
+    fn a_slash_at_the_end_makes_no_other_address() {
+        let one = server("one", None);
+        assert!(one.is_at("https://one.example.com") && one.is_at("https://one.example.com/"));
+        assert!(!one.is_at("https://one.example.com/two") && !one.is_at("http://one.example.com"));
     }
 
     #[test]

@@ -145,7 +145,7 @@ pub(crate) fn login(flags: &Flags) -> Result<(), Failure> {
 
 /// The name for a Federation that was given by its address: the one that it has, or `default`.
 fn name_of(servers: &Servers, url: &str) -> Result<String, Failure> {
-    if let Some(known) = servers.all().into_iter().find(|known| known.url == url) {
+    if let Some(known) = servers.all().into_iter().find(|known| known.is_at(url)) {
         return Ok(known.name);
     }
     match servers.get(DEFAULT) {

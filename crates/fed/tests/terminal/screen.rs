@@ -34,7 +34,7 @@ pub(crate) struct Screen {
 /// Runs the command and says how it leaves the terminal. That cannot be seen later: a terminal is reset
 /// when the first process in it ends, which therefore is not the command.
 const SHELL: &str = r#"
-trap : INT TERM
+trap : INT TERM HUP
 before=$(stty -g)
 "$@"
 code=$?
@@ -157,12 +157,12 @@ impl Screen {
         self.master.resize(size(columns, rows)).unwrap();
     }
 
-    /// Asks the command to end, as the system does.
-    pub(crate) fn terminate(&self) {
+    /// Sends the command a signal, as the system does.
+    pub(crate) fn signal(&self, signal: Signal) {
         // The shell that watches it is told as well, and goes on until the command has ended.
         let shell =
             Pid::from_raw(i32::try_from(self.child.process_id().unwrap()).unwrap()).unwrap();
-        rustix::process::kill_process_group(shell, Signal::TERM).unwrap();
+        rustix::process::kill_process_group(shell, signal).unwrap();
     }
 
     /// Waits for the end of the command, which has to leave the terminal as it found it, and must not be

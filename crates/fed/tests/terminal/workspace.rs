@@ -3,6 +3,7 @@
 use std::net::TcpListener;
 use std::process::Command;
 
+use rustix::process::Signal;
 use tempfile::TempDir;
 
 use crate::screen::{ENTER, ESC, Screen};
@@ -202,9 +203,11 @@ fn a_key_that_is_not_good_is_told_with_what_to_do() {
 #[test]
 fn a_signal_gives_the_terminal_back() {
     let world = World::at_home(TempDir::new().unwrap());
-    let mut screen = open(&world, 80, 24);
-    screen.terminate();
-    assert_eq!(screen.exit_code(), 0, "{}", screen.text());
+    for signal in [Signal::TERM, Signal::HUP, Signal::INT] {
+        let mut screen = open(&world, 80, 24);
+        screen.signal(signal);
+        assert_eq!(screen.exit_code(), 0, "{signal:?}:\n{}", screen.text());
+    }
 }
 
 #[test]
