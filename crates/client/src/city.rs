@@ -111,6 +111,21 @@ impl<R> City<R> {
         self.inner.text(self.inner.route(method, path, body)?).await
     }
 
+    /// The same for a POST with an idempotency key: sent again with the same key and body, it gets the
+    /// first answer and changes nothing more, where the action supports it.
+    ///
+    /// # Errors
+    /// As [`City::query`], and [`Error::Config`] for a key that no header can hold.
+    pub async fn query_once(
+        &self,
+        path: &str,
+        body: &Value,
+        key: impl Into<String>,
+    ) -> Result<String> {
+        let call = self.inner.route(reqwest::Method::POST, path, Some(body))?;
+        self.inner.text(call.once(Some(key.into()))?).await
+    }
+
     /// The city that calls of services carry: users' calls do, the trusted side says it where it wants.
     fn injected_city(&self) -> Option<&CityId> {
         let is_user = self.inner.is_user;

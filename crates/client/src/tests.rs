@@ -94,6 +94,20 @@ async fn write_once(wire: &Wire) -> Result<Value> {
 }
 
 #[tokio::test]
+async fn any_route_can_be_called_for_one_effect() {
+    let wire = Wire::new((0..2).map(|_| Turn::Answer(200, "done".to_owned())));
+    let admin = wire.admin();
+    let body = json!({ "a": 1 });
+    assert_eq!(admin.query_once("/v1/a/b", &body, "k1").await.unwrap(), "done");
+    assert_eq!(admin.query(Method::POST, "/v1/a/b", Some(&body)).await.unwrap(), "done");
+    let sent = wire.sent();
+    assert_eq!(sent[0].headers["idempotency-key"], "k1");
+    assert_eq!((&sent[0].method, &sent[0].body), (&sent[1].method, &sent[1].body));
+    assert!(!sent[1].headers.contains_key("idempotency-key"));
+    assert!(admin.query_once("/v1/a/b", &body, "\n").await.unwrap_err().status().is_none());
+}
+
+#[tokio::test]
 async fn calls_have_an_address_headers_and_a_body() {
     let wire = Wire::new((0..3).map(|_| Turn::Answer(200, "{\"ok\":true}".to_owned())));
     let admin = wire.admin();

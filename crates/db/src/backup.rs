@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use tempfile::TempPath;
 
 use crate::error::{DbError, DbErrorKind};
-use crate::migrate::MigrationSet;
+use crate::migrate::{MigrationSet, all_sets};
 use crate::options::DbOptions;
 use crate::sqlite::{
     beside, not_written, open_plain, private_file, sync_folder, translate, write_copy,
@@ -33,11 +33,11 @@ const MARGIN: u64 = 64 * 1024 * 1024;
 ///
 /// # Errors
 /// `Unavailable` when the database cannot be read, or when `target` exists or cannot be written;
-/// `DiskFull`, at once where the disk is known to lack the room; `Closed` once `watch` has stopped it. Of a PostgreSQL database also `SchemaDivergent`
-/// where it has tables of a service whose migrations are not among `sets`, `SchemaNewer` where this
-/// program lacks its newest, `Busy` while a server migrates it, and `InvalidValue` for a value that
-/// SQLite cannot hold. Nothing is at `target` then that was not there before, except where its folder
-/// could not be synced.
+/// `DiskFull`, at once where the disk is known to lack the room; `Closed` once `watch` has stopped it.
+/// Of a PostgreSQL database also `SchemaDivergent` where it has tables of a service whose migrations are
+/// not among `sets`, `SchemaNewer` where this program lacks its newest, `Busy` while a server migrates
+/// it, and `InvalidValue` for a value that SQLite cannot hold. Nothing is at `target` then that was not
+/// there before, except where its folder could not be synced.
 pub fn backup(
     options: &DbOptions,
     sets: &[MigrationSet],
@@ -73,12 +73,16 @@ pub(crate) fn drafted(
 /// A new, empty file beside another, for its owner alone, of a name that nobody foresees: who may write
 /// into the folder cannot have a file or a link of theirs opened instead. It goes with this value.
 pub(crate) fn draft_beside(path: &Path) -> io::Result<TempPath> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     let mut name = path.file_name().map(OsString::from).unwrap_or_default();
     name.push(".");
     let mut draft = tempfile::Builder::new();
     draft.prefix(&name).suffix(".part");
-    Ok(draft.tempfile_in(folder.unwrap_or(Path::new(".")))?.into_temp_path())
+    Ok(draft.tempfile_in(folder_of(path))?.into_temp_path())
+}
+
+fn folder_of(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
 }
 
 /// Copies a SQLite file into an empty draft.
@@ -97,11 +101,13 @@ pub(crate) fn room_for(bytes: u64, draft: &Path) -> Result<(), DbError> {
         Some(free) if free < needed => Err(DbError::new(
             DbErrorKind::DiskFull,
             format!(
-                "the disk has no room for the copy: {} MiB are free, {} MiB are needed",
+                "the disk of {} has no room for the copy: {} MiB are free, {} MiB are needed",
+                folder_of(draft).display(),
                 free >> 20,
                 needed >> 20
             ),
-        )),
+        )
+        .of_a_file()),
         _ => Ok(()),
     }
 }
@@ -137,15 +143,19 @@ fn synced(draft: &Path) -> io::Result<()> {
     private_file().open(draft)?.sync_all()
 }
 
-/// Gives the draft its name, unless something has that name by now.
 fn place(draft: &Path, target: &Path) -> io::Result<()> {
-    match std::fs::hard_link(draft, target) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => return Err(error),
-        // Not every file system has second names for a file.
-        Err(_) => std::fs::rename(draft, target)?,
-        Ok(()) => {}
-    }
+    named(draft, target)?;
     sync_folder(target)
+}
+
+/// Gives the draft its name, unless something has that name by now.
+pub(crate) fn named(draft: &Path, target: &Path) -> io::Result<()> {
+    match std::fs::hard_link(draft, target) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+        // Not every file system has second names for a file.
+        Err(_) => std::fs::rename(draft, target),
+        Ok(()) => Ok(()),
+    }
 }
 
 fn check(copy: &Path, stop: &CopyStop) -> Result<(), DbError> {
@@ -168,4 +178,15 @@ fn check(copy: &Path, stop: &CopyStop) -> Result<(), DbError> {
 /// When it cannot be read.
 pub fn came_from_postgres(copy: &Path) -> Result<bool, DbError> {
     transfer::came_from_postgres(copy)
+}
+
+/// Brings a copy that nobody else has open to the schema of this program; `sets` are the migrations of the
+/// services. Nothing is kept of how it was. Blocks.
+///
+/// # Errors
+/// `Engine` when it is not the database of a server that was started; `SchemaNewer` when a newer program
+/// has migrated it; `SchemaDivergent` when an applied step is not the one of this program; otherwise the
+/// error of the step that failed.
+pub fn migrate_copy(copy: &Path, sets: &[MigrationSet]) -> Result<(), DbError> {
+    transfer::migrate_copy(copy, &all_sets(sets)?)
 }

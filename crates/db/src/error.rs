@@ -65,11 +65,12 @@ pub enum DbErrorKind {
 pub struct DbError {
     kind: DbErrorKind,
     message: Cow<'static, str>,
+    is_local: bool,
 }
 
 impl DbError {
     pub(crate) fn new(kind: DbErrorKind, message: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: message.into(), is_local: false }
     }
 
     pub(crate) fn closed() -> Self {
@@ -94,6 +95,11 @@ impl DbError {
     /// What went wrong.
     pub fn kind(&self) -> DbErrorKind {
         self.kind
+    }
+
+    /// True for an error of a file on this machine, rather than of a database server.
+    pub fn is_local(&self) -> bool {
+        self.is_local
     }
 
     /// True for a duplicate of a unique key.
@@ -127,6 +133,18 @@ impl DbError {
 
     /// Adds where the error happened, keeping its kind.
     pub(crate) fn within(self, place: &str) -> Self {
-        Self { kind: self.kind, message: format!("{place}: {}", self.message).into() }
+        let message = format!("{place}: {}", self.message).into();
+        Self { message, ..self }
+    }
+
+    /// Adds what else is to be known, keeping its kind.
+    pub(crate) fn followed_by(self, more: &str) -> Self {
+        let message = format!("{}{more}", self.message).into();
+        Self { message, ..self }
+    }
+
+    /// Says that it is about a file on this machine.
+    pub(crate) fn of_a_file(self) -> Self {
+        Self { is_local: true, ..self }
     }
 }

@@ -55,7 +55,7 @@ mod tx;
 mod url;
 mod value;
 
-pub use backup::{backup, came_from_postgres};
+pub use backup::{backup, came_from_postgres, migrate_copy};
 pub use db::Db;
 pub use error::{DbError, DbErrorKind};
 pub use migrate::{Migration, MigrationSet, MigrationSql, pending_migrations};

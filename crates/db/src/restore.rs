@@ -7,7 +7,7 @@ use std::time::Duration;
 use rusqlite::ErrorCode;
 use rusqlite::config::DbConfig;
 
-use crate::backup::{copy_file, draft_beside, drafted};
+use crate::backup::{copy_file, draft_beside, drafted, named};
 use crate::error::{DbError, DbErrorKind};
 use crate::migrate::MigrationSet;
 use crate::options::DbOptions;
@@ -46,13 +46,15 @@ pub fn restore_server(
 
 /// Puts a copy in the place of a SQLite database and gives its size in bytes; the copy itself stays as
 /// it is. What stands there gets the name `aside`: whole, with nothing left in its log, or, where it is
-/// damaged or no database at all, as it is, its log beside it. Blocks.
+/// damaged or no database at all, as it is, its log beside it. A link to the database stays one: the file
+/// that it leads to is replaced. Blocks.
 ///
 /// # Errors
-/// `Config` for a PostgreSQL database; `Unavailable` when the copy cannot be read, and when the database
-/// or `aside` cannot be written; `DiskFull`; `Busy` when somebody has the database open; `Engine` when the
-/// copy is damaged; `Closed` once `watch` has stopped it. The database is as it was then. `CommitUnknown`
-/// when the copy is in its place, but a power cut may undo that.
+/// `Config` for a PostgreSQL database; `Unavailable` when the copy cannot be read, when the database or
+/// `aside` cannot be written, and when a link leads nowhere; `DiskFull`; `Busy` when somebody has the
+/// database open; `Engine` when the copy is damaged; `Closed` once `watch` has stopped it. The database is
+/// as it was then, unless the message says where it is. `CommitUnknown` when the copy is in its place, but
+/// a power cut may undo that, or a server was started meanwhile.
 pub fn restore(
     copy: &Path,
     url: &DbUrl,
@@ -62,6 +64,8 @@ pub fn restore(
     let Target::Sqlite(path) = url.target() else {
         return Err(DbError::new(DbErrorKind::Config, "this is for a SQLite database"));
     };
+    let path = followed(path)?;
+    let path = path.as_path();
     let failed = |error| not_written(path, &error);
     let draft = drafted(&DbOptions::new(DbUrl::sqlite(copy)), &[], path, watch)?;
     transfer::forget_origin(&draft)?;
@@ -76,12 +80,39 @@ pub fn restore(
     if watch.stop().is_stopped() {
         return Err(transfer::stopped());
     }
-    let logs = if is_damaged { move_logs(path, aside).map_err(failed)? } else { Vec::new() };
-    let replaced = replace(&draft, path, stands.then_some(aside), sync_folder);
-    if replaced.as_ref().is_err_and(|error| error.kind() != DbErrorKind::CommitUnknown) {
-        move_back(&logs);
+    let logs = if is_damaged { move_logs(path, aside)? } else { Vec::new() };
+    match replace(&draft, path, stands.then_some(aside), sync_folder) {
+        Err(error) if error.kind() != DbErrorKind::CommitUnknown => {
+            Err(error.followed_by(&move_back(&logs)))
+        }
+        Err(error) => Err(error),
+        Ok(()) => unused(path).map(|()| bytes).map_err(|error| {
+            let what = format!("{} was replaced by the copy, but {error}", path.display());
+            DbError::new(DbErrorKind::CommitUnknown, what).of_a_file()
+        }),
     }
-    replaced.map(|()| bytes)
+}
+
+/// The file that a link leads to, or the path itself.
+fn followed(path: &Path) -> Result<PathBuf, DbError> {
+    if !path.is_symlink() {
+        return Ok(path.to_owned());
+    }
+    path.canonicalize().map_err(|error| {
+        let what = format!("{} is a link that leads to no file: {error}", path.display());
+        DbError::new(DbErrorKind::Unavailable, what).of_a_file()
+    })
+}
+
+/// Refuses a database that has a log again: nothing keeps a server out once it was closed here.
+fn unused(path: &Path) -> io::Result<()> {
+    match log_of(path) {
+        None => Ok(()),
+        Some(log) => Err(io::Error::other(format!(
+            "a server was started on it meanwhile ({} is there): stop it, and restore again",
+            log.display()
+        ))),
+    }
 }
 
 /// What is left of a database's log.
@@ -140,28 +171,26 @@ fn is_open(_path: &Path) -> io::Result<bool> {
 }
 
 /// Gives what belongs to a damaged database names beside `aside`: old names and new ones.
-fn move_logs(path: &Path, aside: &Path) -> io::Result<Vec<(PathBuf, PathBuf)>> {
+fn move_logs(path: &Path, aside: &Path) -> Result<Vec<(PathBuf, PathBuf)>, DbError> {
     let mut moved = Vec::new();
     for end in LOGS {
         let (old, new) = (beside(path, end), beside(aside, end));
         match std::fs::rename(&old, &new) {
             Ok(()) => moved.push((old, new)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                move_back(&moved);
-                return Err(error);
-            }
+            Err(error) => return Err(not_written(path, &error).followed_by(&move_back(&moved))),
         }
     }
     Ok(moved)
 }
 
-fn move_back(moved: &[(PathBuf, PathBuf)]) {
-    for (old, new) in moved {
-        if let Err(error) = std::fs::rename(new, old) {
-            tracing::error!(%error, "{} is now {}", old.display(), new.display());
-        }
-    }
+/// Gives everything its old name again; tells of what has the new one still.
+fn move_back(moved: &[(PathBuf, PathBuf)]) -> String {
+    let back = |(old, new): &(PathBuf, PathBuf)| {
+        let error = std::fs::rename(new, old).err()?;
+        Some(format!("; {} is now {}: {error}", old.display(), new.display()))
+    };
+    moved.iter().filter_map(back).collect()
 }
 
 /// Puts the draft in the place of the database, whose file of before gets the name `aside`.
@@ -173,7 +202,7 @@ fn replace(
 ) -> Result<(), DbError> {
     match aside {
         Some(aside) => swap(draft, path, aside, &sync),
-        None => std::fs::rename(draft, path),
+        None => named(draft, path),
     }
     .map_err(|error| not_written(path, &error))?;
     sync(path).map_err(|error| {
@@ -187,7 +216,8 @@ fn replace(
     })
 }
 
-/// A database has the name `path` at each moment: a start in between would make an empty one.
+/// Where the file system has second names for a file, a database has the name `path` at each moment: a
+/// start in between would make an empty one.
 fn swap(
     draft: &Path,
     path: &Path,
@@ -195,15 +225,21 @@ fn swap(
     sync: impl Fn(&Path) -> io::Result<()>,
 ) -> io::Result<()> {
     match std::fs::hard_link(path, aside) {
-        Ok(()) => sync(path).and_then(|()| std::fs::rename(draft, path)).inspect_err(|_| {
-            let _ = std::fs::remove_file(aside);
-        }),
+        Ok(()) => {
+            let synced = sync(path).and_then(|()| unused(path));
+            synced.and_then(|()| std::fs::rename(draft, path)).inspect_err(|_| {
+                let _ = std::fs::remove_file(aside);
+            })
+        }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
-        // Not every file system has second names for a file.
         Err(_) => {
             std::fs::rename(path, aside)?;
-            std::fs::rename(draft, path).inspect_err(|_| {
-                let _ = std::fs::rename(aside, path);
+            std::fs::rename(draft, path).map_err(|error| match std::fs::rename(aside, path) {
+                Ok(()) => error,
+                Err(_) => {
+                    let told = format!("{error}; the database is now {}", aside.display());
+                    io::Error::new(error.kind(), told)
+                }
             })
         }
     }
@@ -233,6 +269,22 @@ mod tests {
         replace(&draft, &path, Some(&aside), look).unwrap();
         let (old, new) = (Some("old".to_owned()), Some("new".to_owned()));
         assert_eq!(*seen.borrow(), [(old.clone(), old.clone()), (new, old)]);
+    }
+
+    #[test]
+    fn a_server_that_was_started_meanwhile_keeps_its_database() {
+        let folder = tempfile::tempdir().unwrap();
+        let [draft, path, aside] = ["draft", "path", "aside"].map(|name| folder.path().join(name));
+        fs::write(&draft, "new").unwrap();
+        fs::write(&path, "old").unwrap();
+        let begun = |_: &_| fs::write(folder.path().join("path-wal"), "a log");
+        let error = replace(&draft, &path, Some(&aside), begun).unwrap_err();
+        assert!(error.to_string().contains("path-wal"), "{error}");
+        assert_eq!((fs::read_to_string(&path).unwrap(), aside.exists()), ("old".to_owned(), false));
+        // One that made its database where there was none.
+        let error = replace(&draft, &path, None, |_: &_| Ok(())).unwrap_err();
+        assert_eq!(error.kind(), DbErrorKind::Unavailable);
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
     }
 
     #[test]

@@ -147,6 +147,36 @@ pub fn tables_of(file: &std::path::Path) -> Result<Vec<(String, i64)>, String> {
     read().map_err(|error| error.to_string())
 }
 
+/// Every row of every table of a SQLite file as text, in one order; without the histories of migrations.
+///
+/// # Errors
+/// The engine's message.
+pub fn rows_of(file: &std::path::Path) -> Result<Vec<String>, String> {
+    let read = || -> rusqlite::Result<Vec<String>> {
+        let connection = rusqlite::Connection::open(file)?;
+        let mut rows = Vec::new();
+        for table in texts(&connection, ROW_TABLES)? {
+            let columns = format!("SELECT name FROM pragma_table_info('{table}')");
+            let values = texts(&connection, &columns)?;
+            let values: Vec<_> = values.iter().map(|name| format!("quote(\"{name}\")")).collect();
+            let text = format!("SELECT {} FROM \"{table}\"", values.join(" || '|' || "));
+            let found = texts(&connection, &text)?;
+            rows.extend(found.into_iter().map(|row| format!("{table}: {row}")));
+        }
+        rows.sort_unstable();
+        Ok(rows)
+    };
+    read().map_err(|error| error.to_string())
+}
+
+const ROW_TABLES: &str = "SELECT name FROM sqlite_master WHERE type = 'table'
+    AND name NOT GLOB 'sqlite_*' AND name NOT GLOB 'schema_history_*'";
+
+fn texts(connection: &rusqlite::Connection, sql: &str) -> rusqlite::Result<Vec<String>> {
+    let mut statement = connection.prepare(sql)?;
+    statement.query_map([], |row| row.get(0))?.collect()
+}
+
 const TABLES: &str = "SELECT CAST(table_name AS TEXT) FROM information_schema.tables
     WHERE table_schema = 'public' AND table_type = 'BASE TABLE'";
 

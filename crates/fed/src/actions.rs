@@ -65,6 +65,22 @@ pub(crate) fn find<'a>(document: &'a Value, action: &str) -> Result<Described<'a
     })
 }
 
+/// Puts what an input says of the parameters of a path, such as `usage/requests/{request_id}`, where they
+/// stand. The rest of the input is left.
+pub(crate) fn place(path: &str, input: &mut Map<String, Value>) -> String {
+    let mut placed = path.to_owned();
+    input.retain(|name, value| {
+        let parameter = format!("{{{name}}}");
+        if !placed.contains(&parameter) {
+            return true;
+        }
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        placed = placed.replace(&parameter, &text);
+        false
+    });
+    placed
+}
+
 impl<'a> Described<'a> {
     /// What the action takes.
     pub(crate) fn fields(&self) -> Vec<Field<'a>> {

@@ -201,14 +201,16 @@ pub(crate) struct Here {
 }
 
 impl Here {
+    /// Whether the database is looked at, and no server asked.
+    pub(crate) fn is_asked(&self) -> bool {
+        self.database.is_some() || self.config.is_some()
+    }
+
     /// The configuration of the database to look at; `None` where a server is asked.
     pub(crate) fn layers(self) -> Option<Layers> {
+        let is_asked = self.is_asked();
         let Self { database, config } = self;
-        (database.is_some() || config.is_some()).then(|| Layers {
-            config,
-            database: database.flatten(),
-            env_store: None,
-        })
+        is_asked.then(|| Layers { config, database: database.flatten(), env_store: None })
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Subcommand};
+use clap::Subcommand;
 use downcity_server::{CheckedBackup, CopyStop, CopyWatch, FailureKind, Federation};
 use serde_json::json;
 
-use crate::args::Layers;
+use crate::args::{Here, Layers};
 use crate::commands::{block_on, sources};
 use crate::download;
 use crate::failure::Failure;
@@ -32,7 +32,7 @@ pub(crate) enum BackupCommand {
         /// Where to write it; never overwrites a file.
         path: PathBuf,
         #[command(flatten)]
-        opened: Opened,
+        here: Here,
     },
     /// Restore a copy into a folder of its own, check its ledger and its audit trail, and start a
     /// Federation on it. Ends with exit code 1 when something is wrong.
@@ -62,30 +62,9 @@ pub(crate) enum BackupCommand {
     },
 }
 
-/// What makes a command open the database itself.
-#[derive(Debug, Args)]
-pub(crate) struct Opened {
-    /// Open the database rather than ask the server: this one (sqlite:PATH or postgres://USER@HOST/NAME),
-    /// or without a value the configured one.
-    #[arg(long, value_name = "URL", num_args = 0..=1)]
-    database: Option<Option<String>>,
-    /// Open the database that this file configures.
-    #[arg(long, value_name = "PATH")]
-    config: Option<PathBuf>,
-}
-
-impl Opened {
-    /// The configuration, where the database is to be opened.
-    fn layers(self) -> Option<Layers> {
-        let asked = self.database.is_some() || self.config.is_some();
-        let database = self.database.flatten();
-        asked.then_some(Layers { config: self.config, database, env_store: None })
-    }
-}
-
 pub(crate) fn run(flags: &Flags, command: BackupCommand) -> Result<(), Failure> {
     match command {
-        BackupCommand::Create { path, opened } => create(flags, &path, opened),
+        BackupCommand::Create { path, here } => create(flags, &path, here),
         BackupCommand::Verify { path, layers } => {
             let checked = check(&path, layers.clone())?;
             report(flags, &path, &checked, layers)
@@ -94,12 +73,12 @@ pub(crate) fn run(flags: &Flags, command: BackupCommand) -> Result<(), Failure> 
     }
 }
 
-fn create(flags: &Flags, path: &Path, opened: Opened) -> Result<(), Failure> {
+fn create(flags: &Flags, path: &Path, here: Here) -> Result<(), Failure> {
     if flags.output.dry_run {
         note(&format!("Would write a copy of the database to {}.", path.display()));
         return Ok(());
     }
-    let layers = opened.layers();
+    let layers = here.layers();
     let bytes = match layers.clone() {
         Some(layers) => {
             let builder = Federation::builder().config_sources(sources(layers));
@@ -164,7 +143,9 @@ fn progress() -> CopyWatch {
 
 fn check(path: &Path, layers: Layers) -> Result<CheckedBackup, Failure> {
     let builder = Federation::builder().config_sources(sources(layers));
-    Ok(block_on(builder.verify_backup(path))??)
+    let watch = CopyWatch::default();
+    let stop = watch.stop();
+    Ok(block_on(until_interrupted(stop, builder.verify_backup(path, watch)))???)
 }
 
 fn report(
@@ -213,11 +194,9 @@ fn refuse(path: &Path, checked: &CheckedBackup) -> Result<(), Failure> {
         return Ok(());
     }
     let mut lines = vec![format!("{} is not good.", path.display())];
-    if checked.opens == Some(false) {
-        lines.push(
-            "No Federation starts on it with the master key at hand: use the key that its database had."
-                .to_owned(),
-        );
+    if let Some(why) = &checked.refusal {
+        lines.push("No Federation starts on it with this configuration and master key:".to_owned());
+        lines.push(why.to_string());
     }
     lines.extend(checked.ledger.broken.iter().map(ToString::to_string));
     lines.extend(checked.audit.broken.iter().map(|broken| format!("audit trail: {broken}")));

@@ -10,17 +10,18 @@ use downcity_server::{FailureKind, Federation};
 use serde_json::{Value, json};
 
 use crate::args::{Command, ConfigCommand, KeyCommand, Layers, ServiceCommand, VaultCommand};
-use crate::audit;
-use crate::backup;
-use crate::connection;
+use crate::audit::{self, AuditCommand};
+use crate::backup::{self, BackupCommand};
+use crate::connection::{self, Target};
 use crate::doctor;
 use crate::failure::Failure;
 use crate::fed::{Fed, Flags};
-use crate::ledger;
+use crate::ledger::{self, LedgerCommand};
 use crate::nouns;
+use crate::nouns::model::ModelCommand;
 use crate::nouns::server::ServerCommand;
 use crate::output::{Ask, json as print_json, note, print};
-use crate::payment;
+use crate::payment::{self, PaymentCommand};
 use crate::reference;
 use crate::vault;
 use crate::workspace;
@@ -32,7 +33,7 @@ const BLOCKING_THREADS: usize = 16;
 fn only_acts(command: &Command) -> bool {
     match command {
         Command::Server(command) => !matches!(command, ServerCommand::List),
-        Command::Payment(command) => matches!(command, payment::PaymentCommand::Simulate(_)),
+        Command::Payment(command) => matches!(command, PaymentCommand::Simulate(_)),
         Command::Config(command) => matches!(command, ConfigCommand::Init { .. }),
         Command::Admin
         | Command::Login
@@ -44,7 +45,79 @@ fn only_acts(command: &Command) -> bool {
     }
 }
 
+/// Commands that go to no server of the connections, by their names, with what they work on.
+fn works_here(command: &Command) -> Option<(&'static str, &'static str)> {
+    const DATABASE: &str = "works on the database here";
+    const FILE: &str = "works on the configuration here";
+    const LIST: &str = "works on the list of servers here";
+    const PROGRAM: &str = "asks no server";
+    Some(match command {
+        Command::Serve { .. } => ("serve", DATABASE),
+        Command::Key(KeyCommand::ShowAdmin { .. }) => ("key show-admin", DATABASE),
+        Command::Key(KeyCommand::ResetAdmin { .. }) => ("key reset-admin", DATABASE),
+        Command::Vault(_) => ("vault rekey", DATABASE),
+        Command::Backup(BackupCommand::Create { here, .. }) if here.is_asked() => {
+            ("backup create --database", DATABASE)
+        }
+        Command::Backup(BackupCommand::Verify { .. }) => ("backup verify", DATABASE),
+        Command::Backup(BackupCommand::Restore { .. }) => ("backup restore", DATABASE),
+        Command::Ledger(LedgerCommand::Verify { here }) if here.is_asked() => {
+            ("ledger verify --database", DATABASE)
+        }
+        Command::Audit(AuditCommand::Verify { here, .. }) if here.is_asked() => {
+            ("audit verify --database", DATABASE)
+        }
+        Command::Config(ConfigCommand::Check { .. }) => ("config check", FILE),
+        Command::Config(ConfigCommand::Init { .. }) => ("config init", FILE),
+        Command::Config(ConfigCommand::Reference) => ("config reference", PROGRAM),
+        Command::Payment(PaymentCommand::Webhooks { .. }) => ("payment webhooks", FILE),
+        Command::Payment(PaymentCommand::Simulate(_)) => {
+            ("payment simulate", "goes to the address of --url")
+        }
+        Command::Server(ServerCommand::Add { .. }) => ("server add", LIST),
+        Command::Server(ServerCommand::List) => ("server list", LIST),
+        Command::Server(ServerCommand::Use { .. }) => ("server use", LIST),
+        Command::Server(ServerCommand::Manage) => ("server manage", LIST),
+        Command::Server(ServerCommand::Remove { .. }) => ("server remove", LIST),
+        Command::Openapi => ("openapi", PROGRAM),
+        Command::Errors => ("errors", PROGRAM),
+        Command::Completions { .. } => ("completions", PROGRAM),
+        Command::Man { .. } => ("man", PROGRAM),
+        Command::Commands => ("commands", PROGRAM),
+        _ => return None,
+    })
+}
+
+/// Refuses flags that name a server where no such server is gone to: whoever gives them means another
+/// one than what the command works on.
+fn check_target(target: &Target, command: &Command) -> Result<(), Failure> {
+    let Some((name, does)) = works_here(command) else { return Ok(()) };
+    let (has_url, has_key) = match command {
+        Command::Payment(PaymentCommand::Simulate(_)) => (true, true),
+        Command::Payment(PaymentCommand::Webhooks { .. }) => (true, false),
+        Command::Server(ServerCommand::Add { .. }) => (false, true),
+        _ => (false, false),
+    };
+    let flags = [
+        ("--server", target.server.is_some()),
+        ("--url", target.url.is_some() && !has_url),
+        ("--admin-key-file", target.admin_key_file.is_some() && !has_key),
+    ];
+    let given = flags.into_iter().filter(|(_, is_given)| *is_given).map(|(flag, _)| flag);
+    let given: Vec<&str> = given.collect();
+    let (mean, them) = match given.len() {
+        0 => return Ok(()),
+        1 => ("means", "it"),
+        _ => ("mean", "them"),
+    };
+    let given = given.join(" and ");
+    Err(Failure::usage(format!(
+        "`fed {name}` {does}; {given} {mean} nothing to it. Leave {them} out."
+    )))
+}
+
 pub(crate) fn run(flags: Flags, command: Command) -> Result<(), Failure> {
+    check_target(&flags.target, &command)?;
     if flags.output.dry_run && only_acts(&command) {
         return Err(Failure::usage("This command cannot be tried with --dry-run."));
     }
@@ -59,6 +132,10 @@ pub(crate) fn run(flags: Flags, command: Command) -> Result<(), Failure> {
         Command::Balance(command) => Fed::run(&flags, |fed| command.run(fed)),
         Command::Redeem(command) => Fed::run(&flags, |fed| command.run(fed)),
         Command::Usage(command) => Fed::run(&flags, |fed| command.run(fed)),
+        // Models think, and all of them may be asked.
+        Command::Model(command @ ModelCommand::Test { .. }) => {
+            Fed::run_long(&flags, |fed| command.run(fed))
+        }
         Command::Model(command) => Fed::run(&flags, |fed| command.run(fed)),
         Command::Job(command) => Fed::run(&flags, |fed| command.run(fed)),
         Command::Chat(args) => nouns::chat::run(&flags, args),

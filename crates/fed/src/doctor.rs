@@ -121,7 +121,8 @@ fn here(layers: &Layers) -> Result<Vec<Found>, Failure> {
             Found::ok("ledger", format!("{} entries of {} wallets", found.entries, found.wallets))
         }
         Ok(found) => {
-            Found::failed("ledger", format!("{} problems; see fed ledger verify", found.problems))
+            let what = format!("{} problems; see fed ledger verify --database", found.problems);
+            Found::failed("ledger", what)
         }
         Err(error) => refused("ledger", &error),
     });
@@ -168,7 +169,15 @@ fn there(flags: &Flags) -> Result<Vec<Found>, Failure> {
         },
         Err(error) => Found::failed("connections", error.message().to_owned()),
     });
-    let Ok(connection) = flags.target.resolve() else { return Ok(all) };
+    let connection = match flags.target.resolve() {
+        Ok(connection) => connection,
+        Err(error) if flags.target.is_named() => {
+            all.push(Found::failed("server", error.message().to_owned()));
+            return Ok(all);
+        }
+        // Nobody has chosen one yet.
+        Err(_) => return Ok(all),
+    };
     let url = connection.url.clone();
     let remote = match Remote::admin(connection) {
         Ok(remote) => remote,

@@ -44,21 +44,49 @@ pub(crate) async fn backup(remote: &Remote, target: &Path) -> Result<u64, Failur
         written = work => written?,
     };
     draft.as_file().sync_all()?;
-    draft.persist_noclobber(target).map_err(|refused| match refused.error.kind() {
+    place(draft, target).map_err(|error| match error.kind() {
         ErrorKind::AlreadyExists => exists(target),
-        _ => unwritable(target, &refused.error),
+        _ => unwritable(target, &error),
+    })?;
+    sync_folder(target).map_err(|error| {
+        let message = format!(
+            "{} is whole, but its folder cannot be synced, so that a power cut may undo it: {error}.",
+            target.display()
+        );
+        Failure::new(FailureKind::Failed, message)
     })?;
     Ok(bytes)
 }
 
+/// Gives the draft its name, unless something has that name by now.
+fn place(draft: NamedTempFile, target: &Path) -> std::io::Result<()> {
+    match draft.persist_noclobber(target) {
+        Ok(_) => Ok(()),
+        Err(refused) if refused.error.kind() == ErrorKind::AlreadyExists => Err(refused.error),
+        // Not every file system can give a name only where it is free.
+        Err(refused) => refused.file.persist(target).map(drop).map_err(|refused| refused.error),
+    }
+}
+
+/// Makes the new file survive a power cut: its name is part of the folder.
+fn sync_folder(target: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    std::fs::File::open(folder_of(target))?.sync_all()?;
+    Ok(())
+}
+
+fn folder_of(target: &Path) -> &Path {
+    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
+    folder.unwrap_or(Path::new("."))
+}
+
 /// A new file beside the target, for its owner alone; it goes with this value.
 fn draft(target: &Path) -> Result<NamedTempFile, Failure> {
-    let folder = target.parent().filter(|folder| !folder.as_os_str().is_empty());
     let name = target.file_name().unwrap_or_default().to_string_lossy();
     Builder::new()
         .prefix(&format!(".{name}."))
         .suffix(".part")
-        .tempfile_in(folder.unwrap_or(Path::new(".")))
+        .tempfile_in(folder_of(target))
         .map_err(|error| unwritable(target, &error))
 }
 

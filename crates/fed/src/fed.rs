@@ -9,7 +9,7 @@ use jiff::civil::Date;
 use serde_json::{Value, json};
 
 use crate::commands::block_on;
-use crate::connection::{Connection, Target};
+use crate::connection::Target;
 use crate::failure::Failure;
 use crate::output::{Ask, Column, Output, note};
 use crate::remote::{Remote, without_nulls};
@@ -117,8 +117,19 @@ impl Fed {
     where
         F: Future<Output = Result<(), Failure>>,
     {
-        let connection: Connection = flags.target.resolve()?;
-        let remote = Remote::admin(connection)?;
+        let remote = Remote::admin(flags.target.resolve()?)?;
+        block_on(task(Self { remote, output: flags.output }))?
+    }
+
+    /// The same for a task whose answers may take as long as a check.
+    ///
+    /// # Errors
+    /// As [`Fed::run`].
+    pub(crate) fn run_long<F>(flags: &Flags, task: impl FnOnce(Self) -> F) -> Result<(), Failure>
+    where
+        F: Future<Output = Result<(), Failure>>,
+    {
+        let remote = Remote::admin_within(flags.target.resolve()?, CHECK_TIME)?;
         block_on(task(Self { remote, output: flags.output }))?
     }
 
@@ -152,13 +163,7 @@ impl Fed {
     /// When the person says no, and those of the call.
     pub(crate) async fn send(&self, change: Change<'_>) -> Result<Option<Value>, Failure> {
         if self.output.dry_run {
-            let shown = json!({ "action": change.path, "input": masked(change.input) });
-            if self.output.json {
-                crate::output::json(&shown)?;
-            } else {
-                note(&format!("Would call {} with {}", change.path, shown["input"]));
-            }
-            return Ok(None);
+            return would_call(self.output, change.path, &masked(change.input)).map(|()| None);
         }
         if let Some(ask) = change.ask {
             ask.confirm(self.output)?;
@@ -197,13 +202,62 @@ impl Fed {
     }
 }
 
-/// An input whose secrets are not shown.
-fn masked(input: Value) -> Value {
-    const SECRETS: &[&str] = &["value", "raw", "user_token", "code", "password"];
-    let Value::Object(fields) = input else { return input };
-    let hide = |(name, value): (String, Value)| {
-        let is_secret = SECRETS.contains(&name.as_str());
-        (name, if is_secret { json!("…") } else { value })
-    };
-    Value::Object(fields.into_iter().map(hide).collect())
+/// Tells what would be sent: on standard output as JSON, where that is asked for. The input is shown as
+/// it is given here.
+///
+/// # Errors
+/// When standard output is closed.
+pub(crate) fn would_call(output: Output, action: &str, input: &Value) -> Result<(), Failure> {
+    if output.json {
+        return crate::output::json(&json!({ "action": action, "input": input }));
+    }
+    note(&format!("Would call {action} with {input}"));
+    Ok(())
+}
+
+/// An input whose secrets are not shown, wherever they stand in it.
+pub(crate) fn masked(input: Value) -> Value {
+    match input {
+        Value::Object(fields) => {
+            let hide = |(name, value): (String, Value)| {
+                let shown = if is_secret(&name) { hidden() } else { masked(value) };
+                (name, shown)
+            };
+            Value::Object(fields.into_iter().map(hide).collect())
+        }
+        Value::Array(items) => Value::Array(items.into_iter().map(masked).collect()),
+        other => other,
+    }
+}
+
+/// What is shown in place of a secret.
+pub(crate) fn hidden() -> Value {
+    json!("…")
+}
+
+/// Whether a field of this name holds a secret.
+fn is_secret(name: &str) -> bool {
+    const NAMES: &[&str] = &["value", "raw", "code", "token", "secret", "password_hash"];
+    const ENDS: &[&str] = &["_token", "_secret", "password"];
+    NAMES.contains(&name) || ENDS.iter().any(|end| name.ends_with(end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn secrets_are_hidden_wherever_they_stand() {
+        let input = json!({
+            "key": "A_KEY", "value": 5, "max_tokens": 7, "new_password": "s-1",
+            "users": [{ "email": "ann@example.com", "password_hash": "s-2" }],
+            "more": { "user_token": "s-3", "code": null, "note": "seen" },
+        });
+        let shown = json!({
+            "key": "A_KEY", "value": "…", "max_tokens": 7, "new_password": "…",
+            "users": [{ "email": "ann@example.com", "password_hash": "…" }],
+            "more": { "user_token": "…", "code": "…", "note": "seen" },
+        });
+        assert_eq!(masked(input), shown);
+    }
 }

@@ -24,7 +24,8 @@ shape is that of the route in [openapi.json](openapi.json), which each command n
 and databases name their own fields. Secrets are typed, or read from a file or from standard
 input; they never stand in a command. Tables in a terminal have colours unless `NO_COLOR` is set; `CLICOLOR_FORCE=1`
 keeps them in a pipe. What ends or removes something asks first: `--yes` answers, `--dry-run` says what
-would be sent and sends nothing.
+would be sent and sends nothing. `fed call` and `fed query` are for scripts: they send what they are told, and ask
+nothing.
 
 | Exit code | Meaning |
 |---|---|

@@ -56,8 +56,14 @@ impl Remote {
                 FailureKind::NotAllowed,
                 format!(
                     "No admin key is known for {}. Store it with `fed login`, or give it with \
-                     --admin-key-file or DOWNCITY_FEDERATION_ADMIN_SECRET_KEY.",
-                    connection.url
+                     --admin-key-file{}.",
+                    connection.url,
+                    // The environment's is not taken for a stored server.
+                    if connection.name.is_some() {
+                        ""
+                    } else {
+                        " or DOWNCITY_FEDERATION_ADMIN_SECRET_KEY"
+                    }
                 ),
             ));
         };
@@ -151,6 +157,30 @@ impl Remote {
         answer.map_err(|error| self.failed(&error))
     }
 
+    /// Calls any action by its path, such as `usage/requests/req_1`. It has one effect for a key, where
+    /// one is given. An answer that is no JSON is a text.
+    ///
+    /// # Errors
+    /// As [`Remote::get`].
+    pub(crate) async fn call(
+        &self,
+        is_get: bool,
+        path: &str,
+        input: &Value,
+        key: Option<&str>,
+    ) -> Result<Value, Failure> {
+        let path = address(path, is_get.then_some(input))?;
+        let text = match key.filter(|_| !is_get) {
+            Some(key) => {
+                let answer = on_its_side!(self, city => city.query_once(&path, input, key).await);
+                answer.map_err(|error| self.failed(&error))?
+            }
+            None if is_get => self.query(http::Method::GET, &path, None).await?,
+            None => self.query(http::Method::POST, &path, Some(input)).await?,
+        };
+        Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
+    }
+
     /// A copy of the database, as it comes.
     ///
     /// # Errors
@@ -188,6 +218,20 @@ pub(crate) fn city_of(token: &SecretString) -> Option<String> {
     let named =
         ["city_id", "studio_id", "product_id"].iter().find_map(|name| payload[name].as_str());
     named.map(str::to_owned)
+}
+
+/// The path of an action, with its query; fields that are `null` are left out.
+fn address(action: &str, query: Option<&Value>) -> Result<String, Failure> {
+    let mut url = reqwest::Url::parse("http://federation/")
+        .map_err(|error| Failure::usage(error.to_string()))?;
+    url.set_path(&format!("/v1/{action}"));
+    let fields = query.and_then(Value::as_object).into_iter().flatten();
+    for (name, value) in fields.filter(|(_, value)| !value.is_null()) {
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+        url.query_pairs_mut().append_pair(name, &text);
+    }
+    let path = url.path().to_owned();
+    Ok(url.query().map_or_else(|| path.clone(), |query| format!("{path}?{query}")))
 }
 
 fn split(path: &str) -> (&str, &str) {
@@ -233,7 +277,18 @@ pub(crate) fn failure(url: &str, error: &Error) -> Failure {
         (_, Some(said)) => with_fix(said, error.body()),
         (other, None) => other.to_string(),
     };
-    Failure::new(kind, message)
+    let failure = Failure::new(kind, message);
+    if is_open(error) { failure.open() } else { failure }
+}
+
+/// Whether the call may have been carried out all the same: its answer never came, or is that of something
+/// between.
+fn is_open(error: &Error) -> bool {
+    match error {
+        Error::Transport { .. } | Error::Timeout { .. } | Error::Decode { .. } => true,
+        _ if error.code() == Some("commit_unknown") => true,
+        _ => error.code().is_none() && error.status().is_some_and(|status| status >= 500),
+    }
 }
 
 /// The server's sentence with what it says to do next, and the fields it means.

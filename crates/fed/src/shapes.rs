@@ -89,7 +89,7 @@ pub(crate) const SHAPES: &[(&str, Shape)] = &[
     (
         "call",
         Own(
-            "the answer of the action; without one `items`: `method`, `action`, `summary`; with --describe its operation of `openapi.json`",
+            "the answer of the action, as a string where it is no JSON; without an action `items`: `method`, `action`, `summary`; with --describe its operation of `openapi.json`",
         ),
     ),
     ("query", Own("the answer of the route; one that is no JSON as a string")),

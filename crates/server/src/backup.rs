@@ -49,14 +49,17 @@ impl FederationBuilder {
     }
 }
 
-/// The class of a failed copy from or to a database.
+/// The class of a failed copy from or to a database. Of both the file of a copy and a server, either may be
+/// what failed.
 pub(crate) fn kind_of(url: &DbUrl, error: &DbError) -> FailureKind {
     match error.kind() {
         DbErrorKind::Busy
         | DbErrorKind::NotEmpty
         | DbErrorKind::SchemaDivergent
         | DbErrorKind::SchemaNewer { .. } => FailureKind::Conflict,
-        DbErrorKind::Unavailable if url.sqlite_path().is_none() => FailureKind::Unreachable,
+        DbErrorKind::Unavailable if url.sqlite_path().is_none() && !error.is_local() => {
+            FailureKind::Unreachable
+        }
         DbErrorKind::Unavailable => FailureKind::NotAllowed,
         _ => FailureKind::Failed,
     }

@@ -68,7 +68,7 @@ pub use audit::{Anchor, AuditReport, Broken, Problem, Verification};
 pub use banner::{Hint, Listening};
 pub use builder::FederationBuilder;
 pub use config::Config;
-pub use downcity_core::env::{MasterKey, Rekeyed, SYSTEM_KEYS};
+pub use downcity_core::env::{MasterKey, Rekeyed, SYSTEM_KEYS, system_key, system_keys_in};
 pub use downcity_db::{CopyProgress, CopyStop, CopyWatch};
 pub use error::{FailureKind, StartError};
 pub use federation::Federation;

@@ -1,16 +1,24 @@
 //! Copies of a configured database, tried and put in its place.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use downcity_core::Secret;
 use downcity_core::env::{ADMIN_KEY, MasterKey, MasterKeySource};
-use downcity_db::{CopyWatch, DbError, DbErrorKind, DbOptions, DbUrl, MigrationSet};
+use downcity_db::{CopyStop, CopyWatch, DbError, DbErrorKind, DbOptions, DbUrl, MigrationSet};
 
 use crate::audit::Verification;
 use crate::backup::kind_of;
 use crate::builder::FederationBuilder;
 use crate::error::{FailureKind, StartError};
 use crate::ledger::LedgerVerification;
+
+/// What did not happen when one of the two tasks failed.
+const CHECKED: &str = "The copy was not checked";
+const RESTORED: &str = "The copy was not restored";
+
+/// How often a trial looks whether it was stopped.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// What a trial of a copy has found.
 #[derive(Debug)]
@@ -21,6 +29,8 @@ pub struct CheckedBackup {
     pub is_from_postgres: bool,
     /// Whether a Federation started on it with the master key at hand; `None` where there is no key.
     pub opens: Option<bool>,
+    /// Why no Federation started on it: what the configuration or this program lacks, or the right key.
+    pub refusal: Option<StartError>,
     /// Whether its money is where its ledger says.
     pub ledger: LedgerVerification,
     /// Whether its audit trail is whole.
@@ -48,27 +58,29 @@ pub struct Restored {
 }
 
 impl FederationBuilder {
-    /// Restores a copy into a folder of its own, checks its ledger and its audit
-    /// trail, and starts a Federation on it with the master key of the configured database. The copy and
-    /// the configured database stay as they are.
+    /// Restores a copy into a folder of its own, brings it to the schema of this program, checks its ledger
+    /// and its audit trail, and starts a Federation on it with the master key of the configured database.
+    /// The copy and the configured database stay as they are. `watch` can stop it: nothing is left of the
+    /// folder then.
     ///
     /// # Errors
-    /// When there is no copy, when it cannot be read or is damaged, and when it is no database of a
-    /// Federation.
-    pub async fn verify_backup(mut self, copy: &Path) -> Result<CheckedBackup, StartError> {
+    /// When there is no copy, when it cannot be read or is damaged, when it is no database of a Federation
+    /// or that of a newer program, when a master key is configured that cannot be read, and once `watch`
+    /// has stopped it.
+    pub async fn verify_backup(
+        mut self,
+        copy: &Path,
+        watch: CopyWatch,
+    ) -> Result<CheckedBackup, StartError> {
         existing(copy)?;
         let key = self.key_at_hand()?;
-        let folder = tempfile::tempdir().map_err(|error| failed(&error.to_string()))?;
-        let place = folder.path().join("downcity.sqlite");
-        let url = DbUrl::sqlite(copy);
-        let (from, to) = (DbOptions::new(url.clone()), place.clone());
-        let (bytes, is_from_postgres) = blocking(&url, move || {
-            let bytes = downcity_db::backup(&from, &[], &to, &mut CopyWatch::default())?;
-            Ok((bytes, downcity_db::came_from_postgres(&to)?))
-        })
-        .await?;
-        // Its own configuration, but nothing of the values that stand outside the database.
         let mut config = self.load()?.0.config;
+        let sets = self.migrations()?;
+        let folder = tempfile::tempdir().map_err(|error| failed(CHECKED, &error.to_string()))?;
+        let place = folder.path().join("downcity.sqlite");
+        let stop = watch.stop();
+        let (bytes, is_from_postgres) = migrated(copy, &place, sets, watch).await?;
+        // Its own configuration, but nothing of the values that stand outside the database.
         config.env = crate::config::EnvConfig::default();
         let restored = |key: Option<MasterKey>| {
             let builder = Self::default().config(config.clone());
@@ -78,14 +90,20 @@ impl FederationBuilder {
                 None => builder,
             }
         };
-        let ledger = restored(None).verify_ledger(|_| ()).await?;
-        let audit = restored(None).verify_audit(None, |_, _| ()).await?;
-        let opens = match key {
-            None => None,
-            // Whatever keeps it from starting, the copy is no use with this key.
-            Some(key) => Some(restored(Some(key)).env_values(&[ADMIN_KEY]).await.is_ok()),
+        let trial = async {
+            let ledger = restored(None).verify_ledger(|_| ()).await?;
+            let audit = restored(None).verify_audit(None, |_, _| ()).await?;
+            let (opens, refusal) = match key {
+                None => (None, None),
+                Some(key) => match restored(Some(key)).env_values(&[ADMIN_KEY]).await {
+                    Ok(_) => (Some(true), None),
+                    Err(error) => (Some(false), Some(error)),
+                },
+            };
+            let found = CheckedBackup { bytes, is_from_postgres, opens, refusal, ledger, audit };
+            Ok::<_, StartError>(found)
         };
-        Ok(CheckedBackup { bytes, is_from_postgres, opens, ledger, audit })
+        until_stopped(&stop, trial).await
     }
 
     /// Puts a copy in the place of the configured database, of either engine. What stands there is only
@@ -120,6 +138,11 @@ impl FederationBuilder {
     fn key_at_hand(&mut self) -> Result<Option<MasterKey>, StartError> {
         let (loaded, sources) = self.load()?;
         let url = self.database_options(&loaded.config)?.url;
+        let is_configured = sources.as_ref().is_some_and(|sources| {
+            ["DOWNCITY_FEDERATION_MASTER_KEY", "DOWNCITY_FEDERATION_MASTER_KEY_FILE"]
+                .iter()
+                .any(|name| sources.variable(name).is_some())
+        });
         match self.master_key_source(sources.as_ref(), &url) {
             Ok(MasterKeySource::Given(key)) => Ok(Some(key)),
             Ok(MasterKeySource::File(path)) if path.exists() => {
@@ -129,7 +152,7 @@ impl FederationBuilder {
             }
             Ok(MasterKeySource::File(_)) => Ok(None),
             // A PostgreSQL database without a key says nothing about a copy of a file.
-            Err(_) if url.sqlite_path().is_none() => Ok(None),
+            Err(_) if url.sqlite_path().is_none() && !is_configured => Ok(None),
             Err(error) => Err(error),
         }
     }
@@ -145,6 +168,25 @@ impl FederationBuilder {
         federation.shutdown().await;
         replaced
     }
+}
+
+/// Copies a copy and brings that to the schema of this program, since older ones lack what is looked at
+/// later. Gives the size before, and whether it is that of a PostgreSQL database.
+async fn migrated(
+    copy: &Path,
+    place: &Path,
+    sets: Vec<MigrationSet>,
+    mut watch: CopyWatch,
+) -> Result<(u64, bool), StartError> {
+    let url = DbUrl::sqlite(copy);
+    let (from, to) = (DbOptions::new(url.clone()), place.to_path_buf());
+    blocking(&url, CHECKED, move || {
+        let bytes = downcity_db::backup(&from, &[], &to, &mut watch)?;
+        let is_from_postgres = downcity_db::came_from_postgres(&to)?;
+        downcity_db::migrate_copy(&to, &sets)?;
+        Ok((bytes, is_from_postgres))
+    })
+    .await
 }
 
 async fn restore_file(
@@ -163,12 +205,14 @@ async fn restore_file(
         return Err(StartError::new(FailureKind::Conflict, message));
     }
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-        std::fs::create_dir_all(folder).map_err(|error| failed(&error.to_string()))?;
+        std::fs::create_dir_all(folder).map_err(|error| failed(RESTORED, &error.to_string()))?;
     }
-    let aside = aside(&path);
+    // What is kept of before stays on the disk that it is on, wherever a link leads.
+    let linked = if path.is_symlink() { path.canonicalize().ok() } else { None };
+    let aside = aside(linked.as_deref().unwrap_or(&path));
     let (copy, kept, to) = (copy.to_path_buf(), aside.clone(), url.clone());
     let work = move || downcity_db::restore(&copy, &to, &aside, &mut watch);
-    let bytes = blocking(&url, work).await?;
+    let bytes = blocking(&url, RESTORED, work).await?;
     let database = url.to_string();
     Ok(Restored { database, path: Some(path), bytes, kept: exists.then_some(kept) })
 }
@@ -180,10 +224,11 @@ async fn restore_server(
     replace: bool,
     mut watch: CopyWatch,
 ) -> Result<Restored, StartError> {
-    let scratch = tempfile::tempdir().map_err(|error| failed(&error.to_string()))?;
-    let bytes = copy.metadata().map_err(|error| failed(&error.to_string()))?.len();
+    let broken = |error: std::io::Error| failed(RESTORED, &error.to_string());
+    let scratch = tempfile::tempdir().map_err(broken)?;
+    let bytes = copy.metadata().map_err(broken)?.len();
     let (url, copy) = (options.url.clone(), copy.to_path_buf());
-    blocking(&url, move || {
+    blocking(&url, RESTORED, move || {
         let folder = scratch.path();
         downcity_db::restore_server(&copy, folder, &options, &migrations, replace, &mut watch)
     })
@@ -208,12 +253,30 @@ fn aside(path: &Path) -> PathBuf {
     (1..).map(named).find(|name| !name.exists()).unwrap_or_else(|| named(0))
 }
 
+/// The outcome of work, which is left as it is once it was stopped.
+async fn until_stopped<T>(
+    stop: &CopyStop,
+    work: impl Future<Output = Result<T, StartError>>,
+) -> Result<T, StartError> {
+    let stopped = async {
+        while !stop.is_stopped() {
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::select! {
+        done = work => done,
+        () = stopped => Err(failed(CHECKED, "it was stopped")),
+    }
+}
+
+/// Runs work on a thread that may block; `undone` says what did not happen where it fails.
 async fn blocking<T: Send + 'static>(
     url: &DbUrl,
+    undone: &str,
     work: impl FnOnce() -> Result<T, DbError> + Send + 'static,
 ) -> Result<T, StartError> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|ended| failed(&ended.to_string()))?.map_err(|error| {
+    done.map_err(|ended| failed(undone, &ended.to_string()))?.map_err(|error| {
         let advice = match error.kind() {
             DbErrorKind::Busy => " Stop the servers that run on it first.",
             DbErrorKind::NotEmpty => {
@@ -223,13 +286,13 @@ async fn blocking<T: Send + 'static>(
         };
         let outcome = match error.kind() {
             DbErrorKind::CommitUnknown => "It is not certain that the copy was restored",
-            _ => "The copy was not restored",
+            _ => undone,
         };
         let told = format!("{outcome}: {error}.{advice}");
         StartError::new(kind_of(url, &error), told)
     })
 }
 
-fn failed(why: &str) -> StartError {
-    StartError::new(FailureKind::Failed, format!("The copy was not restored: {why}."))
+fn failed(undone: &str, why: &str) -> StartError {
+    StartError::new(FailureKind::Failed, format!("{undone}: {why}."))
 }

@@ -95,8 +95,20 @@ pub fn names_of(key: &str) -> &'static [&'static str] {
 /// The key that a caller means: a system key under each of its names. Otherwise scripts of an earlier
 /// generation would replace nothing, and older names be a way around the rules for system keys.
 pub(crate) fn meant(key: String) -> String {
-    let system = SYSTEM_KEYS.into_iter().find(|own| names_of(own).contains(&key.as_str()));
-    system.map_or(key, str::to_owned)
+    system_key(&key).map_or(key, str::to_owned)
+}
+
+/// The one of [`SYSTEM_KEYS`] that a key means, however it is written and under each of its names.
+pub fn system_key(key: &str) -> Option<&'static str> {
+    let key = normalise_key(key)?;
+    SYSTEM_KEYS.into_iter().find(|own| names_of(own).contains(&key.as_str()))
+}
+
+/// Those of [`SYSTEM_KEYS`] that a `.env` text sets; none where it is refused as a whole.
+pub fn system_keys_in(text: &str) -> Vec<&'static str> {
+    let entries = dotenv::parse(text).unwrap_or_default();
+    let set: Vec<&str> = entries.iter().filter_map(|entry| system_key(&entry.key)).collect();
+    SYSTEM_KEYS.into_iter().filter(|own| set.contains(own)).collect()
 }
 
 /// Whether a normalised key is one of [`SYSTEM_KEYS`].
@@ -116,5 +128,16 @@ mod tests {
         for text in ["", "  ", "1A", "A-B", "A B", "A.B", "Ä", "A\0", "straße", "A="] {
             assert_eq!(normalise_key(text), None, "{text:?}");
         }
+    }
+
+    #[test]
+    fn system_keys_are_known_under_each_of_their_names() {
+        for name in ADMIN_KEY_NAMES {
+            assert_eq!(system_key(&name.to_lowercase()), Some(ADMIN_KEY), "{name}");
+        }
+        assert_eq!(system_key("OPENAI_API_KEY"), None);
+        let text = format!("A=1\nexport {} = x\nBETTER_AUTH_SECRET='y'\n", ADMIN_KEY_NAMES[1]);
+        assert_eq!(system_keys_in(&text), [ADMIN_KEY, AUTH_SECRET]);
+        assert!(system_keys_in("A=1\n# BETTER_AUTH_SECRET=x\n").is_empty());
     }
 }

@@ -95,16 +95,33 @@ where
             .batch_execute(&format!("LISTEN {CHANNEL}"))
             .await
             .map_err(|error| translate(&error))?;
+        show_that_it_runs(&client).await?;
         *pause = SHORTEST_PAUSE;
-        // It ends with the connection. Engines without such locks are recognised by the other signs.
-        let shared = format!("SELECT pg_try_advisory_lock_shared({NODES_KEY})");
-        if let Err(error) = client.batch_execute(&shared).await {
-            tracing::debug!(%error, "this node does not show that it runs");
-        }
         std::future::pending::<Result<(), DbError>>().await
     };
     tokio::select! {
         ended = notices => ended,
         refused = subscribe => refused,
+    }
+}
+
+/// Takes the lock that every node shares; it ends with the connection.
+///
+/// # Errors
+/// `Busy` while a copy is put into the database.
+async fn show_that_it_runs(client: &Client) -> Result<(), DbError> {
+    let shared = format!("SELECT pg_try_advisory_lock_shared({NODES_KEY})");
+    let asked = client.query_one(&shared, &[]).await;
+    match asked.and_then(|row| row.try_get::<_, bool>(0)) {
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            tracing::warn!("a copy is being put into the database that this node runs on");
+            Err(DbError::new(DbErrorKind::Busy, "a copy is being put into the database"))
+        }
+        // Engines without such locks are recognised by the other signs.
+        Err(error) => {
+            tracing::debug!(%error, "this node does not show that it runs");
+            Ok(())
+        }
     }
 }

@@ -269,6 +269,10 @@ fn owned(stored: ValueRef<'_>, column: &str) -> Result<Value, DbError> {
 
 /// What an error of SQLite means. Its messages name tables, columns and constraints, never values.
 pub(crate) fn translate(error: &rusqlite::Error) -> DbError {
+    meaning(error).of_a_file()
+}
+
+fn meaning(error: &rusqlite::Error) -> DbError {
     let Some(cause) = error.sqlite_error() else {
         return DbError::new(DbErrorKind::Engine, error.to_string());
     };

@@ -48,4 +48,5 @@ pub(crate) fn not_written(path: &Path, error: &io::Error) -> DbError {
         _ => DbErrorKind::Unavailable,
     };
     DbError::new(kind, format!("the copy {} cannot be written: {error}", path.display()))
+        .of_a_file()
 }

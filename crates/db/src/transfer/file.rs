@@ -66,6 +66,22 @@ pub(super) fn open_migrated(path: &Path, sets: &[MigrationSet]) -> Result<Connec
     Ok(connection)
 }
 
+/// Brings a private copy of a file to the schema of these migrations. Other files stay as they are: given
+/// all tables, they would pass for the database of a Federation.
+///
+/// # Errors
+/// `Engine` for a file that no server was started on.
+pub(crate) fn migrate_copy(path: &Path, sets: &[MigrationSet]) -> Result<(), DbError> {
+    let connection = open_plain(path, NO_WAIT)?;
+    let found = crate::migrate::sqlite::versions(&connection, sets)?;
+    drop(connection);
+    // The first one is of this crate alone.
+    if found.iter().filter(|found| found.version > 0).count() < 2 {
+        return Err(DbError::new(DbErrorKind::Engine, "this is no database of a Federation"));
+    }
+    open_migrated(path, sets)?.close().map_err(|(_, error)| translate(&error))
+}
+
 /// Whether a file is the copy of a PostgreSQL database.
 ///
 /// # Errors

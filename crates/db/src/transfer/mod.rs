@@ -15,7 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-pub(crate) use file::{came_from_postgres, forget_origin};
+pub(crate) use file::{came_from_postgres, forget_origin, migrate_copy};
 pub(crate) use put::put;
 pub(crate) use take::take;
 

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 
 use super::file::{self, FileTable};
 use super::plan::{Pair, Plan, is_history, plan, service_of};
-use super::server::{Server, ServerTable};
+use super::server::{Lock, Server, ServerTable};
 use super::text::encode;
 use super::{CopyProgress, CopyWatch, ROWS_PER_WORD, quoted};
 use crate::Engine;
@@ -117,8 +117,8 @@ fn alone(server: &mut Server, options: &DbOptions) -> Result<(), DbError> {
     let began = Instant::now();
     loop {
         let nobody = server.value::<i64>(OTHERS)? == 0
-            && server.locks(&format!("pg_try_advisory_lock({LOCK_KEY})"))?
-            && server.locks(&format!("pg_try_advisory_lock({NODES_KEY})"))?;
+            && server.lock(&format!("pg_try_advisory_lock({LOCK_KEY})"))? != Lock::Refused
+            && server.lock(&format!("pg_try_advisory_lock({NODES_KEY})"))? != Lock::Refused;
         if nobody {
             return Ok(());
         }

@@ -57,6 +57,16 @@ pub(super) struct ServerColumn {
     pub(super) sequence: Option<String>,
 }
 
+/// What came of asking for an advisory lock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lock {
+    Taken,
+    /// Somebody else has it.
+    Refused,
+    /// The engine has no such locks.
+    Absent,
+}
+
 /// A connection for one copy.
 pub(super) struct Server {
     session: Session,
@@ -179,12 +189,14 @@ impl Server {
         Ok(version)
     }
 
-    /// Takes an advisory lock for as long as the connection lasts; false when somebody has it. Engines
-    /// without such locks give it.
-    pub(super) fn locks(&mut self, call: &str) -> Result<bool, DbError> {
-        match self.value(&format!("SELECT {call}")) {
-            Err(error) if error.kind() == DbErrorKind::Engine => Ok(true),
-            taken => taken,
+    /// Tries to take an advisory lock for as long as the connection lasts. Not for use within a
+    /// transaction: an engine without such locks would give that up.
+    pub(super) fn lock(&mut self, call: &str) -> Result<Lock, DbError> {
+        match self.value::<bool>(&format!("SELECT {call}")) {
+            Ok(true) => Ok(Lock::Taken),
+            Ok(false) => Ok(Lock::Refused),
+            Err(error) if error.kind() == DbErrorKind::Engine => Ok(Lock::Absent),
+            Err(error) => Err(error),
         }
     }
 }

@@ -9,7 +9,7 @@ use rusqlite::types::Value;
 
 use super::file::{self, Insert};
 use super::plan::{Pair, Plan, is_history, plan, service_of};
-use super::server::{Server, ServerTable};
+use super::server::{Lock, Server, ServerTable};
 use super::text::{decode, fields};
 use super::{CopyProgress, CopyWatch, ROWS_PER_WORD, quoted};
 use crate::backup::room_for;
@@ -37,7 +37,8 @@ pub(crate) fn take(
     if let Ok(bytes) = server.value::<i64>("SELECT pg_database_size(current_database())") {
         room_for(bytes.unsigned_abs(), draft)?;
     }
-    let tables = snapshot(&mut server, options)?;
+    let lock = begin(&mut server, options)?;
+    let tables = server.tables()?;
     let applied = applied(&mut server, &tables, &sets)?;
     let connection = file::create(draft, &applied)?;
     let Plan { pairs, only_server, only_file } = plan(tables, file::tables(&connection)?)?;
@@ -47,6 +48,7 @@ pub(crate) fn take(
             format!("the database lacks the table {missing}, which its migrations have made"),
         ));
     }
+    hold(&mut server, &pairs, lock)?;
     if !only_server.is_empty() {
         let left = only_server.join(", ");
         tracing::warn!("tables that no service has made are not in the copy: {left}");
@@ -62,9 +64,11 @@ pub(crate) fn take(
     connection.close().map_err(|(_, error)| crate::sqlite::translate(&error))
 }
 
-/// Begins to read one state of the database, whose tables nobody changes until it was read.
-fn snapshot(server: &mut Server, options: &DbOptions) -> Result<Vec<ServerTable>, DbError> {
-    if !server.locks(&format!("pg_try_advisory_lock_shared({LOCK_KEY})"))? {
+/// Begins to read one state of the database, while no server migrates it: gives what came of the lock that
+/// sees to that.
+fn begin(server: &mut Server, options: &DbOptions) -> Result<Lock, DbError> {
+    let lock = server.lock(&format!("pg_try_advisory_lock_shared({LOCK_KEY})"))?;
+    if lock == Lock::Refused {
         return Err(DbError::new(
             DbErrorKind::Busy,
             "a server is migrating the database; try again once it has started",
@@ -74,13 +78,20 @@ fn snapshot(server: &mut Server, options: &DbOptions) -> Result<Vec<ServerTable>
     server.command(&format!(
         "SET lock_timeout = {wait}; BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY"
     ))?;
-    let tables = server.tables()?;
-    let names: Vec<_> = tables.iter().map(|table| quoted(&table.name)).collect();
-    if !names.is_empty() {
-        server.command(&format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", ")))?;
+    Ok(lock)
+}
+
+/// Keeps the tables that are copied as they are until they were read, so that whoever migrates waits for
+/// them and not for the lock. The histories were read by now, which does the same. Other tables of the
+/// database may be those of other programs.
+fn hold(server: &mut Server, pairs: &[Pair], lock: Lock) -> Result<(), DbError> {
+    let names: Vec<_> = pairs.iter().map(|pair| quoted(&pair.server)).collect();
+    server.command(&format!("LOCK TABLE {} IN ACCESS SHARE MODE", names.join(", ")))?;
+    // What fails within the transaction ends it: only what was taken is given back.
+    if lock == Lock::Taken {
+        server.rows(&format!("SELECT pg_advisory_unlock_shared({LOCK_KEY})"))?;
     }
-    server.locks(&format!("pg_advisory_unlock_shared({LOCK_KEY})"))?;
-    Ok(tables)
+    Ok(())
 }
 
 /// The migrations as far as the database has them.

@@ -2,7 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use downcity_db::{CopyWatch, Db, DbError, DbErrorKind, DbOptions, DbUrl, restore};
+use downcity_db::testing::{run_on, tables_of};
+use downcity_db::{
+    CopyWatch, Db, DbError, DbErrorKind, DbOptions, DbUrl, migrate_copy, migrations,
+    pending_migrations, restore,
+};
 
 use crate::common::{insert, schema, stored};
 
@@ -66,7 +70,8 @@ async fn nothing_is_overwritten_and_nothing_half_made_is_left() {
     assert_eq!(std::fs::read_to_string(&taken).unwrap(), "mine");
 
     let nowhere = folder.path().join("no/such/folder/copy");
-    assert_eq!(backup(&url, &nowhere).unwrap_err().kind(), DbErrorKind::Unavailable);
+    let error = backup(&url, &nowhere).unwrap_err();
+    assert_eq!((error.kind(), error.is_local()), (DbErrorKind::Unavailable, true));
     db.close().await;
 
     let broken = folder.path().join("broken.sqlite");
@@ -137,6 +142,52 @@ async fn a_restore_that_is_stopped_changes_nothing() {
 }
 
 #[tokio::test]
+async fn an_older_copy_is_brought_to_the_schema_of_today() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, copy) = with_copy(folder.path()).await;
+    let newer = migrations!(
+        "shop",
+        [(1, "init", "../migrations/0001_init.sql"), (2, "note", "../migrations/0002_note.sql"),]
+    );
+    migrate_copy(&copy, &[newer]).unwrap();
+    let options = DbOptions::new(DbUrl::sqlite(&copy));
+    assert_eq!(pending_migrations(&options, &[newer]).await.unwrap(), 0);
+    let refused = migrate_copy(&copy, &[schema()]).unwrap_err();
+    assert!(matches!(refused.kind(), DbErrorKind::SchemaNewer { .. }), "{refused}");
+
+    let other = folder.path().join("other.sqlite");
+    run_on(&other, "CREATE TABLE notes (id BIGINT)").unwrap();
+    let refused = migrate_copy(&other, &[schema()]).unwrap_err();
+    assert!(refused.to_string().contains("no database of a Federation"), "{refused}");
+    assert_eq!(tables_of(&other).unwrap().len(), 1);
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn a_link_stays_and_its_file_is_replaced() {
+    let folder = tempfile::tempdir().unwrap();
+    let (url, copy) = with_copy(folder.path()).await;
+    let file = url.sqlite_path().unwrap();
+    let links = folder.path().join("links");
+    std::fs::create_dir(&links).unwrap();
+    let link = links.join("link.sqlite");
+    std::os::unix::fs::symlink(file, &link).unwrap();
+    let linked = DbUrl::sqlite(&link);
+    let aside = folder.path().join("aside");
+    restore(&copy, &linked, &aside, &mut CopyWatch::default()).unwrap();
+    assert!(link.is_symlink() && aside.is_file());
+    assert_eq!(names(&links), ["link.sqlite"]);
+    let db = Db::open(DbOptions::new(url.clone()), &[schema()]).await.unwrap();
+    assert_eq!(stored(&db, "a").await, None);
+    db.close().await;
+
+    std::fs::remove_file(file).unwrap();
+    let refused = restore(&copy, &linked, &aside, &mut CopyWatch::default()).unwrap_err();
+    assert!(refused.to_string().contains("link.sqlite is a link"), "{refused}");
+    assert!(link.is_symlink() && !file.exists());
+}
+
+#[tokio::test]
 async fn what_is_damaged_is_put_aside_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let (url, copy) = with_copy(folder.path()).await;
@@ -177,6 +228,8 @@ async fn no_copy_is_begun_where_there_is_no_room_for_it() {
     let before = names(folder.path());
     let refused = restore(&copy, &url, &aside, &mut CopyWatch::default()).unwrap_err();
     assert_eq!(refused.kind(), DbErrorKind::DiskFull, "{refused}");
+    let named = format!("the disk of {} has no room", folder.path().display());
+    assert!(refused.to_string().contains(&named), "{refused}");
     grow(url.sqlite_path().unwrap());
     let refused = backup(&url, &folder.path().join("other")).unwrap_err();
     assert_eq!(refused.kind(), DbErrorKind::DiskFull, "{refused}");

@@ -403,6 +403,29 @@ async fn services_that_this_program_does_not_have_are_not_forgotten() {
     assert_eq!(other.dump(), server.dump());
 }
 
+/// Another program at work on a table, and whether it is.
+const AT_WORK: &str =
+    "BEGIN; LOCK TABLE notes IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(3); COMMIT";
+const IS_AT_WORK: &str = "DO $$ BEGIN
+    ASSERT EXISTS (SELECT 1 FROM pg_locks l JOIN pg_class c ON c.oid = l.relation
+        WHERE c.relname = 'notes' AND l.mode = 'AccessExclusiveLock' AND l.granted); END $$";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tables_of_others_hold_no_copy_up() {
+    let server = Arc::new(Server::migrated(SHOP).await);
+    server.database.execute("CREATE TABLE notes (id BIGINT)").unwrap();
+    let other = Arc::clone(&server);
+    let work = tokio::task::spawn_blocking(move || other.database.execute(AT_WORK));
+    let mut looks = 0;
+    while server.database.execute(IS_AT_WORK).is_err() {
+        looks += 1;
+        assert!(looks < 500, "nobody is at work");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    server.backup(SHOP, "copy").await.unwrap();
+    work.await.unwrap().unwrap();
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn tables_of_nobody_stay_out_of_it() {
     let server = Server::migrated(SHOP).await;

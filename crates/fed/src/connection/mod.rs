@@ -69,7 +69,13 @@ impl Target {
     /// # Errors
     /// When none is known, or the key cannot be read.
     pub(crate) fn resolve(&self) -> Result<Connection, Failure> {
-        self.resolve_with(&|name| std::env::var(name).ok(), Servers::open)
+        self.resolve_with(&variable, Servers::open)
+    }
+
+    /// Whether a flag or the environment says where commands go, or with which key.
+    pub(crate) fn is_named(&self) -> bool {
+        let is_flag = self.server.is_some() || self.url.is_some() || self.admin_key_file.is_some();
+        is_flag || variable(URL).is_some_and(|url| !url.trim().is_empty())
     }
 
     fn resolve_with(
@@ -80,7 +86,13 @@ impl Target {
         let set = |name: &str| variable(name).filter(|value| !value.trim().is_empty());
         let url = self.url.clone().or_else(|| set(URL).filter(|_| self.server.is_none()));
         let server = match (url, &self.server) {
-            (Some(url), _) => Server { name: String::new(), url, admin_key: None },
+            (Some(url), _) => {
+                let is_key_given = self.admin_key_file.is_some() || set(ADMIN_KEY).is_some();
+                // Whoever gives the key, or calls as a user, needs no file.
+                let known = if is_key_given { None } else { servers().ok() };
+                let admin_key = known.and_then(|servers| servers.key_of(&url));
+                Server { name: String::new(), url, admin_key }
+            }
             (None, Some(name)) => {
                 let servers = servers()?;
                 servers.get(name).ok_or_else(|| unknown(name, &servers))?
@@ -97,6 +109,10 @@ impl Target {
         let connection = Connection::to(server, user_token);
         Ok(Connection { admin_key: given.or(connection.admin_key), ..connection })
     }
+}
+
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
 
 /// Reads a secret from a file, or from standard input where the path is `-`.

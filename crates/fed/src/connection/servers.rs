@@ -86,6 +86,12 @@ impl Servers {
         })
     }
 
+    /// The admin key that is stored for this address.
+    pub(crate) fn key_of(&self, url: &str) -> Option<SecretString> {
+        let all = self.all().into_iter();
+        all.filter(|server| server.is_at(url)).find_map(|server| server.admin_key)
+    }
+
     /// The server that commands go to unless they name another: the chosen one, or the only one.
     pub(crate) fn current(&self) -> Option<Server> {
         let named = self.document.get("current").and_then(Item::as_str);
@@ -212,6 +218,19 @@ mod tests {
         let one = server("one", None);
         assert!(one.is_at("https://one.example.com") && one.is_at("https://one.example.com/"));
         assert!(!one.is_at("https://one.example.com/two") && !one.is_at("http://one.example.com"));
+    }
+
+    #[test]
+    fn a_key_is_that_of_its_address_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut servers = Servers::at(folder.path().join("servers.toml")).unwrap();
+        servers.put(&server("bare", None));
+        servers.put(&server("one", Some("secret")));
+        let key = |url: &str| servers.key_of(url).map(|key| key.expose_secret().to_owned());
+        assert_eq!(key("https://one.example.com/").as_deref(), Some("secret"));
+        for other in ["https://bare", "http://one", "https://one.example.com:1@two"] {
+            assert_eq!(key(&format!("{other}.example.com")), None, "{other}");
+        }
     }
 
     #[test]

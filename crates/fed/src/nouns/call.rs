@@ -3,15 +3,15 @@
 use std::io::Read as _;
 
 use clap::{Args, ValueEnum};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use crate::actions::{Described, find, operations};
+use crate::actions::{Described, find, operations, place};
 use crate::commands::block_on;
 use crate::connection::Connection;
 use crate::failure::Failure;
-use crate::fed::Flags;
-use crate::output::{Output, note, print};
-use crate::remote::Remote;
+use crate::fed::{Flags, hidden, masked, would_call};
+use crate::output::{Output, print};
+use crate::remote::{Remote, city_of, without_nulls};
 
 /// What is called.
 #[derive(Debug, Args)]
@@ -65,21 +65,21 @@ pub(crate) fn call(flags: &Flags, args: CallArgs) -> Result<(), Failure> {
         if args.describe {
             return describe(flags.output, &described);
         }
-        let input = input(args.input.as_deref())?;
-        described.check(&input)?;
-        if flags.output.dry_run {
-            note(&format!("Would call {} {} with {input}", described.method, described.path));
-            return Ok(());
+        refuse_bytes(&described)?;
+        let mut input = input(args.input.as_deref())?;
+        let is_user = as_user || described.is_for_users();
+        if is_user {
+            add_city(&described, &connection, &mut input);
         }
-        let remote =
-            if !as_user && described.is_for_users() { Remote::user(&connection)? } else { remote };
-        let path = described.path.trim_start_matches("/v1/");
-        let answer = if described.method == "GET" {
-            remote.get(path, input).await?
-        } else {
-            remote.post(path, input).await?
-        };
-        crate::output::json(&answer)
+        described.check(&Value::Object(input.clone()))?;
+        if flags.output.dry_run {
+            return tell(flags.output, &described, input);
+        }
+        let remote = if is_user && !as_user { Remote::user(&connection)? } else { remote };
+        let path = place(name(&described), &mut input);
+        let input = without_nulls(Value::Object(input));
+        let answer = remote.call(described.method == "GET", &path, &input, None).await?;
+        show(flags.output, &answer)
     })?
 }
 
@@ -90,18 +90,67 @@ pub(crate) fn query(flags: &Flags, args: QueryArgs) -> Result<(), Failure> {
             return Err(Failure::usage("GET takes no body; put fields into the query."));
         }
         (Method::Get, None) => (http::Method::GET, None),
-        (Method::Post, body) => (http::Method::POST, Some(input(body.as_deref())?)),
+        (Method::Post, body) => (http::Method::POST, Some(Value::Object(input(body.as_deref())?))),
     };
-    if flags.output.dry_run && method == http::Method::POST {
-        note(&format!("Would call POST {}", args.path));
-        return Ok(());
+    if let (true, Some(body)) = (flags.output.dry_run, &body) {
+        return would_call(flags.output, &args.path, &masked(body.clone()));
     }
     let remote = side(&flags.target.resolve()?, args.user)?;
     let answer = block_on(remote.query(method, &args.path, body.as_ref()))??;
-    match serde_json::from_str(&answer) {
-        Ok(value) => crate::output::json(&value),
-        Err(_) if flags.output.json => crate::output::json(&json!(answer)),
-        Err(_) => print(&format!("{}\n", answer.trim_end())),
+    show(flags.output, &serde_json::from_str(&answer).unwrap_or(Value::String(answer)))
+}
+
+/// Prints an answer as it is: one that is no JSON as text, unless JSON is asked for.
+fn show(output: Output, answer: &Value) -> Result<(), Failure> {
+    match answer {
+        Value::String(text) if !output.json => print(&format!("{}\n", text.trim_end())),
+        answer => crate::output::json(answer),
+    }
+}
+
+/// The name of an action, such as `balance/me`.
+fn name<'a>(described: &Described<'a>) -> &'a str {
+    described.path.trim_start_matches("/v1/")
+}
+
+/// Tells what would be called, without the secrets of the input.
+fn tell(
+    output: Output,
+    described: &Described<'_>,
+    input: Map<String, Value>,
+) -> Result<(), Failure> {
+    let mut shown = masked(Value::Object(input));
+    for field in described.fields().iter().filter(|field| field.is_secret) {
+        if let Some(value) = shown.get_mut(field.name) {
+            *value = hidden();
+        }
+    }
+    would_call(output, name(described), &shown)
+}
+
+/// Refuses an action whose answer is a file: neither JSON nor text, which are all that is printed.
+fn refuse_bytes(described: &Described<'_>) -> Result<(), Failure> {
+    let kinds = described.operation["responses"]["200"]["content"].as_object();
+    let is_printed = |kind: &str| kind.contains("json") || kind.starts_with("text/");
+    if kinds.is_none_or(|kinds| kinds.is_empty() || kinds.keys().any(|kind| is_printed(kind))) {
+        return Ok(());
+    }
+    let name = name(described);
+    Err(Failure::usage(match name {
+        "backup/create" => "The answer is a file: get it with `fed backup create PATH`.".to_owned(),
+        _ => format!(
+            "The answer of {name} may be a file, which is not printed here: call it with curl or a client."
+        ),
+    }))
+}
+
+/// Calls of users say the city of their token where the action takes one: whoever signs in needs it.
+fn add_city(described: &Described<'_>, connection: &Connection, input: &mut Map<String, Value>) {
+    let takes_city = described.method == "POST"
+        && described.fields().iter().any(|field| field.name == "city_id");
+    let city = connection.user_token.as_ref().and_then(city_of);
+    if let (true, Some(city)) = (takes_city, city) {
+        input.entry("city_id").or_insert(city.into());
     }
 }
 
@@ -110,9 +159,9 @@ fn side(connection: &Connection, is_user: bool) -> Result<Remote, Failure> {
 }
 
 /// A JSON object from the command, or from standard input for `-`.
-fn input(text: Option<&str>) -> Result<Value, Failure> {
+fn input(text: Option<&str>) -> Result<Map<String, Value>, Failure> {
     let text = match text {
-        None => return Ok(json!({})),
+        None => return Ok(Map::new()),
         Some("-") => {
             let mut text = String::new();
             std::io::stdin().read_to_string(&mut text)?;
@@ -121,7 +170,7 @@ fn input(text: Option<&str>) -> Result<Value, Failure> {
         Some(text) => text.to_owned(),
     };
     match serde_json::from_str(&text) {
-        Ok(input @ Value::Object(_)) => Ok(input),
+        Ok(Value::Object(input)) => Ok(input),
         Ok(_) => Err(Failure::usage("The input must be a JSON object, such as '{\"limit\": 5}'.")),
         Err(error) => Err(Failure::usage(format!("The input is not JSON: {error}."))),
     }
@@ -137,7 +186,7 @@ fn list(output: Output, document: &Value) -> Result<(), Failure> {
     let rows = actions.map(|described| {
         json!({
             "method": described.method,
-            "action": described.path.trim_start_matches("/v1/"),
+            "action": name(&described),
             "summary": described.operation["summary"],
         })
     });

@@ -1,9 +1,9 @@
 //! `fed env`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use downcity_server::SYSTEM_KEYS;
+use downcity_server::{SYSTEM_KEYS, system_key, system_keys_in};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
@@ -62,7 +62,7 @@ pub(crate) enum EnvCommand {
     /// Store a value; it applies at once on every node. The value is asked for, or read: it never
     /// stands in the command.
     #[command(
-        after_help = "Examples:\n  fed env set OPENAI_API_KEY --test\n  pass show openai | fed env set OPENAI_API_KEY --from -"
+        after_help = "Examples:\n  fed env set OPENAI_API_KEY\n  pass show openai | fed env set OPENAI_API_KEY --from -"
     )]
     Set {
         /// Name of the value.
@@ -70,9 +70,9 @@ pub(crate) enum EnvCommand {
         /// Read the value from this file; - reads standard input.
         #[arg(long, value_name = "PATH")]
         from: Option<PathBuf>,
-        /// Ask the provider whether it accepts the value before it is stored.
+        /// Store it without asking its provider whether it works.
         #[arg(long)]
-        test: bool,
+        no_test: bool,
         #[command(flatten)]
         of: Of,
     },
@@ -88,9 +88,9 @@ pub(crate) enum EnvCommand {
     Import {
         /// The file; - reads standard input.
         file: PathBuf,
-        /// Ask the providers whether they accept their values before anything is stored.
+        /// Store all of it without asking the providers whether their values work.
         #[arg(long)]
-        test: bool,
+        no_test: bool,
         #[command(flatten)]
         of: Of,
     },
@@ -131,18 +131,8 @@ impl EnvCommand {
         match self {
             Self::List { of } => list(&fed, &of).await,
             Self::Get { key, of } => get(&fed, &key, &of).await,
-            Self::Set { key, from, test, of } => {
-                let value = secret(from.as_deref(), &format!("{key}:"))?;
-                let input = json!({
-                    "key": key, "value": value.expose_secret(), "test": test.then_some(true),
-                    "city_id": of.city,
-                });
-                stored(
-                    &fed,
-                    Change::new("env/upsert", input),
-                    &format!("{key} is stored and applies."),
-                )
-                .await
+            Self::Set { key, from, no_test, of } => {
+                set(&fed, &key, from.as_deref(), no_test, &of).await
             }
             Self::Unset { key, of } => {
                 let what = format!("Remove {key}");
@@ -151,12 +141,7 @@ impl EnvCommand {
                     .asking(ask);
                 fed.carry_out(change, &format!("{key} is removed.")).await
             }
-            Self::Import { file, test, of } => {
-                let raw = secret(Some(&file), "")?;
-                let input = json!({ "raw": raw.expose_secret(), "test": test.then_some(true), "city_id": of.city });
-                stored(&fed, Change::new("env/import", input), "All of it is stored and applies.")
-                    .await
-            }
+            Self::Import { file, no_test, of } => import(&fed, &file, no_test, &of).await,
             Self::Export { system, of } => export(&fed, system, &of).await,
             Self::History { key, of } => {
                 let mut versions = fed
@@ -167,12 +152,10 @@ impl EnvCommand {
                 fed.output.list(&versions, VERSION)
             }
             Self::Rollback { key, version, of } => {
-                let change = Change::new(
-                    "env/rollback",
-                    json!({ "key": key, "version": version, "city_id": of.city }),
-                );
-                stored(&fed, change, &format!("{key} has the value of version {version} again."))
-                    .await
+                let input = json!({ "key": key, "version": version, "city_id": of.city });
+                let change = Change::new("env/rollback", input);
+                let sentence = format!("{key} has the value of version {version} again.");
+                stored(&fed, change, &of.replaced(system_key(&key)), &sentence).await
             }
             Self::Refresh => {
                 let Some(answer) = fed.send(Change::new("env/refresh", json!({}))).await? else {
@@ -186,9 +169,53 @@ impl EnvCommand {
     }
 }
 
-/// Sends a change of values, and says what the server warns of.
-async fn stored(fed: &Fed, change: Change<'_>, sentence: &str) -> Result<(), Failure> {
-    let Some(answer) = fed.send(change).await? else { return Ok(()) };
+impl Of {
+    /// What of the Federation itself is replaced, where these of its keys are set. A city has none of
+    /// them.
+    fn replaced(&self, keys: impl IntoIterator<Item = &'static str>) -> Vec<&'static str> {
+        keys.into_iter().filter(|_| self.city.is_none()).collect()
+    }
+}
+
+async fn set(
+    fed: &Fed,
+    key: &str,
+    from: Option<&Path>,
+    no_test: bool,
+    of: &Of,
+) -> Result<(), Failure> {
+    let value = secret(from, &format!("{key}:"))?;
+    // The server asks the provider unless it is told not to.
+    let input = json!({
+        "key": key, "value": value.expose_secret(), "test": no_test.then_some(false),
+        "city_id": of.city,
+    });
+    let change = Change::new("env/upsert", input);
+    let sentence = format!("{key} is stored and applies.");
+    stored(fed, change, &of.replaced(system_key(key)), &sentence).await
+}
+
+async fn import(fed: &Fed, file: &Path, no_test: bool, of: &Of) -> Result<(), Failure> {
+    let raw = secret(Some(file), "")?;
+    let replaced = of.replaced(system_keys_in(raw.expose_secret()));
+    let input = json!({
+        "raw": raw.expose_secret(), "test": no_test.then_some(false), "city_id": of.city,
+    });
+    let change = Change::new("env/import", input);
+    stored(fed, change, &replaced, "All of it is stored and applies.").await
+}
+
+/// Sends a change of values, and says what the server warns of. Asks first where it replaces keys with
+/// which the Federation itself works: who knows the present ones may be locked out.
+async fn stored(
+    fed: &Fed,
+    change: Change<'_>,
+    replaced: &[&str],
+    sentence: &str,
+) -> Result<(), Failure> {
+    let what = format!("Replace {}, with which the Federation itself works", replaced.join(", "));
+    let ask = (!replaced.is_empty()).then_some(Ask { what: &what, typed: None });
+    let Some(answer) = fed.send(Change { ask, ..change }).await? else { return Ok(()) };
     let several = answer["warnings"].as_array().into_iter().flatten();
     for warning in several {
         let text = |name: &str| warning[name].as_str().unwrap_or_default().to_owned();
@@ -208,7 +235,8 @@ async fn list(fed: &Fed, of: &Of) -> Result<(), Failure> {
 
 /// Hides the values of a list: `fed env get` shows one.
 fn mask_all(list: &mut Value) {
-    for item in list["items"].as_array_mut().into_iter().flatten() {
+    let items = list.get_mut("items").and_then(Value::as_array_mut);
+    for item in items.into_iter().flatten() {
         if let Some(value) = item["value"].as_str() {
             item["value"] = masked(value).into();
             item["masked"] = true.into();
@@ -224,6 +252,8 @@ pub(crate) fn masked(value: &str) -> String {
 }
 
 async fn get(fed: &Fed, key: &str, of: &Of) -> Result<(), Failure> {
+    // As the server takes keys: in any case, and system keys under their earlier names.
+    let key = system_key(key).map_or_else(|| key.trim().to_ascii_uppercase(), str::to_owned);
     let all = fed.remote.get("env/list", json!({ "reveal": true, "city_id": of.city })).await?;
     let entries = all["items"].as_array().map(Vec::as_slice).unwrap_or_default();
     let Some(entry) = entries.iter().find(|entry| entry["key"] == key) else {
@@ -239,9 +269,13 @@ async fn get(fed: &Fed, key: &str, of: &Of) -> Result<(), Failure> {
 }
 
 async fn export(fed: &Fed, system: bool, of: &Of) -> Result<(), Failure> {
+    if fed.output.dry_run {
+        note("Would print every value in the clear.");
+        return Ok(());
+    }
     Ask { what: "Print every value in the clear", typed: None }.confirm(fed.output)?;
     let mut all = fed.remote.get("env/list", json!({ "reveal": true, "city_id": of.city })).await?;
-    let entries = all["items"].as_array_mut();
+    let entries = all.get_mut("items").and_then(Value::as_array_mut);
     if let (false, Some(entries)) = (system, entries) {
         let is_system = |entry: &Value| SYSTEM_KEYS.iter().any(|key| entry["key"] == *key);
         entries.retain(|entry| !is_system(entry));
@@ -280,9 +314,9 @@ async fn catalog(fed: &Fed) -> Result<(), Failure> {
     let mut rows = Vec::new();
     for scope in scopes["items"].as_array().into_iter().flatten() {
         for needed in scope["env"].as_array().into_iter().flatten() {
-            let mut row = needed.clone();
-            row["scope"] = scope["name"].clone();
-            rows.push(row);
+            let Some(mut row) = needed.as_object().cloned() else { continue };
+            row.insert("scope".to_owned(), scope["name"].clone());
+            rows.push(Value::Object(row));
         }
     }
     fed.output.list(&Value::Array(rows), NEEDED)

@@ -1,7 +1,7 @@
 //! `fed key`: service keys, and the keys that sign user tokens.
 
 use clap::Subcommand;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::failure::Failure;
 use crate::fed::{Change, Fed, Page};
@@ -111,7 +111,8 @@ impl KeyCommand {
                     return Ok(());
                 };
                 fed.output.record(&rotated, SIGNING)?;
-                if let (false, Value::Object(_)) = (fed.output.json, &rotated["retired"]) {
+                let is_retired = rotated["retired"].as_array().is_some_and(|keys| !keys.is_empty());
+                if is_retired && !fed.output.json {
                     note("Tokens of the key before work until they end: fed key list --signing");
                 }
                 Ok(())

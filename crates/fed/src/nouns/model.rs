@@ -163,7 +163,7 @@ impl ModelCommand {
 
 async fn test(fed: &Fed, models: Vec<String>) -> Result<(), Failure> {
     let input = json!({ "models": (!models.is_empty()).then_some(models) });
-    let tested = fed.remote.post("ai/test", input).await?;
+    let Some(tested) = fed.send(Change::new("ai/test", input)).await? else { return Ok(()) };
     fed.output.list(&tested, TESTED)?;
     let failed = tested["items"].as_array().into_iter().flatten();
     let message = match failed.filter(|model| model["ok"] == Value::Bool(false)).count() {

@@ -31,7 +31,8 @@ impl Ask<'_> {
         }
         if !std::io::stdin().is_terminal() {
             return Err(Failure::usage(format!(
-                "{}? Nobody can answer here: say --yes to do it, or --dry-run to see what it does.",
+                "{}? Nobody can answer here: say --yes to do it. Where a command takes --dry-run, that shows \
+                 what it does.",
                 self.what
             )));
         }

@@ -64,10 +64,10 @@ impl Net {
                     let side = patient.as_ref().unwrap_or(&remote);
                     side.post_once(&path, input, key(once).as_deref()).await.map(stays)
                 }
-                Send::Call { is_get, path, input, user_token } => {
+                Send::Call { is_get, path, input, once, user_token } => {
                     let user = user_token.map(|token| as_user(&connection, token)).transpose()?;
                     let side = user.as_ref().unwrap_or(&remote);
-                    call(side, is_get, &path, input).await.map(stays)
+                    side.call(is_get, &path, &input, key(once).as_deref()).await.map(stays)
                 }
                 Send::Servers { change, name, url, key } => {
                     change_servers(&connection, change, name, url, key).await
@@ -133,7 +133,11 @@ fn stays(answer: Value) -> (Value, Option<Connection>) {
 
 /// What a failure says to the person.
 fn trouble(failure: &Failure) -> Trouble {
-    Trouble { says: steady(failure.message()), is_unreachable: failure.is_unreachable() }
+    Trouble {
+        says: steady(failure.message()),
+        is_unreachable: failure.is_unreachable(),
+        is_open: failure.is_open(),
+    }
 }
 
 async fn read_from(remote: &Remote, connection: &Connection, read: Read) -> Result<Value, Failure> {
@@ -156,30 +160,6 @@ async fn read_from(remote: &Remote, connection: &Connection, read: Read) -> Resu
 fn as_user(connection: &Connection, token: SecretString) -> Result<Arc<Remote>, Failure> {
     let connection = Connection { user_token: Some(token), ..connection.clone() };
     Remote::user(&connection).map(Arc::new)
-}
-
-/// Calls any action; an answer that is no JSON is a text.
-async fn call(remote: &Remote, is_get: bool, path: &str, input: Value) -> Result<Value, Failure> {
-    let (method, body) = match is_get {
-        true => (http::Method::GET, None),
-        false => (http::Method::POST, Some(&input)),
-    };
-    let path = address(path, is_get.then_some(&input))?;
-    let text = remote.query(method, &path, body).await?;
-    Ok(serde_json::from_str(&text).unwrap_or(Value::String(text)))
-}
-
-/// The path of an action, with its query.
-fn address(action: &str, query: Option<&Value>) -> Result<String, Failure> {
-    let mut url = reqwest::Url::parse("http://federation/")
-        .map_err(|error| Failure::usage(error.to_string()))?;
-    url.set_path(&format!("/v1/{action}"));
-    for (name, value) in query.and_then(Value::as_object).into_iter().flatten() {
-        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-        url.query_pairs_mut().append_pair(name, &text);
-    }
-    let path = url.path().to_owned();
-    Ok(url.query().map_or_else(|| path.clone(), |query| format!("{path}?{query}")))
 }
 
 /// Says beside each way to pay where its provider sends what happens.

@@ -43,8 +43,15 @@ pub(super) enum Send {
     /// An action such as `cities/create`, with its input. It has one effect for its number, however often
     /// it is sent. One that looks at everything may take long.
     Action { path: String, input: Value, once: Number, takes_long: bool },
-    /// Any action by its method and path, as the user of a token where one is given.
-    Call { is_get: bool, path: String, input: Value, user_token: Option<SecretString> },
+    /// Any action by its method and path, as the user of a token where one is given. A POST has one effect
+    /// for its number where the action supports it.
+    Call {
+        is_get: bool,
+        path: String,
+        input: Value,
+        once: Number,
+        user_token: Option<SecretString>,
+    },
     /// A change of the Federations that this person works with: the name, and what else it has.
     Servers { change: Servers, name: String, url: String, key: Option<SecretString> },
 }
@@ -66,4 +73,6 @@ pub(super) struct Trouble {
     pub(super) says: String,
     /// Whether the server was not reached at all.
     pub(super) is_unreachable: bool,
+    /// Whether what was asked for may be done all the same.
+    pub(super) is_open: bool,
 }

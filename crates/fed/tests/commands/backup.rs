@@ -124,6 +124,82 @@ fn a_restore_is_stopped_by_who_watches_it() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(builder.restore(&copy, true, watch)).unwrap_err();
     assert!(std::fs::read(&place).unwrap() == before, "it is as it was");
+
+    // Its trial, too.
+    let watch = CopyWatch::default();
+    watch.stop().stop();
+    let builder = Federation::builder().database(DbOptions::new(DbUrl::sqlite(&place)));
+    let stopped = runtime.block_on(builder.verify_backup(&copy, watch)).unwrap_err();
+    assert!(stopped.to_string().contains("was not checked"), "{stopped}");
+}
+
+#[test]
+fn a_trial_that_is_interrupted_leaves_no_copy() {
+    let world = World::start();
+    world.fed(&["backup", "create", "copy.sqlite"]).ok();
+    let copy = world.folder.path().join("copy.sqlite");
+    // Enough rows to be at it for a while.
+    downcity_db::testing::run_on(&copy, MANY).unwrap();
+    let scratch = world.folder.path().join("scratch");
+    std::fs::create_dir(&scratch).unwrap();
+    let mut command = world.command(&["backup", "verify", "copy.sqlite"]);
+    command.env("TMPDIR", &scratch).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let mut has_ended = false;
+    while names(&scratch).is_empty() && !has_ended {
+        has_ended = child.try_wait().unwrap().is_some();
+    }
+    if !has_ended {
+        rustix::process::kill_process(Pid::from_child(&child), Signal::INT).unwrap();
+    }
+    child.wait().unwrap();
+    assert_eq!(names(&scratch), [] as [String; 0]);
+}
+
+#[test]
+fn what_keeps_a_federation_from_starting_on_a_copy_is_named() {
+    let world = World::start();
+    world.fed(&["backup", "create", "copy.sqlite"]).ok();
+    let required = "[accounts]\nemail_verification = \"required\"\n";
+    std::fs::write(world.folder.path().join("required.toml"), required).unwrap();
+    let verify = ["backup", "verify", "copy.sqlite"];
+    let refused = world.fed(&[&verify[..], &["--config", "required.toml"]].concat()).fails(1);
+    assert!(refused.contains("set up mail"), "{refused}");
+    assert!(!refused.contains("another master key"), "{refused}");
+
+    // No server answers there, and none is asked.
+    let far = ["--database", "postgres://nobody@127.0.0.1:1/none"];
+    let untried = world.fed(&[&verify[..], &far].concat()).ok();
+    assert!(untried.contains("No master key is at hand"), "{untried}");
+    let mut command = world.command(&[&verify[..], &far].concat());
+    command.env("DOWNCITY_FEDERATION_MASTER_KEY", "short");
+    let refused = world.run(command, "").fails(4);
+    assert!(refused.contains("too short"), "{refused}");
+    let create = |path: &str| world.fed(&[&["backup", "create", path][..], &far].concat());
+    create("far.sqlite").fails(6);
+    create("no/such/folder/far.sqlite").fails(4);
+}
+
+/// What the balance service has made with its second and third step.
+const OLDER: &str = "
+    DROP TABLE balance_topups; DROP TABLE balance_redeem_codes; DROP TABLE balance_redemptions;
+    DROP TABLE balance_redeem_failures; DROP INDEX balance_holds_by_city;
+    DROP INDEX balance_holds_by_ref; DELETE FROM schema_history_balance WHERE version > 1;";
+const NEWER: &str = "UPDATE schema_history_balance SET version = 999 WHERE version = 1";
+
+#[test]
+fn copies_of_older_programs_are_good_and_those_of_newer_ones_are_left_to_them() {
+    let mut world = World::start();
+    world.fed(&["balance", "add", "ann", "5"]).ok();
+    world.fed(&["backup", "create", "copy.sqlite"]).ok();
+    let copy = world.folder.path().join("copy.sqlite");
+    downcity_db::testing::run_on(&copy, OLDER).unwrap();
+    world.fed(&["backup", "verify", "copy.sqlite"]).ok();
+    world.stop();
+    world.fed(&["backup", "restore", "copy.sqlite", "--replace", "--yes"]).ok();
+    downcity_db::testing::run_on(&copy, NEWER).unwrap();
+    let refused = world.fed(&["backup", "verify", "copy.sqlite"]).fails(5);
+    assert!(refused.contains("start the newer binary"), "{refused}");
 }
 
 #[test]

@@ -1,4 +1,5 @@
 use insta::assert_snapshot;
+use serde_json::json;
 
 use crate::world::World;
 
@@ -32,6 +33,74 @@ fn any_action_can_be_described_and_called() {
     }
     let told = world.fed(&["call", "cities/create", r#"{"name": "X"}"#, "--dry-run"]);
     assert!(told.code == 0 && told.err.contains("Would call"), "{told:?}");
+}
+
+#[test]
+fn actions_of_every_form_are_called() {
+    let world = World::start();
+    world.check(&world.fed(&["call", "services"]).value(), "GET /v1/services");
+    world.check(&world.fed(&["call", "models"]).value(), "GET /v1/models");
+    // Parameters of the path stand in the input, and are checked with it.
+    let receipt = "usage/requests/{request_id}";
+    let lacking = world.fed(&["call", receipt]).fails(2);
+    assert!(lacking.contains("The input lacks request_id"), "{lacking}");
+    let unknown = world.fed(&["call", receipt, r#"{"request_id": "req_none"}"#]).fails(3);
+    assert!(unknown.contains("request id"), "{unknown}");
+    // A text is printed as it is, and as a string where JSON is asked for.
+    let text = world.fed(&["call", "base/instruction"]).ok();
+    assert_eq!(text, world.fed(&["instruction"]).ok());
+    let text = world.fed(&["call", "base/instruction", "--json"]).value();
+    assert!(text.as_str().is_some_and(|text| text.contains("cities")), "{text}");
+    // Files are not.
+    let file = world.fed(&["call", "backup/create"]).fails(2);
+    assert!(file.contains("fed backup create PATH"), "{file}");
+    let sound = world.fed(&["call", "audio/speech", r#"{"input": "Hi"}"#]).fails(2);
+    assert!(sound.contains("audio/speech"), "{sound}");
+}
+
+#[test]
+fn calls_of_users_say_their_city() {
+    let world = World::start();
+    let issue = ["token", "issue", "--city", "city_downcity", "--user", "ann"];
+    let token = world.fed(&issue).out;
+    let call = |arguments: &[&str]| {
+        let mut command = world.bare();
+        command
+            .args(arguments)
+            .env("DOWNCITY_FEDERATION_URL", &world.url)
+            .env("DOWNCITY_USER_TOKEN", token.trim());
+        world.run(command, "").value()
+    };
+    let told = call(&["call", "ai/text", r#"{"prompt": "Hi"}"#, "--dry-run", "--json"]);
+    let input = json!({ "prompt": "Hi", "city_id": "city_downcity" });
+    assert_eq!(told, json!({ "action": "ai/text", "input": input }));
+    assert_eq!(call(&["call", "ai/text", r#"{"prompt": "Hi"}"#])["role"], "assistant");
+    assert!(call(&["call", "balance/me"]).is_object());
+}
+
+#[test]
+fn what_would_be_sent_is_told_without_its_secrets() {
+    const SECRET: &str = "sk-of-the-call-test-0123456789";
+    let world = World::start();
+    let body = json!({ "key": "A_KEY", "value": SECRET }).to_string();
+    let password = json!({ "current_password": SECRET, "new_password": SECRET }).to_string();
+    for (action, body, seen) in
+        [("env/upsert", &body, "A_KEY"), ("accounts/password/change", &password, "new_password")]
+    {
+        let path = format!("/v1/{action}");
+        for call in [&["call", action][..], &["query", "POST", path.as_str()]] {
+            let told = world.fed(&[call, &[body.as_str(), "--dry-run"]].concat());
+            assert_eq!((told.code, told.out.as_str()), (0, ""), "{told:?}");
+            assert!(told.err.contains("Would call") && told.err.contains(seen), "{told:?}");
+            assert!(!told.err.contains(SECRET), "{told:?}");
+            let told = world.fed(&[call, &[body.as_str(), "--dry-run", "--json"]].concat());
+            assert!(!told.out.contains(SECRET) && !told.err.contains(SECRET), "{told:?}");
+            let told = told.value();
+            assert!(told["action"].as_str().unwrap().ends_with(action), "{told}");
+            assert!(told["input"].to_string().contains(seen), "{told}");
+        }
+    }
+    world.fed(&["env", "get", "A_KEY"]).fails(3);
 }
 
 #[test]

@@ -65,6 +65,9 @@ fn a_key_is_tried_before_it_is_stored() {
         use std::os::unix::fs::PermissionsExt as _;
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
     }
+    // The key that is stored for an address goes there, however the address is given.
+    run(&["city", "list"], "").ok();
+    run(&["city", "list", "--url", &format!("{}/", world.url)], "").ok();
     // The key of a Federation is never sent to another one, and its name not taken by another.
     let other = World::start();
     let mut login = world.bare();
@@ -74,6 +77,14 @@ fn a_key_is_tried_before_it_is_stored() {
     let mut command = world.bare();
     command.args(["city", "list", "--url", &other.url]);
     world.run(command, "").fails(4);
+    // What is advised for a stored server without a key is what helps there.
+    std::fs::write(&file, format!("[servers.bare]\nurl = \"{}\"\n", world.url)).unwrap();
+    let bare = run(&["city", "list", "--server", "bare"], "").fails(4);
+    assert!(bare.contains("fed login") && !bare.contains("DOWNCITY_FEDERATION_ADMIN"), "{bare}");
+    // A file that cannot be used stands in nobody's way who gives the key.
+    std::fs::write(&file, "no TOML").unwrap();
+    run(&["city", "list"], "").fails(4);
+    world.fed(&["city", "list"]).ok();
 }
 
 #[test]

@@ -1,4 +1,5 @@
 use insta::assert_snapshot;
+use serde_json::json;
 
 use crate::world::World;
 
@@ -59,4 +60,54 @@ fn files_are_imported_and_exported_and_the_catalog_says_what_is_needed() {
     world.fed_with(&["env", "set", "no-key", "--from", "-"], "x").fails(1);
     let told = world.fed_with(&["env", "set", "A_KEY", "--dry-run", "--json"], SECRET);
     assert!(!told.out.contains(SECRET) && !told.err.contains(SECRET), "{told:?}");
+    // Names are taken in any case, wherever they are given.
+    assert_eq!(world.fed(&["env", "get", " a_key "]).out, "one\n");
+    let told = world.fed(&["env", "export", "--dry-run"]);
+    assert_eq!((told.code, told.out.as_str()), (0, ""), "{told:?}");
+}
+
+#[test]
+fn providers_are_asked_unless_nobody_wants_that() {
+    let world = World::start();
+    let sent = |arguments: &[&str]| {
+        let told = world.fed_with(&[arguments, &["--dry-run", "--json"]].concat(), SECRET);
+        told.value()["input"].clone()
+    };
+    let set = ["env", "set", "A_KEY", "--from", "-"];
+    assert_eq!(sent(&set), json!({ "key": "A_KEY", "value": "…" }));
+    let untested = json!({ "key": "A_KEY", "value": "…", "test": false });
+    assert_eq!(sent(&[&set[..], &["--no-test"]].concat()), untested);
+    assert_eq!(sent(&["env", "import", "-"]), json!({ "raw": "…" }));
+    let untested = json!({ "raw": "…", "test": false });
+    assert_eq!(sent(&["env", "import", "-", "--no-test"]), untested);
+    world.fed_with(&["env", "set", "A_KEY", "--from", "-", "--test"], SECRET).fails(2);
+}
+
+#[test]
+fn keys_of_the_federation_itself_are_replaced_only_where_somebody_says_so() {
+    const KEY: &str = "DOWNCITY_FEDERATION_ADMIN_SECRET_KEY";
+    const OTHER: &str = "admin_of_another_product_0123456789";
+    let world = World::start();
+    // As the file of a product holds it that calls another Federation.
+    let file = format!("A_KEY=one\nexport DOWNCITY_CITY_ADMIN_SECRET_KEY='{OTHER}'\n");
+    let lower = KEY.to_ascii_lowercase();
+    for refused in [
+        world.fed_with(&["env", "import", "-"], &file),
+        world.fed_with(&["env", "set", &lower, "--from", "-"], OTHER),
+    ] {
+        let said = refused.fails(2);
+        assert!(said.contains(KEY) && said.contains("say --yes"), "{said}");
+        assert!(!said.contains(OTHER), "{said}");
+    }
+    world.fed(&["env", "get", "A_KEY"]).fails(3);
+    world.fed(&["city", "list"]).ok();
+
+    world.fed_with(&["env", "import", "-", "--yes"], &file).ok();
+    world.fed(&["city", "list"]).fails(4);
+    std::fs::write(world.folder.path().join("other.key"), OTHER).unwrap();
+    let with_other =
+        |arguments: &[&str]| world.fed(&[arguments, &["--admin-key-file", "other.key"]].concat());
+    assert_eq!(with_other(&["env", "get", "A_KEY"]).out, "one\n");
+    let asked = with_other(&["env", "rollback", KEY, "1"]).fails(2);
+    assert!(asked.contains(KEY), "{asked}");
 }

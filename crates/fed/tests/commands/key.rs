@@ -38,6 +38,7 @@ fn signing_keys_are_rotated() {
     world.fed(&["key", "rotate"]).fails(2);
     let rotated = world.fed(&["key", "rotate", "--yes"]);
     assert_eq!(rotated.code, 0, "{rotated:?}");
+    assert!(rotated.err.contains("fed key list --signing"), "{rotated:?}");
     let ids = regex::Regex::new(r"(?m)^(ID +)\S+").unwrap();
     assert_snapshot!("rotated", ids.replace_all(&steady(&rotated.out), "${1}(id)"));
     let after = world.json(&["key", "list", "--signing"], "GET /v1/keys/signing");

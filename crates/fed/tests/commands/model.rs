@@ -40,6 +40,9 @@ fn models_are_listed_priced_and_tried() {
     assert_eq!(failed.code, 1, "{failed:?}");
     assert!(failed.out.contains("DEEPSEEK_API_KEY"), "{failed:?}");
     assert!(failed.err.contains("1 model does not answer"), "{failed:?}");
+    let told = world.fed(&["model", "test", "deepseek", "--dry-run"]);
+    assert_eq!((told.code, told.out.as_str()), (0, ""), "{told:?}");
+    assert!(told.err.contains("Would call ai/test") && told.err.contains("deepseek"), "{told:?}");
 }
 
 #[test]

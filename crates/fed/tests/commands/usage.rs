@@ -1,4 +1,5 @@
 use insta::assert_snapshot;
+use serde_json::json;
 
 use crate::world::World;
 
@@ -21,6 +22,9 @@ fn calls_are_listed_added_up_and_explained() {
     world.json(&summary, "GET /v1/usage/summary");
     let receipt = world.fed(&["usage", "explain", &request]).ok();
     assert!(receipt.contains("ai") && receipt.contains("success"), "{receipt}");
+    let input = json!({ "request_id": request }).to_string();
+    let called = world.fed(&["call", "usage/requests/{request_id}", &input]).value();
+    assert_eq!(called["request_id"], request);
     world.fed(&["usage", "explain", "req_none"]).fails(3);
     world.fed(&["usage", "summary", "--by", "colour"]).fails(1);
     world.fed(&["usage", "events", "--from", "yesterday"]).fails(2);

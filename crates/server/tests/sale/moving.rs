@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use downcity_core::env::MasterKey;
-use downcity_db::testing::TestDatabase;
+use downcity_db::testing::{TestDatabase, rows_of};
 use downcity_db::{DbOptions, DbUrl, Engine};
 use downcity_server::{CopyWatch, FailureKind, Federation, FederationBuilder};
 use downcity_services::payment::sandbox::{Moment, Vendor};
@@ -50,7 +50,8 @@ async fn moving(engine: Engine) {
 
     let copy = folder.path().join("copy.sqlite");
     beside(database.url()).backup(&copy, CopyWatch::default()).await.unwrap();
-    let checked = beside(database.url()).verify_backup(&copy).await.unwrap();
+    let checked = beside(database.url()).verify_backup(&copy, CopyWatch::default());
+    let checked = checked.await.unwrap();
     assert!(checked.is_good() && checked.opens == Some(true), "{checked:?}");
     assert_eq!(checked.is_from_postgres, engine == Engine::Postgres);
     every_table_holds_something(&copy);
@@ -63,6 +64,7 @@ async fn moving(engine: Engine) {
     }
     let second = folder.path().join("second.sqlite");
     beside(server.url()).backup(&second, CopyWatch::default()).await.unwrap();
+    assert_eq!(rows_of(&second).unwrap(), rows_of(&copy).unwrap());
     let file = DbUrl::sqlite(folder.path().join("place/downcity.sqlite"));
     let done = beside(file.clone()).restore(&second, false, CopyWatch::default()).await.unwrap();
     assert_eq!(done.path.as_deref(), file.sqlite_path());
@@ -167,7 +169,7 @@ async fn copies_while_money_moves(market: &Market, folder: &TempDir) {
                 .config(market.config.clone())
                 .database(DbOptions::new(market.database.url()))
                 .master_key(MasterKey::parse(MASTER).unwrap())
-                .verify_backup(&copy)
+                .verify_backup(&copy, CopyWatch::default())
                 .await
                 .unwrap();
             assert!(checked.is_good(), "{checked:?}");

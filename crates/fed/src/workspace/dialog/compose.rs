@@ -4,7 +4,7 @@ use secrecy::SecretString;
 use serde_json::{Map, Value};
 
 use super::Entry;
-use crate::actions::{Field, find};
+use crate::actions::{Field, find, place};
 use crate::workspace::section::{ACTION_PATH, Answers, Kind};
 
 /// The question for the token of the user that a call is made as. No field of an input is called so.
@@ -143,16 +143,9 @@ impl Operation {
     pub(in crate::workspace) fn call(&self, answers: &Answers) -> (String, Value) {
         let given =
             answers.0.iter().filter(|(name, value)| !name.starts_with('\u{0}') && !value.is_null());
-        let (mut path, mut input) = (self.path.clone(), Map::new());
-        for (name, value) in given {
-            let place = format!("{{{name}}}");
-            if path.contains(&place) {
-                let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-                path = path.replace(&place, &text);
-            } else {
-                input.insert(name.clone(), self.typed(name, value));
-            }
-        }
+        let mut input: Map<String, Value> =
+            given.map(|(name, value)| (name.clone(), self.typed(name, value))).collect();
+        let path = place(&self.path, &mut input);
         (path, Value::Object(input))
     }
 

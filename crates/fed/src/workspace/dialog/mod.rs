@@ -127,6 +127,11 @@ impl Dialog {
         Self::Text(text.once().keeping(kept))
     }
 
+    /// Whether it shows what is never shown again.
+    pub(super) fn is_once(&self) -> bool {
+        matches!(self, Self::Text(text) if text.is_once())
+    }
+
     /// A key was pressed.
     pub(super) fn key(&mut self, key: KeyEvent) -> Turn {
         let is_typed = match self {

@@ -32,6 +32,10 @@ impl Text {
         Self { is_once: true, ..self }
     }
 
+    pub(super) fn is_once(&self) -> bool {
+        self.is_once
+    }
+
     pub(super) fn keeping(self, token: SecretString) -> Self {
         Self { kept: Some(token), ..self }
     }

@@ -1,6 +1,6 @@
 //! Env values.
 
-use downcity_server::SYSTEM_KEYS;
+use downcity_server::{system_key, system_keys_in};
 use serde_json::{Value, json};
 
 use super::{Action, Answers, Ask, Effect, Field, Kind, List, Shows, items, nothing, text};
@@ -36,15 +36,20 @@ const VERSIONS: List = List::whole("Versions", "env/history", VERSION)
     .empty("It has no versions.");
 
 const VALUE: Field = Field::new("value", "Value", Kind::Secret);
-const ASK_FIRST: Field = Field::new("test", "Ask its provider first", Kind::Flag).optional();
+const UNTESTED: Field =
+    Field::new("untested", "Do not ask its provider whether it works", Kind::Flag).optional();
 
 const SET: Action = Action::call('n', "set", "env/upsert", |_| "Set a value".to_owned(), upsert)
     .of_list()
-    .form(const { &[Field::new("key", "Key", Kind::Text), VALUE, ASK_FIRST] })
+    .form(const { &[Field::new("key", "Key", Kind::Text), VALUE, UNTESTED] })
+    .refusing(|answers| {
+        let is_system = system_key(&answers.text("key")).is_some();
+        is_system.then_some("The Federation works with this one: choose it in the list, then s.")
+    })
     .hint("Stored sealed; it applies at once, on every node.");
 
 const SET_AGAIN: Action = Action::call('s', "set again", "env/upsert", set_this, upsert)
-    .form(const { &[VALUE, ASK_FIRST] })
+    .form(const { &[VALUE, UNTESTED] })
     .hint("The present value stays in the history.")
     .asking(Ask::Typed(&["key"]))
     .only_about(is_system);
@@ -52,7 +57,7 @@ const SET_AGAIN: Action = Action::call('s', "set again", "env/upsert", set_this,
 /// Sets the value that is needed here.
 pub(in crate::workspace) const SET_THIS: Action =
     Action::call('s', "set", "env/upsert", set_this, upsert)
-        .form(const { &[VALUE, ASK_FIRST] })
+        .form(const { &[VALUE, UNTESTED] })
         .hint("Stored sealed; it applies at once, on every node.");
 
 const IMPORT: Action = Action::call(
@@ -60,11 +65,7 @@ const IMPORT: Action = Action::call(
     "import",
     "env/import",
     |_| "Store all assignments of a .env text".to_owned(),
-    |_, answers| {
-        let texts = [answers.text("file"), answers.text("raw")];
-        let raw: Vec<String> = texts.into_iter().filter(|text| !text.is_empty()).collect();
-        json!({ "raw": raw.join("\n") })
-    },
+    |_, answers| json!({ "raw": assignments(answers) }),
 )
 .of_list()
 .form(
@@ -76,8 +77,13 @@ const IMPORT: Action = Action::call(
     },
 )
 .refusing(|answers| {
-    let is_empty = answers.text("file").is_empty() && answers.text("raw").is_empty();
-    is_empty.then_some("Name a file, or paste the text.")
+    let text = assignments(answers);
+    if text.is_empty() {
+        return Some("Name a file, or paste the text.");
+    }
+    let sets_system = !system_keys_in(&text).is_empty();
+    sets_system
+        .then_some("It sets a key of the Federation itself, such as its admin key: leave that out.")
 })
 .hint("Values that are stored under these keys are replaced; they stay in the history.")
 .asking(Ask::YesOrNo);
@@ -157,7 +163,14 @@ fn set_this(record: &Value) -> String {
 /// Whether it is a key that the Federation itself works with: those who know the present one are locked
 /// out by another.
 fn is_system(record: &Value) -> bool {
-    SYSTEM_KEYS.iter().any(|key| record["key"] == *key)
+    system_key(text(record, "key")).is_some()
+}
+
+/// The text to be imported: that of the file, and what was pasted.
+fn assignments(answers: &Answers) -> String {
+    let texts = [answers.text("file"), answers.text("raw")];
+    let texts: Vec<String> = texts.into_iter().filter(|text| !text.is_empty()).collect();
+    texts.join("\n")
 }
 
 /// The key is that of the form, or that of the record.
@@ -166,8 +179,9 @@ fn upsert(record: &Value, answers: &Answers) -> Value {
         Value::Null => record["key"].clone(),
         key => key,
     };
+    // The server asks unless it is told not to.
     let test =
-        if answers.get("test") == Value::Bool(true) { Value::Bool(true) } else { Value::Null };
+        if answers.get("untested") == Value::Bool(true) { Value::Bool(false) } else { Value::Null };
     json!({ "key": key, "value": answers.get("value"), "test": test })
 }
 

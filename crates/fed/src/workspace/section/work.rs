@@ -70,7 +70,7 @@ const FOUND: &[Column] = &[
 ];
 
 const RETRY: Action = Action::call(
-    'y',
+    't',
     "retry",
     "jobs/retry",
     |record| format!("Run {} now", text(record, "job_id")),

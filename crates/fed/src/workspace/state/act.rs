@@ -52,7 +52,7 @@ impl App {
                 let user_token = operation.user_token(&answers, self.user_token.as_ref());
                 let (path, input) = operation.call(&answers);
                 let is_get = operation.method == "GET";
-                let call = Send::Call { is_get, path, input, user_token };
+                let call = Send::Call { is_get, path, input, once, user_token };
                 let after = After::Response { hides_values: operation.path.starts_with("env/") };
                 return self.send(label, after, form, call);
             }
@@ -135,7 +135,7 @@ impl Action {
     pub(in crate::workspace) fn changes(&self) -> bool {
         match self.effect {
             Effect::Call { shows, .. } => !matches!(shows, Shows::Report(_)),
-            Effect::Servers(_) => true,
+            Effect::Servers(_) | Effect::Compose => true,
             _ => false,
         }
     }

@@ -80,7 +80,7 @@ impl App {
                     page.fill(answer, goes_on);
                 } else {
                     let says = "The server's answer is no list.".to_owned();
-                    page.load.end(Err(Trouble { says, is_unreachable: false }));
+                    page.load.end(Err(Trouble { says, is_unreachable: false, is_open: false }));
                 }
             }
             Err(trouble) if goes_on => {
@@ -137,9 +137,7 @@ impl App {
             }
             After::Servers => {
                 if let Some(place) = answer["place"].as_str() {
-                    // Nothing that is known of the one before holds for another.
-                    let section = self.section;
-                    *self = Self { section, numbers: self.numbers, ..Self::new(place.to_owned()) };
+                    self.move_to(place);
                 }
             }
             After::Shows(shows) => {
@@ -157,17 +155,32 @@ impl App {
         self.reload()
     }
 
+    /// Nothing that is known of one place holds for another, but secrets that are shown once stay. What is
+    /// still under way there is heard, and cannot be sent again here.
+    fn move_to(&mut self, place: &str) {
+        if place == self.place {
+            return;
+        }
+        let was = std::mem::replace(self, Self::new(place.to_owned()));
+        (self.section, self.numbers) = (was.section, was.numbers);
+        self.dialogs = was.dialogs.into_iter().filter(Dialog::is_once).collect();
+        let left = |sent: Sent| Sent {
+            label: format!("{} ({})", sent.label, was.place),
+            form: None,
+            list: None,
+            ..sent
+        };
+        self.sends = was.sends.into_iter().map(|(number, sent)| (number, left(sent))).collect();
+    }
+
     /// The server said no, or nothing: the form that was filled in comes back. Where nobody knows whether
     /// it was carried out, sending it again has no second effect.
     fn refused(&mut self, label: &str, form: Option<Form>, trouble: Trouble) {
-        let says = if trouble.is_unreachable {
-            format!("{}\n{MAYBE_DONE}", trouble.says)
-        } else {
-            trouble.says
-        };
+        let says =
+            if trouble.is_open { format!("{}\n{MAYBE_DONE}", trouble.says) } else { trouble.says };
         match form {
             Some(form) => {
-                let once = if trouble.is_unreachable { form.once } else { self.number() };
+                let once = if trouble.is_open { form.once } else { self.number() };
                 self.put(Dialog::Form(form.refused(says, once)));
             }
             None => self.trouble(label, says),

@@ -263,6 +263,7 @@ impl App {
     /// Breaks off what is under way.
     fn cancel(&mut self) -> Vec<Task> {
         self.reads.clear();
+        self.next = None;
         for part in super::overview::PARTS {
             self.overview.part_mut(part).cancel();
         }

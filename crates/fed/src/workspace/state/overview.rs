@@ -166,9 +166,12 @@ impl App {
         tasks
     }
 
-    /// Begins what a step is for, once the rows are there.
+    /// Begins what a step is for, once the rows are there; not over what somebody reads or types by then.
     pub(super) fn begin_next(&mut self) -> Vec<Task> {
         let Some(Next { key, chooses }) = self.next.take() else { return Vec::new() };
+        if !self.dialogs.is_empty() {
+            return Vec::new();
+        }
         let said = self.status.take();
         if let Some(page) = self.page_mut()
             && let Some(found) = page.rows().iter().position(|row| chooses(row))

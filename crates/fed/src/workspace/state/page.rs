@@ -4,7 +4,7 @@ use jiff::ToSpan as _;
 use jiff::civil::Date;
 use serde_json::{Map, Value};
 
-use super::load::Load;
+use super::load::{Load, Stand};
 use crate::workspace::section::{LAST_DAYS, List, Source};
 use crate::workspace::task::{Number, Read};
 
@@ -60,9 +60,10 @@ impl Page {
         rows.filter(|row| holds(self.list, row, &self.filter)).collect()
     }
 
-    /// The record that is chosen.
+    /// The record that is chosen; none where the rows are not shown, because their last read failed.
     pub(in crate::workspace) fn record(&self) -> Option<&Value> {
-        self.rows().get(self.selected).copied()
+        let is_shown = !matches!(self.load.stand(), Stand::Failed(_));
+        self.rows().get(self.selected).copied().filter(|_| is_shown)
     }
 
     /// Asks for its rows anew, or for those that follow.
@@ -98,7 +99,7 @@ impl Page {
     /// Takes the rows of an answer, in place of those that were there or behind them. The chosen record
     /// stays the chosen one, wherever it stands now.
     pub(super) fn fill(&mut self, answer: Value, goes_on: bool) {
-        let chosen = self.record().cloned();
+        let chosen = self.rows().get(self.selected).map(|row| (*row).clone());
         self.next = answer["next_cursor"].as_str().map(str::to_owned);
         let mut rows = (self.list.rows)(answer);
         for row in &mut rows {

@@ -90,7 +90,14 @@ impl Session {
 
     /// The next answer is this instead.
     pub(super) fn fail_next(&mut self, says: &str, is_unreachable: bool) {
-        self.trouble = Some(Trouble { says: says.to_owned(), is_unreachable });
+        let says = says.to_owned();
+        self.trouble = Some(Trouble { says, is_unreachable, is_open: is_unreachable });
+    }
+
+    /// The next answer is that of something between, such as a proxy.
+    pub(super) fn break_next(&mut self, says: &str) {
+        let says = says.to_owned();
+        self.trouble = Some(Trouble { says, is_unreachable: false, is_open: true });
     }
 
     pub(super) fn press(&mut self, code: KeyCode) -> &mut Self {
@@ -124,6 +131,15 @@ impl Session {
             hits.at(column, row).unwrap_or_else(|| panic!("{text:?} is not to be clicked"));
         let tasks = self.app.clicked(target);
         self.take(tasks);
+    }
+
+    /// Keeps what was asked and has no answer yet from being answered, until [`Session::release`].
+    pub(super) fn hold(&mut self) -> VecDeque<Task> {
+        std::mem::take(&mut self.asked)
+    }
+
+    pub(super) fn release(&mut self, held: VecDeque<Task>) {
+        self.asked.extend(held);
     }
 
     fn take(&mut self, tasks: Vec<Task>) {
@@ -181,7 +197,8 @@ impl Session {
                 self.onces.push(once);
                 (path, input)
             }
-            Send::Call { path, input, user_token, .. } => {
+            Send::Call { path, input, once, user_token, .. } => {
+                self.onces.push(once);
                 self.was_user = user_token.is_some();
                 (path, input)
             }

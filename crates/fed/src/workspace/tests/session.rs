@@ -243,6 +243,12 @@ fn steps_lead_to_the_first_answer() {
         session.go("Jobs");
         session.answer();
         assert!(!session.shows("Create a city"));
+        // Nor is what they type meanwhile answered for them.
+        session.go("Overview");
+        session.answer();
+        session.type_text("2/");
+        session.answer();
+        assert!(session.shows("Search") && !session.shows("Create a city"));
     });
     // Steps that are all taken take no room.
     let mut session = Session::start();
@@ -259,6 +265,24 @@ fn a_key_that_the_federation_works_with_is_not_replaced_by_a_slip() {
     assert_eq!(session.sent.len(), 1);
     session.press(KeyCode::Esc).type_text("svalue").press(KeyCode::F(2));
     assert_eq!(session.sent.len(), 2, "others are set at once");
+    // Nor is it on the way of new ones, or of a text that holds it.
+    session.type_text("ndowncity_city_admin_secret_key").enter().type_text("value");
+    session.press(KeyCode::F(2));
+    assert!(session.shows("choose it in the list") && session.sent.len() == 2);
+    session.press(KeyCode::Esc).type_text("i\t");
+    session.press(KeyCode::Tab);
+    session.app.paste("A=1\nBETTER_AUTH_SECRET=value\n");
+    session.press(KeyCode::F(2));
+    assert!(session.shows("a key of the Federation itself") && session.sent.len() == 2);
+}
+
+#[test]
+fn a_value_is_stored_without_asking_its_provider_where_that_is_wanted() {
+    let mut session = Session::in_section("Env");
+    session.type_text("nKEY").enter().type_text("value").enter().type_text(" ");
+    session.press(KeyCode::F(2));
+    let input = json!({ "key": "KEY", "value": "value", "test": false });
+    assert_eq!(session.sent[0].1, input);
 }
 
 #[test]
@@ -303,6 +327,23 @@ fn another_federation_begins_anew() {
 }
 
 #[test]
+fn what_is_shown_once_stays_when_another_federation_is_gone_to() {
+    let mut session = Session::in_section("Cities");
+    session.slow();
+    session.type_text("tann").press(KeyCode::F(2));
+    let left = session.hold();
+    session.go("Settings");
+    session.answer();
+    session.press(KeyCode::Down).type_text("u");
+    session.answer();
+    // It comes when the workspace has moved on.
+    session.release(left);
+    session.answer();
+    assert_eq!(session.app.place, "other · https://other.example.com");
+    assert!(session.shows("ub_") && session.shows("shown once"));
+}
+
+#[test]
 fn quitting_is_a_key() {
     assert!(Session::start().press(KeyCode::Char('q')).has_quit);
     let mut session = Session::in_section("Cities");
@@ -324,6 +365,24 @@ fn what_has_no_answer_is_sent_again_for_one_effect() {
     session.fail_next("More than a wallet holds.", false);
     session.type_text("a5").press(KeyCode::F(2)).press(KeyCode::F(2));
     assert!(session.onces[2] != session.onces[1] && session.onces[3] != session.onces[2]);
+    // A proxy that gives up says nothing of the server.
+    session.break_next("504 Gateway Time-out");
+    session.type_text("a5").press(KeyCode::F(2));
+    assert!(session.shows("504") && session.shows("No answer:"));
+    session.press(KeyCode::F(2));
+    assert_eq!(session.onces[4], session.onces[5]);
+}
+
+#[test]
+fn a_call_of_the_debugger_that_has_no_answer_is_sent_again_for_one_effect() {
+    let mut session = Session::in_section("Debugger");
+    session.type_text("/cities/create").enter().type_text("cNotes").press(KeyCode::F(2));
+    session.fail_next("https://fed.example.com is not reached.", true);
+    session.type_text("y").press(KeyCode::F(2)).type_text("y");
+    assert_eq!(session.onces.len(), 2);
+    assert_eq!(session.onces[0], session.onces[1]);
+    session.press(KeyCode::Esc).press(KeyCode::F(2)).type_text("y");
+    assert_ne!(session.onces[2], session.onces[1]);
 }
 
 #[test]
