@@ -86,7 +86,7 @@ pub fn restore(
             Err(error.followed_by(&move_back(&logs)))
         }
         Err(error) => Err(error),
-        Ok(()) => unused(path).map(|()| bytes).map_err(|error| {
+        Ok(()) => unused(path, stands).map(|()| bytes).map_err(|error| {
             let what = format!("{} was replaced by the copy, but {error}", path.display());
             DbError::new(DbErrorKind::CommitUnknown, what).of_a_file()
         }),
@@ -104,9 +104,11 @@ fn followed(path: &Path) -> Result<PathBuf, DbError> {
     })
 }
 
-/// Refuses a database that has a log again: nothing keeps a server out once it was closed here.
-fn unused(path: &Path) -> io::Result<()> {
-    match log_of(path) {
+/// Refuses a database that has a log again: nothing keeps a server out once it was closed here. One that
+/// stood there and was closed has none, not even an empty one, which a server makes when it starts.
+fn unused(path: &Path, stood: bool) -> io::Result<()> {
+    let is_log = |part: &PathBuf| part.metadata().is_ok_and(|part| stood || part.len() > 0);
+    match logs_of(path).into_iter().find(is_log) {
         None => Ok(()),
         Some(log) => Err(io::Error::other(format!(
             "a server was started on it meanwhile ({} is there): stop it, and restore again",
@@ -117,8 +119,12 @@ fn unused(path: &Path) -> io::Result<()> {
 
 /// What is left of a database's log.
 fn log_of(path: &Path) -> Option<PathBuf> {
-    let parts = ["-wal", "-journal"].map(|end| beside(path, end));
-    parts.into_iter().find(|part| part.metadata().is_ok_and(|part| part.len() > 0))
+    logs_of(path).into_iter().find(|part| part.metadata().is_ok_and(|part| part.len() > 0))
+}
+
+/// Where a database's log would be.
+fn logs_of(path: &Path) -> [PathBuf; 2] {
+    ["-wal", "-journal"].map(|end| beside(path, end))
 }
 
 /// Takes everything of a database's log into its file and removes the log, so that the file is the whole
@@ -226,13 +232,14 @@ fn swap(
 ) -> io::Result<()> {
     match std::fs::hard_link(path, aside) {
         Ok(()) => {
-            let synced = sync(path).and_then(|()| unused(path));
+            let synced = sync(path).and_then(|()| unused(path, true));
             synced.and_then(|()| std::fs::rename(draft, path)).inspect_err(|_| {
                 let _ = std::fs::remove_file(aside);
             })
         }
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
         Err(_) => {
+            unused(path, true)?;
             std::fs::rename(path, aside)?;
             std::fs::rename(draft, path).map_err(|error| match std::fs::rename(aside, path) {
                 Ok(()) => error,

@@ -130,8 +130,12 @@ fn tell(
 
 /// Refuses an action whose answer is a file: neither JSON nor text, which are all that is printed.
 fn refuse_bytes(described: &Described<'_>) -> Result<(), Failure> {
+    const FILES: &str = "ai/files/";
     let kinds = described.operation["responses"]["200"]["content"].as_object();
-    let is_printed = |kind: &str| kind.contains("json") || kind.starts_with("text/");
+    // Surfaces of earlier clients do not say what they answer with, which is JSON or text.
+    let is_unsaid = |kind: &str| kind == "*/*" && !name(described).starts_with(FILES);
+    let is_printed =
+        |kind: &str| kind.contains("json") || kind.starts_with("text/") || is_unsaid(kind);
     if kinds.is_none_or(|kinds| kinds.is_empty() || kinds.keys().any(|kind| is_printed(kind))) {
         return Ok(());
     }

@@ -127,9 +127,12 @@ impl Dialog {
         Self::Text(text.once().keeping(kept))
     }
 
-    /// Whether it shows what is never shown again.
-    pub(super) fn is_once(&self) -> bool {
-        matches!(self, Self::Text(text) if text.is_once())
+    /// What is left of it for another Federation: what is never shown again, to be read and copied.
+    pub(super) fn left(self) -> Option<Self> {
+        match self {
+            Self::Text(text) if text.is_once() => Some(Self::once(text.text)),
+            _ => None,
+        }
     }
 
     /// A key was pressed.

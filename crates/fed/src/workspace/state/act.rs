@@ -96,7 +96,7 @@ impl App {
     fn send(&mut self, label: String, after: After, form: Option<Form>, send: Send) -> Vec<Task> {
         let number = self.number();
         let list = self.page().map(|page| page.list);
-        self.sends.insert(number, Sent { label, after, form, list });
+        self.sends.insert(number, Sent { label, after, form, list, is_elsewhere: false });
         vec![Task::Send(number, send)]
     }
 

@@ -19,7 +19,8 @@ impl App {
         if want.is_none() && sent.is_none() {
             return Vec::new();
         }
-        if is_from_server {
+        // One that was sent to another Federation tells nothing of this one.
+        if is_from_server && !sent.as_ref().is_some_and(|sent| sent.is_elsewhere) {
             let is_down = answer.as_ref().is_err_and(|trouble| trouble.is_unreachable);
             self.link = if is_down { Link::Down } else { Link::Up };
         }
@@ -108,7 +109,7 @@ impl App {
     }
 
     fn sent(&mut self, sent: Sent, answer: Result<Value, Trouble>) -> Vec<Task> {
-        let Sent { label, after, form, list } = sent;
+        let Sent { label, after, form, list, .. } = sent;
         let answer = match answer {
             Ok(answer) => answer,
             Err(trouble) => {
@@ -163,14 +164,9 @@ impl App {
         }
         let was = std::mem::replace(self, Self::new(place.to_owned()));
         (self.section, self.numbers) = (was.section, was.numbers);
-        self.dialogs = was.dialogs.into_iter().filter(Dialog::is_once).collect();
-        let left = |sent: Sent| Sent {
-            label: format!("{} ({})", sent.label, was.place),
-            form: None,
-            list: None,
-            ..sent
-        };
-        self.sends = was.sends.into_iter().map(|(number, sent)| (number, left(sent))).collect();
+        self.dialogs = was.dialogs.into_iter().filter_map(Dialog::left).collect();
+        let left = |(number, sent): (Number, Sent)| (number, sent.left(&was.place));
+        self.sends = was.sends.into_iter().map(left).collect();
     }
 
     /// The server said no, or nothing: the form that was filled in comes back. Where nobody knows whether
@@ -208,6 +204,21 @@ impl App {
                 self.put(Dialog::plain(label, text));
             }
         }
+    }
+}
+
+impl Sent {
+    /// One that goes on at a place that was left: it cannot be sent again, and a token of there is not one
+    /// to call with.
+    fn left(self, place: &str) -> Self {
+        let after = match self.after {
+            After::Shows(Shows::Token) => After::Shows(Shows::Once(|answer| {
+                answer["user_token"].as_str().unwrap_or_default().to_owned()
+            })),
+            after => after,
+        };
+        let label = format!("{} ({place})", self.label);
+        Self { label, after, form: None, list: None, is_elsewhere: true }
     }
 }
 

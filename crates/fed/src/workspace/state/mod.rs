@@ -112,6 +112,8 @@ struct Sent {
     form: Option<Form>,
     /// The list that it was begun from.
     list: Option<&'static List>,
+    /// Whether it was sent to a Federation that was left since.
+    is_elsewhere: bool,
 }
 
 /// What follows when it went well.

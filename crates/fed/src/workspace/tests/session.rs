@@ -340,7 +340,14 @@ fn what_is_shown_once_stays_when_another_federation_is_gone_to() {
     session.release(left);
     session.answer();
     assert_eq!(session.app.place, "other · https://other.example.com");
-    assert!(session.shows("ub_") && session.shows("shown once"));
+    assert!(session.shows("ub_") && session.shows("Shown once"));
+    // It is not one to call with here.
+    session.type_text("d").press(KeyCode::Esc);
+    assert!(!session.shows("ub_"));
+    session.go("Debugger");
+    session.answer();
+    session.type_text("/balance/me").enter().type_text("c");
+    assert!(session.shows("Only users call this"));
 }
 
 #[test]
