@@ -147,6 +147,18 @@ pub fn tables_of(file: &std::path::Path) -> Result<Vec<(String, i64)>, String> {
     read().map_err(|error| error.to_string())
 }
 
+/// What is in a folder, by name.
+///
+/// # Errors
+/// When the folder cannot be read.
+pub fn names_in(folder: &std::path::Path) -> std::io::Result<Vec<String>> {
+    let name = |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().into_owned();
+    let entries = std::fs::read_dir(folder)?;
+    let mut names: Vec<_> = entries.map(|entry| entry.map(name)).collect::<Result<_, _>>()?;
+    names.sort();
+    Ok(names)
+}
+
 /// Every row of every table of a SQLite file as text, in one order; without the histories of migrations.
 ///
 /// # Errors

@@ -235,11 +235,12 @@ pub(crate) fn hidden() -> Value {
     json!("…")
 }
 
-/// Whether a field of this name holds a secret.
-fn is_secret(name: &str) -> bool {
-    const NAMES: &[&str] = &["value", "raw", "code", "token", "secret", "password_hash"];
-    const ENDS: &[&str] = &["_token", "_secret", "password"];
-    NAMES.contains(&name) || ENDS.iter().any(|end| name.ends_with(end))
+/// Whether a field of this name holds a secret, such as `token` or `user_token`.
+pub(crate) fn is_secret(name: &str) -> bool {
+    const NAMES: &[&str] =
+        &["value", "raw", "code", "token", "secret", "password", "password_hash"];
+    let ends_so = |end: &&str| name.strip_suffix(*end).is_some_and(|rest| rest.ends_with('_'));
+    NAMES.contains(&name) || NAMES.iter().any(ends_so)
 }
 
 #[cfg(test)]

@@ -26,6 +26,10 @@ use crate::metrics::{Figures, MetricsService};
 use crate::telemetry;
 use crate::visiblebase::VisibleBase;
 
+/// The variable that holds the master key, and the one that names its file.
+pub(crate) const MASTER_KEY: &str = "DOWNCITY_FEDERATION_MASTER_KEY";
+pub(crate) const MASTER_KEY_FILE: &str = "DOWNCITY_FEDERATION_MASTER_KEY_FILE";
+
 /// System keys whose first value may come from the environment.
 const SEEDED: &[&str] = &[ADMIN_KEY, SIGNING_KEY, AUTH_SECRET];
 
@@ -347,8 +351,8 @@ impl FederationBuilder {
         }
         let variable = |name: &str| sources.and_then(|sources| sources.variable(name));
         MasterKeySource::resolve(
-            variable("DOWNCITY_FEDERATION_MASTER_KEY"),
-            variable("DOWNCITY_FEDERATION_MASTER_KEY_FILE").map(Path::new),
+            variable(MASTER_KEY),
+            variable(MASTER_KEY_FILE).map(Path::new),
             database,
         )
         .map_err(|error| StartError::new(FailureKind::NotAllowed, error.message()))

@@ -9,7 +9,7 @@ use downcity_db::{CopyStop, CopyWatch, DbError, DbErrorKind, DbOptions, DbUrl, M
 
 use crate::audit::Verification;
 use crate::backup::kind_of;
-use crate::builder::FederationBuilder;
+use crate::builder::{FederationBuilder, MASTER_KEY, MASTER_KEY_FILE};
 use crate::error::{FailureKind, StartError};
 use crate::ledger::LedgerVerification;
 
@@ -139,9 +139,7 @@ impl FederationBuilder {
         let (loaded, sources) = self.load()?;
         let url = self.database_options(&loaded.config)?.url;
         let is_configured = sources.as_ref().is_some_and(|sources| {
-            ["DOWNCITY_FEDERATION_MASTER_KEY", "DOWNCITY_FEDERATION_MASTER_KEY_FILE"]
-                .iter()
-                .any(|name| sources.variable(name).is_some())
+            [MASTER_KEY, MASTER_KEY_FILE].iter().any(|name| sources.variable(name).is_some())
         });
         match self.master_key_source(sources.as_ref(), &url) {
             Ok(MasterKeySource::Given(key)) => Ok(Some(key)),

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use downcity_db::testing::{run_on, tables_of};
+use downcity_db::testing::{names_in, run_on, tables_of};
 use downcity_db::{
     CopyWatch, Db, DbError, DbErrorKind, DbOptions, DbUrl, migrate_copy, migrations,
     pending_migrations, restore,
@@ -115,26 +115,19 @@ async fn with_copy(folder: &Path) -> (DbUrl, PathBuf) {
     (url, copy)
 }
 
-/// What is in a folder, by name.
-fn names(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).unwrap();
-    let mut names: Vec<_> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
-
 #[tokio::test]
 async fn a_restore_that_is_stopped_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let (url, copy) = with_copy(folder.path()).await;
-    let before = (names(folder.path()), std::fs::read(url.sqlite_path().unwrap()).unwrap());
+    let before =
+        (names_in(folder.path()).unwrap(), std::fs::read(url.sqlite_path().unwrap()).unwrap());
     let mut watch = CopyWatch::default();
     watch.stop().stop();
     let aside = folder.path().join("aside");
     let stopped = restore(&copy, &url, &aside, &mut watch).unwrap_err();
     assert_eq!(stopped.kind(), DbErrorKind::Closed);
-    let after = (names(folder.path()), std::fs::read(url.sqlite_path().unwrap()).unwrap());
+    let after =
+        (names_in(folder.path()).unwrap(), std::fs::read(url.sqlite_path().unwrap()).unwrap());
     assert!(before == after, "{:?}", after.0);
     restore(&copy, &url, &aside, &mut CopyWatch::default()).unwrap();
     let db = Db::open(DbOptions::new(url), &[schema()]).await.unwrap();
@@ -176,7 +169,7 @@ async fn a_link_stays_and_its_file_is_replaced() {
     let aside = folder.path().join("aside");
     restore(&copy, &linked, &aside, &mut CopyWatch::default()).unwrap();
     assert!(link.is_symlink() && aside.is_file());
-    assert_eq!(names(&links), ["link.sqlite"]);
+    assert_eq!(names_in(&links).unwrap(), ["link.sqlite"]);
     let db = Db::open(DbOptions::new(url.clone()), &[schema()]).await.unwrap();
     assert_eq!(stored(&db, "a").await, None);
     db.close().await;
@@ -225,7 +218,7 @@ async fn no_copy_is_begun_where_there_is_no_room_for_it() {
     };
     grow(&copy);
     let aside = folder.path().join("aside");
-    let before = names(folder.path());
+    let before = names_in(folder.path()).unwrap();
     let refused = restore(&copy, &url, &aside, &mut CopyWatch::default()).unwrap_err();
     assert_eq!(refused.kind(), DbErrorKind::DiskFull, "{refused}");
     let named = format!("the disk of {} has no room", folder.path().display());
@@ -234,7 +227,7 @@ async fn no_copy_is_begun_where_there_is_no_room_for_it() {
     let refused = backup(&url, &folder.path().join("other")).unwrap_err();
     assert_eq!(refused.kind(), DbErrorKind::DiskFull, "{refused}");
     assert!(refused.to_string().contains("MiB are needed"), "{refused}");
-    assert_eq!(names(folder.path()), before);
+    assert_eq!(names_in(folder.path()).unwrap(), before);
 }
 
 #[cfg(unix)]

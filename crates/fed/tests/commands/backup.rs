@@ -2,24 +2,14 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;
-use std::path::Path;
 use std::process::{Command, Stdio};
 
-use downcity_db::testing::TestDatabase;
+use downcity_db::testing::{TestDatabase, names_in};
 use downcity_db::{DbOptions, DbUrl, Engine};
 use downcity_server::{CopyWatch, Federation};
 use rustix::process::{Pid, Signal};
 
 use crate::world::{ADMIN_KEY, World};
-
-/// What is in a folder, by name.
-fn names(folder: &Path) -> Vec<String> {
-    let entries = std::fs::read_dir(folder).unwrap();
-    let mut names: Vec<_> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
-}
 
 #[test]
 fn a_copy_comes_from_the_server_and_is_its_owner_s_alone() {
@@ -52,13 +42,13 @@ fn a_copy_comes_from_the_server_and_is_its_owner_s_alone() {
     for copy in ["other", "third", "fourth", "fifth"] {
         world.fed(&["backup", "verify", &format!("{copy}.sqlite")]).ok();
     }
-    assert!(names(world.folder.path()).iter().all(|name| !name.ends_with(".part")));
+    assert!(names_in(world.folder.path()).unwrap().iter().all(|name| !name.ends_with(".part")));
 }
 
 #[test]
 fn what_breaks_off_leaves_no_file() {
     let world = World::start();
-    let before = names(world.folder.path());
+    let before = names_in(world.folder.path()).unwrap();
     let answers: [&[u8]; 4] = [
         b"HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\nSQLite format 3\0 and no more",
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nSQLit",
@@ -77,12 +67,12 @@ fn what_breaks_off_leaves_no_file() {
         let broken = world.fed(&["backup", "create", "copy.sqlite", "--url", &url]);
         server.unwrap().join().unwrap();
         assert!(broken.code != 0 && broken.out.is_empty(), "{broken:?}");
-        assert_eq!(names(world.folder.path()), before);
+        assert_eq!(names_in(world.folder.path()).unwrap(), before);
     }
     world.fed(&["backup", "create", "copy.sqlite", "--url", "http://127.0.0.1:1"]).fails(6);
-    assert_eq!(names(world.folder.path()), before);
+    assert_eq!(names_in(world.folder.path()).unwrap(), before);
     interrupted(&world);
-    assert_eq!(names(world.folder.path()), before);
+    assert_eq!(names_in(world.folder.path()).unwrap(), before);
     interrupted_twice(&world);
 }
 
@@ -146,14 +136,14 @@ fn a_trial_that_is_interrupted_leaves_no_copy() {
     command.env("TMPDIR", &scratch).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().unwrap();
     let mut has_ended = false;
-    while names(&scratch).is_empty() && !has_ended {
+    while names_in(&scratch).unwrap().is_empty() && !has_ended {
         has_ended = child.try_wait().unwrap().is_some();
     }
     if !has_ended {
         rustix::process::kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     }
     child.wait().unwrap();
-    assert_eq!(names(&scratch), [] as [String; 0]);
+    assert_eq!(names_in(&scratch).unwrap(), [] as [String; 0]);
 }
 
 #[test]
@@ -251,7 +241,7 @@ fn interrupted(world: &World) {
     let _ = client.read(&mut [0; 4096]).unwrap();
     client.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nSQLite format 3\0").unwrap();
     let is_draft = |name: &String| name.ends_with(".part");
-    assert!(names(world.folder.path()).iter().any(is_draft));
+    assert!(names_in(world.folder.path()).unwrap().iter().any(is_draft));
     rustix::process::kill_process(Pid::from_child(&child), Signal::INT).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(1));
 }

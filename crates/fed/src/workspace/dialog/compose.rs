@@ -5,6 +5,7 @@ use serde_json::{Map, Value};
 
 use super::Entry;
 use crate::actions::{Field, find, place};
+use crate::fed::is_secret;
 use crate::workspace::section::{ACTION_PATH, Answers, Kind};
 
 /// The question for the token of the user that a call is made as. No field of an input is called so.
@@ -55,13 +56,10 @@ pub(in crate::workspace) fn operation(document: &Value, row: &Value) -> Option<O
 
 /// What is asked for a field of the input.
 fn asked(field: &Field<'_>) -> Asked {
-    const SECRETS: &[&str] = &["value", "raw", "password", "secret", "token", "code"];
     let mut choices: Vec<String> =
         field.choices.iter().map(|choice| (*choice).to_owned()).collect();
     let kind = match field.kind.as_str() {
-        _ if field.is_secret || SECRETS.iter().any(|secret| field.name.ends_with(secret)) => {
-            Kind::Secret
-        }
+        _ if field.is_secret || is_secret(field.name) => Kind::Secret,
         "boolean" => {
             choices = ["true", "false"].map(str::to_owned).to_vec();
             Kind::Choice
