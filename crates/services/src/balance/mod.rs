@@ -32,6 +32,6 @@ pub(crate) use refunds::forgive;
 pub use refunds::{Refund, Refunded, claw_back};
 pub use service::Balance;
 pub use sweeper::{sweep_vouchers, sweep_wallets};
-pub use verify::{Broken, LedgerProblem, LedgerReport, Problem, Verification, verify};
+pub use verify::{Broken, LedgerReport, Problem, Verification, verify};
 pub use wallet::{Kind, Note, Owner, Wallet};
 pub(crate) use wallet::{NEVER, credit};

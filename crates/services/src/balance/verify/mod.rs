@@ -14,7 +14,7 @@ use downcity_core::Result;
 use downcity_db::Db;
 
 pub(super) use action::{Turn, define};
-pub use report::{Broken, LedgerProblem, LedgerReport, Problem, Verification};
+pub use report::{Broken, LedgerReport, Problem, Verification};
 
 /// Compares wallets, ledger, lots, holds, charges, refunds, top-ups and codes with each other. `progress` is told how
 /// many entries are done.

@@ -4,13 +4,13 @@ use std::fmt;
 
 use downcity_types::Microcredits;
 use schemars::JsonSchema;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 /// Problems that are kept with their place; further ones are counted.
 const KEPT: usize = 100;
 
 /// What was looked at, and what is wrong.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Verification {
     /// Wallets.
     pub wallets: u64,
@@ -26,14 +26,19 @@ pub struct Verification {
     pub topups: u64,
     /// Redeem codes, used or not.
     pub codes: u64,
-    /// What all wallets hold together.
+    /// What all wallets hold together: digits as text, since it may be more than JSON numbers can say
+    /// exactly.
+    #[serde(rename = "balance_microcredits", serialize_with = "text")]
+    #[schemars(with = "String")]
     pub balance: i128,
-    /// What of it is reserved.
+    /// What of it is reserved, in the same way.
+    #[serde(rename = "held_microcredits", serialize_with = "text")]
+    #[schemars(with = "String")]
     pub held: i128,
-    /// The first hundred things that are wrong.
-    pub broken: Vec<Broken>,
-    /// How many there are.
+    /// How many things are wrong.
     pub problems: u64,
+    /// The first hundred of them.
+    pub broken: Vec<Broken>,
 }
 
 impl Verification {
@@ -66,79 +71,25 @@ impl Verification {
 pub struct LedgerReport {
     /// Whether nothing is wrong.
     pub ok: bool,
-    /// Wallets.
-    pub wallets: u64,
-    /// Entries of the ledger.
-    pub entries: u64,
-    /// Charges.
-    pub charges: u64,
-    /// Holds, ended ones included.
-    pub holds: u64,
-    /// Payments that went back.
-    pub refunds: u64,
-    /// Top-ups, paid or not.
-    pub topups: u64,
-    /// Redeem codes, used or not.
-    pub codes: u64,
-    /// What all wallets hold together: digits as text, since it may be more than JSON numbers can say
-    /// exactly.
-    pub balance_microcredits: String,
-    /// What of it is reserved, in the same way.
-    pub held_microcredits: String,
-    /// How many things are wrong.
-    pub problems: u64,
-    /// The first hundred of them.
-    pub broken: Vec<LedgerProblem>,
-}
-
-/// Something that is wrong with the money of a wallet.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct LedgerProblem {
-    /// `balance`, `sequence`, `entry`, `lots`, `held`, `charge`, `hold`, `refund`, `topup`, `code`,
-    /// `effect` or `orphan`.
-    pub problem: String,
-    /// The wallet that it is in.
-    pub wallet_id: String,
-    /// What it is about: a user, the number of an entry, an id.
-    pub subject: String,
-    /// What was found, in words.
-    pub message: String,
+    /// What was looked at, and what is wrong.
+    #[serde(flatten)]
+    pub found: Verification,
 }
 
 impl From<Verification> for LedgerReport {
     fn from(found: Verification) -> Self {
-        Self {
-            ok: found.is_whole(),
-            wallets: found.wallets,
-            entries: found.entries,
-            charges: found.charges,
-            holds: found.holds,
-            refunds: found.refunds,
-            topups: found.topups,
-            codes: found.codes,
-            balance_microcredits: found.balance.to_string(),
-            held_microcredits: found.held.to_string(),
-            problems: found.problems,
-            broken: found.broken.into_iter().map(LedgerProblem::from).collect(),
-        }
+        Self { ok: found.is_whole(), found }
     }
 }
 
-impl From<Broken> for LedgerProblem {
-    fn from(broken: Broken) -> Self {
-        Self {
-            problem: broken.problem.as_str().to_owned(),
-            wallet_id: broken.wallet_id,
-            subject: broken.subject,
-            message: broken.message,
-        }
-    }
-}
-
-/// Something that is wrong.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Something that is wrong with the money of a wallet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "LedgerProblem")]
 pub struct Broken {
-    /// What kind of thing.
+    /// `balance`, `sequence`, `entry`, `lots`, `held`, `charge`, `hold`, `refund`, `topup`, `code`,
+    /// `effect` or `orphan`.
+    #[serde(serialize_with = "text")]
+    #[schemars(with = "String")]
     pub problem: Problem,
     /// The wallet that it is in.
     pub wallet_id: String,
@@ -151,7 +102,7 @@ pub struct Broken {
 impl fmt::Display for Broken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { problem, wallet_id, subject, message } = self;
-        write!(f, "{} of {subject} in {wallet_id}: {message}", problem.as_str())
+        write!(f, "{problem} of {subject} in {wallet_id}: {message}")
     }
 }
 
@@ -184,10 +135,10 @@ pub enum Problem {
     Orphan,
 }
 
-impl Problem {
-    /// The name for programs, in `snake_case`.
-    pub const fn as_str(self) -> &'static str {
-        match self {
+/// The name for programs, in `snake_case`.
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Self::Balance => "balance",
             Self::Sequence => "sequence",
             Self::Entry => "entry",
@@ -200,8 +151,13 @@ impl Problem {
             Self::Code => "code",
             Self::Effect => "effect",
             Self::Orphan => "orphan",
-        }
+        })
     }
+}
+
+/// A value as its text.
+fn text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }
 
 /// Two amounts that should be one.
